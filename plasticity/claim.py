@@ -1,0 +1,72 @@
+"""Claims: at most one living process computes a run.
+
+A claim is a lock on a file (flock). The system lets go of it when the process ends, however it ends; on NFS
+the server does, once it misses the dead node. The file's text says who holds it, for people to read.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from plasticity.errors import UserError
+
+_PATIENCE = 5
+"""Further tries for a lock: whoever asks for the holder of a claim takes it for an instant."""
+
+
+@contextmanager
+def claim(path: Path) -> Iterator[bool]:
+    """Holds a claim while the block runs.
+
+    Args:
+        path: the file to lock, made where it is missing.
+
+    Yields:
+        True if the claim is ours, False if another living process holds it.
+
+    Raises:
+        UserError: where the file system has no locks.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        held = _lock(descriptor, path)
+        for _ in range(_PATIENCE):
+            if held:
+                break
+            time.sleep(0.02)
+            held = _lock(descriptor, path)
+        if held:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def holder(path: Path) -> str | None:
+    """Who holds a claim, as "host pid", or None if nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if _lock(descriptor, path) else os.pread(descriptor, 200, 0).decode().strip()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            return False
+        raise UserError(
+            f"{path} cannot be locked ({error.strerror}): runs_dir must be on a file system with locks."
+        ) from error
+    return True

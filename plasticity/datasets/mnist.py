@@ -1,0 +1,145 @@
+"""The 60,000 MNIST training images and labels: cached on this machine, checked on every load."""
+
+import fcntl
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from plasticity.datasets import mnist_sources
+from plasticity.datasets.mnist_sources import IMAGES, LABELS, TRAINING_FILES, Contents, Unavailable
+from plasticity.errors import UserError
+
+
+@dataclass(frozen=True)
+class Mnist:
+    """The MNIST training set, in its own order. Both arrays are read-only.
+
+    Args:
+        images: grey values 0 to 255, row by row, uint8 [60000, 784].
+        labels: digits 0 to 9, uint8 [60000].
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def cache_directory(root: str | Path | None = None) -> Path:
+    """Where datasets are kept: root, else $PLASTICITY_DATA, else `plasticity` in the user's cache folder."""
+    chosen = root or os.environ.get("PLASTICITY_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "plasticity"
+
+
+def load(root: str | Path | None = None) -> Mnist:
+    """MNIST from the folder `mnist` of the cache directory, fetched into it where it is missing or damaged.
+
+    With the environment variable PLASTICITY_OFFLINE=1 nothing is fetched.
+
+    Args:
+        root: the cache directory; None for the default one (see `cache_directory`).
+
+    Raises:
+        UserError: the cache holds no good files and they cannot be fetched, or cannot be written there.
+    """
+    directory = cache_directory(root) / "mnist"
+    try:
+        contents = _cached(directory)
+    except Unavailable as fault:
+        contents = _fetched(directory, fault)
+    return Mnist(IMAGES.decode(contents[IMAGES]).reshape(-1, 784), LABELS.decode(contents[LABELS]))
+
+
+def _cached(directory: Path) -> Contents:
+    """The cached files, checked. Raises Unavailable."""
+    contents = {}
+    for file in TRAINING_FILES:
+        try:
+            contents[file] = (directory / file.name).read_bytes()
+        except OSError as error:
+            raise Unavailable(f"{file.name}: {error.strerror}") from error
+        file.check(contents[file])
+    return contents
+
+
+def _fetched(directory: Path, fault: Unavailable) -> Contents:
+    """The files from the first source that has them, written to the cache. Raises UserError.
+
+    Args:
+        directory: the cache's folder.
+        fault: what is wrong with the files there.
+    """
+    if os.environ.get("PLASTICITY_OFFLINE", "0") not in ("", "0"):
+        raise _refusal(directory, fault, "PLASTICITY_OFFLINE is set: nothing else was tried.")
+    try:
+        _make_writable(directory)
+        with _only_one_process(directory):
+            with suppress(Unavailable):
+                return _cached(directory)  # another process was faster
+            contents = mnist_sources.fetch()
+            for file, content in contents.items():
+                _write(directory / file.name, content)
+            return contents
+    except Unavailable as reasons:
+        raise _refusal(directory, fault, str(reasons)) from reasons
+    except OSError as error:
+        raise UserError(
+            f"MNIST is not in {directory} ({fault}) and cannot be stored there ({error.strerror}): set "
+            "dataset.root or the environment variable PLASTICITY_DATA to a folder that can be written."
+        ) from error
+
+
+def _refusal(directory: Path, fault: Unavailable, others: str) -> UserError:
+    tried = [f"{directory}: {fault}", *others.splitlines()]
+    files = [f"{file.name} (MD5 sum {file.md5})" for file in TRAINING_FILES]
+    return UserError(
+        "MNIST cannot be loaded. Tried:\n  "
+        + "\n  ".join(tried)
+        + f"\nTo put the files in place by hand, store them decompressed in {directory} as\n  "
+        + "\n  ".join(files)
+        + "\nor set dataset.root or the environment variable PLASTICITY_DATA to the folder whose subfolder "
+        "mnist holds them."
+    )
+
+
+def _make_writable(directory: Path) -> None:
+    """Creates the folder, open to readers, if it is missing. Raises OSError if no file can be made in it."""
+    for folder in (directory.parent, directory):
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(folder.stat().st_mode | 0o555)  # whatever the umask: the cache is for all users
+    tempfile.TemporaryFile(dir=directory).close()
+
+
+@contextmanager
+def _only_one_process(directory: Path) -> Iterator[None]:
+    """Waits while another process fetches into this folder."""
+    with ExitStack() as stack:
+        # On a file system without locks two may fetch; os.replace alone keeps the cache whole.
+        with suppress(OSError):
+            lock = stack.enter_context(open(directory / ".lock", "a"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("Waiting for another process that fetches MNIST", file=sys.stderr, flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Puts a file in place at once and whole, readable by all users. Raises OSError."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(descriptor, 0o644)  # mkstemp makes it private
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,71 @@
+"""A task: the examples that a run sees between two changes of the data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Examples kept as their non-zero entries, row by row (compressed sparse rows).
+
+    Attributes:
+        start: int64, [rows + 1]. Row r's entries are at start[r] : start[r + 1].
+        index: int32, [entries]. Column of an entry.
+        value: float32, [entries].
+        columns: number of inputs of an example.
+    """
+
+    start: np.ndarray
+    index: np.ndarray
+    value: np.ndarray
+    columns: int
+
+    @classmethod
+    def of(cls, dense: np.ndarray) -> "SparseRows":
+        """The non-zero entries of a matrix [rows, columns]."""
+        rows, index = np.nonzero(dense)
+        start = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(dense)))])
+        value = dense[rows, index].astype(np.float32)
+        return cls(start.astype(np.int64), index.astype(np.int32), value, dense.shape[1])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A sequence of examples, one per step, described without copying them.
+
+    Attributes:
+        number: the task's position in the run, from 0.
+        first_step: number of steps that the run took before this task.
+        rows: the examples to draw on: sparse, or float32, [rows, inputs].
+        targets: int32, [rows], classes; or float32, [rows, outputs], for a squared error.
+        order: int32, [examples]. The row of each example, in the order in which they come.
+        permutation: int32, [inputs]. Column i of a row is shown as input permutation[i]. None: as it is.
+    """
+
+    number: int
+    first_step: int
+    rows: SparseRows | np.ndarray
+    targets: np.ndarray
+    order: np.ndarray
+    permutation: np.ndarray | None = None
+
+    @property
+    def examples(self) -> int:
+        """Number of examples, and of steps."""
+        return len(self.order)
+
+    def example(self, step: int) -> np.ndarray:
+        """The input of the example at a step of this task, permuted: float32, [inputs]."""
+        row = self.order[step]
+        if isinstance(self.rows, SparseRows):
+            entries = slice(self.rows.start[row], self.rows.start[row + 1])
+            plain = np.zeros(self.rows.columns, np.float32)
+            plain[self.rows.index[entries]] = self.rows.value[entries]
+        else:
+            plain = self.rows[row]
+        if self.permutation is None:
+            return plain
+        permuted = np.empty_like(plain)
+        permuted[self.permutation] = plain
+        return permuted

@@ -1,0 +1,32 @@
+"""The errors that end a command with a sentence instead of a traceback."""
+
+
+class UserError(Exception):
+    """Something the user can mend. Its text is the whole message: what is wrong, and what is valid."""
+
+
+class ConfigError(UserError):
+    """A config value that cannot be run.
+
+    Args:
+        key: the config key as typed on the command line, such as `model.width`.
+        value: the refused value.
+        valid: what would be valid, as the end of the sentence "… is refused: it must be <valid>."
+    """
+
+    def __init__(self, key: str, value: object, valid: str):
+        super().__init__(f"{key}={value} is refused: it must be {valid}.")
+        self.key, self.value, self.valid = key, value, valid
+
+
+class Diverged(Exception):
+    """Training left the finite numbers. It fails its run and no other.
+
+    Args:
+        task: number of the task, from 0.
+        step: number of the example within the task, from 0.
+    """
+
+    def __init__(self, task: int, step: int):
+        super().__init__(f"diverged in task {task} at step {step}: the loss is no longer finite")
+        self.task, self.step = task, step

@@ -1,0 +1,156 @@
+"""The local launcher: computes runs on this machine, one worker process per core."""
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from plasticity.config import RunConfig
+from plasticity.launcher.worker import Message, work
+from plasticity.progress import Display
+from plasticity.settings import Settings
+from plasticity.store import RunFolder, RunState
+
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class Outcome:
+    """How a launch went: the final state of each run that was tried, and whether Ctrl-C ended it."""
+
+    states: dict[str, RunState] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+@dataclass
+class Worker:
+    """A worker process, the pipe to it, and the run it has in hand."""
+
+    process: BaseProcess
+    connection: Connection
+    config: RunConfig | None = None
+
+    def hand(self, config: RunConfig | None) -> None:
+        """Hands over the next run, or None: there are no more."""
+        self.config = config
+        self.send(config)
+
+    def send(self, message: object) -> None:
+        try:
+            self.connection.send(message)
+        except OSError:
+            pass  # it died; the end of its pipe will say so
+
+
+def cores() -> int:
+    """Number of cores that this process may use: its affinity and allocation, not the machine's size."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, int(os.environ.get("SLURM_CPUS_PER_TASK") or available))
+
+
+class Local:
+    """One launch on this machine.
+
+    Args:
+        settings: folders, tracker, number of workers.
+        engine: the engine's resolved name.
+        data_root: where data sets are kept; None for the usual place.
+        display: hears of all progress.
+    """
+
+    def __init__(self, settings: Settings, engine: str, data_root: str | None, display: Display):
+        self.settings, self.engine, self.data_root, self.display = settings, engine, data_root, display
+        self.workers: list[Worker] = []
+        self.outcome = Outcome()
+
+    def compute(self, configs: Sequence[RunConfig]) -> Outcome:
+        """Computes runs in the order given, as many at a time as there are workers."""
+        self.waiting = deque(configs)
+        number = min(self.settings.launch.workers or cores(), len(configs))
+        with self.display, _TerminateAsInterrupt():
+            try:
+                for _ in range(number):
+                    self._start_worker()
+                while self.workers:
+                    self._listen()
+            except KeyboardInterrupt:
+                self.outcome.interrupted = True
+                self._stop()
+        return self.outcome
+
+    def _start_worker(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        arguments = (theirs, self.settings, self.engine, self.data_root)
+        process = context.Process(target=work, args=arguments, daemon=True)
+        process.start()
+        theirs.close()  # so that its death closes the pipe
+        worker = Worker(process, ours)
+        worker.hand(self.waiting.popleft())
+        self.workers.append(worker)
+
+    def _listen(self) -> None:
+        """Handles what the workers have to say, waiting for it a moment."""
+        by_pipe = {worker.connection: worker for worker in self.workers}
+        for connection in wait(list(by_pipe), timeout=POLL_SECONDS):
+            worker = by_pipe[connection]  # type: ignore[index]
+            try:
+                self._handle(worker, worker.connection.recv())
+            except (EOFError, OSError):
+                self._bury(worker)
+        self.display.refresh()
+
+    def _handle(self, worker: Worker, message: Message) -> None:
+        self.display.hear(message)
+        if message.kind == "ended" and message.state is not None:
+            self.outcome.states[message.identity] = message.state
+            worker.hand(self.waiting.popleft() if self.waiting else None)
+
+    def _bury(self, worker: Worker) -> None:
+        """Takes note of a worker's end; the run that it died with has failed, the others go on."""
+        worker.process.join()
+        self.workers.remove(worker)
+        if worker.config is None:
+            return
+        folder = RunFolder.of(self.settings.runs, worker.config)
+        folder.create(worker.config)
+        state = folder.mark_failed(_cause_of_death(worker.process.exitcode))
+        self.outcome.states[folder.identity] = state
+        self.display.hear(Message("ended", folder.identity, state.tasks_done, state=state))
+        if self.waiting and not self.outcome.interrupted:
+            self._start_worker()
+
+    def _stop(self) -> None:
+        """Has every worker write its checkpoint and end; a second Ctrl-C ends them as they are."""
+        self.display.stopping()
+        self.waiting.clear()
+        for worker in self.workers:
+            worker.send("stop")
+        try:
+            while self.workers:
+                self._listen()
+        except KeyboardInterrupt:
+            for worker in self.workers:
+                worker.process.kill()
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    return f"its process ended with exit code {exit_code}"
+
+
+class _TerminateAsInterrupt:
+    """While in force, SIGTERM ends a launch as Ctrl-C does."""
+
+    def __enter__(self) -> None:
+        self.before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self.before)

@@ -1,0 +1,54 @@
+"""Hydra's side of a sweep: composes every run first, then launches them as one list."""
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from plasticity.config import RunConfig
+from plasticity.errors import UserError
+from plasticity.launcher.compose import HYDRA_ERRORS, explain, read
+from plasticity.launcher.launch import launch
+from plasticity.settings import Settings
+from plasticity.store import RunFolder
+
+
+class SweepFailed(Exception):
+    """Some runs of a sweep are not finished. The summary has told it already."""
+
+    def __init__(self, exit_code: int):
+        super().__init__()
+        self.exit_code = exit_code
+
+
+class LocalSweep(Launcher):
+    """`hydra/launcher=local`: computes the runs of a sweep on this machine."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        composed = [self._compose(overrides) for overrides in job_overrides]
+        runs, settings = [run for run, _ in composed], composed[0][1]
+        code = launch(runs, settings)
+        if settings.launch.dry_run:
+            raise SystemExit(0)
+        return [_result(run, settings, code) for run in runs]
+
+    def _compose(self, overrides: Sequence[str]) -> tuple[RunConfig, Settings]:
+        """The run of one combination of overrides; a mistake names the combination."""
+        try:
+            return read(self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides)))
+        except (UserError, *HYDRA_ERRORS) as error:
+            raise UserError(f"{' '.join(overrides)}: {explain(error)}") from error
+
+
+def _result(run: RunConfig, settings: Settings, code: int) -> JobReturn:
+    """What a sweeper gets for a run: its score, or an error if there is none."""
+    score = RunFolder.of(settings.runs, run).state().score
+    result = JobReturn()
+    result.status = JobStatus.COMPLETED if score is not None else JobStatus.FAILED
+    result.return_value = score if score is not None else SweepFailed(code)
+    return result
