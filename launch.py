@@ -7,13 +7,11 @@ import os
 import sys
 
 import hydra
-from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from plasticity.errors import UserError
 from plasticity.launcher.compose import HYDRA_ERRORS, explain, read
-from plasticity.launcher.launch import launch
-from plasticity.launcher.sweep import LocalSweep, SweepFailed
+from plasticity.launcher.launch import SweepFailed, launch
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -29,7 +27,6 @@ def run(composed: DictConfig) -> None:
 
 def main() -> None:
     """Ends with a sentence and a non-zero exit code where something is wrong."""
-    Plugins.instance().register(LocalSweep)
     if os.environ.setdefault("HYDRA_FULL_ERROR", "1") != "1":
         return run()
     try:

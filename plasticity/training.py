@@ -1,5 +1,6 @@
 """Training: takes a run from its last checkpoint to its end, task after task, into its folder."""
 
+import errno
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -188,6 +189,8 @@ def reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "out of memory"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk that runs_dir is on is full; with more room, the same command goes on from there"
     if isinstance(error, OSError):
         return (
             f"{error.strerror or error}: {error.filename}" if error.filename else f"{error.strerror or error}"

@@ -70,7 +70,7 @@ def explain(error: BaseException) -> UserError:
         return error
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        return ConfigError(group, name, one_of([option for option in error.options if option[0] != "_"]))
+        return ConfigError(group, name, one_of(error.options))
     if isinstance(error, OverrideParseException):
         return UserError(f"{error.override} is refused: it must be an override like key=value.")
     for cause in _causes(error):

@@ -12,6 +12,15 @@ from plasticity.score import window
 from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState, prepare
 
+
+class SweepFailed(Exception):
+    """Some runs of a sweep are not finished, which its summary has told. Holds the exit code."""
+
+    def __init__(self, exit_code: int):
+        super().__init__()
+        self.exit_code = exit_code
+
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
@@ -37,7 +46,7 @@ def launch(configs: Sequence[RunConfig], settings: Settings) -> int:
     _say(summary(todo, outcome, settings))
     if outcome.interrupted:
         return INTERRUPTED
-    return 0 if all(_state(config, settings).status == "finished" for config in todo.asked) else 1
+    return 0 if all(_state(config, outcome, settings).status == "finished" for config in todo.asked) else 1
 
 
 def _compute(todo: Plan, settings: Settings) -> Outcome:
@@ -53,7 +62,7 @@ def summary(todo: Plan, outcome: Outcome, settings: Settings) -> str:
     if len(todo.asked) == 1:
         return _one(todo.asked[0], outcome, settings)
     names = dict(zip((config.identity for config in todo.asked), labels(todo.asked), strict=True))
-    states = {config.identity: _state(config, settings) for config in todo.asked}
+    states = {config.identity: _state(config, outcome, settings) for config in todo.asked}
     failed = {identity: state for identity, state in states.items() if state.status == "failed"}
     finished = sum(state.status == "finished" for state in states.values())
     lines = [
@@ -72,7 +81,7 @@ def summary(todo: Plan, outcome: Outcome, settings: Settings) -> str:
 
 def _one(config: RunConfig, outcome: Outcome, settings: Settings) -> str:
     """How a single run went."""
-    state, tasks = _state(config, settings), config.dataset.tasks
+    state, tasks = _state(config, outcome, settings), config.dataset.tasks
     path = f"{settings.runs_dir}/{config.identity}"
     if state.status == "finished" and state.score is not None:
         before = (
@@ -96,8 +105,9 @@ def _one(config: RunConfig, outcome: Outcome, settings: Settings) -> str:
     return f"Another process is computing this run, in {path}."
 
 
-def _state(config: RunConfig, settings: Settings) -> RunState:
-    return RunFolder.of(settings.runs, config).state()
+def _state(config: RunConfig, outcome: Outcome, settings: Settings) -> RunState:
+    """How a run stands: as its worker said last, since a full disk may not say it, or else as stored."""
+    return outcome.states.get(config.identity) or RunFolder.of(settings.runs, config).state()
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -10,24 +12,31 @@ from omegaconf import DictConfig
 from plasticity.config import RunConfig
 from plasticity.errors import UserError
 from plasticity.launcher.compose import HYDRA_ERRORS, explain, read
-from plasticity.launcher.launch import launch
+from plasticity.launcher.composer import Composer
+from plasticity.launcher.launch import SweepFailed, launch
 from plasticity.settings import Settings
 from plasticity.store import RunFolder
 
 
-class SweepFailed(Exception):
-    """Some runs of a sweep are not finished. The summary has told it already."""
+class Grid(BasicSweeper):
+    """`hydra/sweeper=grid`: every combination of the values given, as one list of runs.
 
-    def __init__(self, exit_code: int):
-        super().__init__()
-        self.exit_code = exit_code
+    Hydra's own does the same, but composes every run twice and leaves a file in the working directory.
+    """
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        assert self.hydra_context is not None and self.launcher is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        (combinations,) = self.split_arguments(overrides, max_batch_size=None)
+        return [self.launcher.launch(combinations, initial_job_idx=0)]
 
 
 class LocalSweep(Launcher):
     """`hydra/launcher=local`: computes the runs of a sweep on this machine."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.hydra_context, self.config = hydra_context, config
+        self.composer = Composer(hydra_context.config_loader, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         composed = [self._compose(overrides) for overrides in job_overrides]
@@ -40,7 +49,7 @@ class LocalSweep(Launcher):
     def _compose(self, overrides: Sequence[str]) -> tuple[RunConfig, Settings]:
         """The run of one combination of overrides; a mistake names the combination."""
         try:
-            return read(self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides)))
+            return read(self.composer(overrides))
         except (UserError, *HYDRA_ERRORS) as error:
             raise UserError(f"{' '.join(overrides)}: {explain(error)}") from error
 

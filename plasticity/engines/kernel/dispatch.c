@@ -1,0 +1,49 @@
+/* The kernel for the processor that this runs on. */
+#include <stddef.h>
+#include <string.h>
+
+#include "kernel.h"
+#include "philox.h"
+
+#if defined __x86_64__
+extern const Kernel kernel_baseline, kernel_v3, kernel_v4;
+
+static int has_v3(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
+}
+
+static int has_v4(void)
+{
+    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
+/* The kernel called `name`, or the best one for a null pointer; null if this processor cannot run it. */
+const Kernel *plasticity_kernel(const char *name)
+{
+    __builtin_cpu_init();
+    if (has_v4() && (!name || !strcmp(name, "x86-64-v4")))
+        return &kernel_v4;
+    if (has_v3() && (!name || !strcmp(name, "x86-64-v3")))
+        return &kernel_v3;
+    return !name || !strcmp(name, "x86-64") ? &kernel_baseline : NULL;
+}
+#else
+extern const Kernel kernel_baseline;
+
+const Kernel *plasticity_kernel(const char *name)
+{
+    return name ? NULL : &kernel_baseline;
+}
+#endif
+
+/* The first words of a random stream at a position, as plasticity.streams.words. */
+void plasticity_words(uint64_t seed, uint64_t purpose, const uint64_t *position, int64_t count, uint64_t *words)
+{
+    Stream s = stream(seed, purpose, position[0], position[1], position[2]);
+    for (int64_t i = 0; i < count; i++)
+        words[i] = next_word(&s);
+}

@@ -1,0 +1,15 @@
+/* What is compiled once for every kind of processor. */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include "learner.h"
+
+typedef struct {
+    /* Takes the steps `first` to `end` of a task. Returns the first one not taken: `end`, or the one at which
+     * the loss was no longer finite. A task's steps must be taken in order. */
+    int64_t (*learn)(Learner *net, const Examples *examples, int64_t first, int64_t end);
+    /* h and slope of `units` units, a multiple of 16, from their z; all aligned to 64 bytes. */
+    void (*activate)(Activation activation, int units, const float *z, float *h, float *slope);
+} Kernel;
+
+#endif

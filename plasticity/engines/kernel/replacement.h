@@ -1,0 +1,175 @@
+/* Continual backpropagation after every step of gradient descent: age, utility, choice and replacement of the
+ * hidden units. `plasticity.replacement` is the definition. */
+#ifndef REPLACEMENT_H
+#define REPLACEMENT_H
+
+#include "philox.h"
+#include "rows.h"
+
+/* decay rate ^ age; 0 where it is too small to be seen in 1 − decay rate ^ age. */
+static double faded(const Learner *net, int64_t age)
+{
+    if (age >= net->faded_at)
+        return 0;
+    double power = 1, square = net->decay_rate;
+    for (; age > 0; age >>= 1, square *= square)
+        if (age & 1)
+            power *= square;
+    return power;
+}
+
+/* A running mean corrected for its start. */
+INLINE float corrected(float running, double fading)
+{
+    return (float)(running / (1 - fading));
+}
+
+INLINE int64_t age_of(const Learner *net, const Layer *layer, int unit)
+{
+    return net->clock - layer->born[unit];
+}
+
+/* f̂ of 16 units, whose ages have grown by 1. */
+INLINE vec mean_activation(const Learner *net, const Layer *layer, int first, vec running)
+{
+    float mean[LANES] __attribute__((aligned(64)));
+    store(mean, running);
+    for (int i = 0; i < LANES; i++)
+        mean[i] = corrected(mean[i], layer->fading[first + i] *= net->decay_rate);
+    return load(mean);
+}
+
+/* Running mean activation and running utility of the units between two layers. */
+INLINE void observe_by(const Utility utility, const Learner *net, const Layer *layer, const Layer *next)
+{
+    const vec keep = all((float)net->decay_rate), gain = all((float)(1 - net->decay_rate));
+    const vec per_output = all((float)(fabs(net->scale) / next->units));
+    const vec per_input = all((float)(fabs(net->scale) / layer->inputs));
+    if (needs_incoming(utility))
+        incoming_magnitude(layer, layer->scratch);
+    for (int i = 0; i < layer->stride; i += LANES) {
+        const vec h = load(layer->activation + i);
+        const vec f = multiply_add(keep, load(layer->mean_activation + i), multiply(gain, h));
+        const vec mean = needs_mean_activation(utility) ? mean_activation(net, layer, i, f) : f;
+        const vec outgoing = multiply(load(next->row_sum + i), per_output);
+        const vec incoming = multiply(load(layer->scratch + i), per_input);
+        const vec y = instantaneous(utility, h, mean, outgoing, incoming);
+        store(layer->mean_activation + i, f);
+        store(layer->utility + i, multiply_add(keep, load(layer->utility + i), multiply(gain, y)));
+    }
+}
+
+static void observe(const Learner *net, const Layer *layer, const Layer *next)
+{
+#define CASE(utility) \
+    case utility: observe_by(utility, net, layer, next); break;
+    switch (net->utility) {
+        CASE(CONTRIBUTION) CASE(ZERO_CONTRIBUTION) CASE(ADAPTABLE_CONTRIBUTION)
+        CASE(ADAPTATION) CASE(WEIGHT) CASE(FEATURE_BY_INPUT) CASE(RANDOM)
+    }
+#undef CASE
+}
+
+/* Counts the units of age, and finds out when the next one will be. */
+static void count_mature(const Learner *net, Layer *layer)
+{
+    layer->mature = 0;
+    layer->next_mature = INT64_MAX;
+    for (int i = 0; i < layer->units; i++) {
+        const int64_t mature_at = layer->born[i] + net->maturity_threshold + 1;
+        if (mature_at <= net->clock)
+            layer->mature++;
+        else if (mature_at < layer->next_mature)
+            layer->next_mature = mature_at;
+    }
+}
+
+/* What the eligible units are ranked by: û, or a uniform draw. */
+static void rank(const Learner *net, Layer *layer, int number, int64_t step)
+{
+    if (net->utility == RANDOM) {
+        Stream draws = stream(net->seed, RANDOM_UTILITY, (uint64_t)number, (uint64_t)step, 0);
+        for (int i = 0; i < layer->units; i++)
+            layer->scratch[i] = unit_interval(&draws);
+    } else {
+        for (int i = 0; i < layer->units; i++)
+            layer->scratch[i] = corrected(layer->utility[i], faded(net, age_of(net, layer, i)));
+    }
+}
+
+/* Lower ranks first, of equals the first unit, NaN last. */
+INLINE int precedes(const float *rank, int a, int b)
+{
+    const int a_is_nan = isnan(rank[a]), b_is_nan = isnan(rank[b]);
+    if (a_is_nan != b_is_nan)
+        return b_is_nan;
+    return rank[a] < rank[b] || (!(rank[b] < rank[a]) && a < b);
+}
+
+/* Puts the units that the layer is to lose into `chosen`, the least useful first. */
+static void choose_units(const Learner *net, Layer *layer, int number, int64_t step)
+{
+    if (net->clock >= layer->next_mature)
+        count_mature(net, layer);
+    layer->debt += layer->rate * layer->mature;
+    layer->choices = (int)layer->debt;
+    layer->debt -= layer->choices;
+    if (layer->choices == 0)
+        return;
+    rank(net, layer, number, step);
+    int32_t *unit = layer->chosen, eligible = 0;
+    for (int i = 0; i < layer->units; i++)
+        if (age_of(net, layer, i) > net->maturity_threshold)
+            unit[eligible++] = i;
+    for (int i = 0; i < layer->choices; i++)
+        for (int other = i + 1; other < eligible; other++)
+            if (precedes(layer->scratch, unit[other], unit[i])) {
+                const int32_t swapped = unit[i];
+                unit[i] = unit[other], unit[other] = swapped;
+            }
+}
+
+/* Makes a unit anew: incoming weights drawn afresh, all else of it 0. */
+static void replace_unit(const Learner *net, Layer *layer, Layer *next, int number, int unit, int64_t step)
+{
+    float *outgoing = next->weight + (int64_t)unit * next->stride;
+    if (net->bias_compensation) {
+        const float mean = corrected(layer->mean_activation[unit], faded(net, age_of(net, layer, unit)));
+        for (int i = 0; i < next->units; i++)
+            next->bias[i] += mean * ((float)net->scale * outgoing[i]);
+    }
+    Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
+    for (int i = 0; i < layer->inputs; i++)
+        layer->weight[(int64_t)i * layer->stride + unit] = (float)(uniform(&draws, layer->bound) / net->scale);
+    for (int i = 0; i < next->stride; i++)
+        outgoing[i] = 0;
+    layer->bias[unit] = layer->utility[unit] = layer->mean_activation[unit] = 0;
+    layer->born[unit] = net->clock;
+    layer->fading[unit] = 1;
+}
+
+/* One step of it: all layers choose, then the chosen units are replaced, first layer first. */
+static void replace(Learner *net, int64_t step)
+{
+    net->clock++;
+    for (int number = 0; number < net->depth; number++)
+        observe(net, &net->layer[number], &net->layer[number + 1]);
+    int any = 0;
+    for (int number = 0; number < net->depth; number++) {
+        choose_units(net, &net->layer[number], number, step);
+        any |= net->layer[number].choices;
+    }
+    for (int number = 0; any && number < net->depth; number++) {
+        Layer *layer = &net->layer[number], *next = layer + 1;
+        for (int i = 0; i < layer->choices; i++)
+            replace_unit(net, layer, next, number, layer->chosen[i], step);
+        layer->replaced += layer->choices;
+        if (layer->choices > 0) {
+            layer->next_mature = net->clock;
+            measure_rows(layer);
+            measure_rows(next);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,62 @@
+"""What the tests share: the command as a user calls it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORT = ["dataset.examples_per_task=200"]
+
+
+class Command:
+    """launch.py, and the analysis commands, in processes of their own, on a directory of runs of the test's own."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.runs = directory / "runs"
+        self.started: list[subprocess.Popen] = []
+
+    def start(self, *arguments: str, module: str | None = None, **environment: str) -> subprocess.Popen:
+        """Starts the command in a process group of its own."""
+        program = ["-m", module] if module else [str(ROOT / "launch.py"), f"runs_dir={self.runs}"]
+        process = subprocess.Popen(
+            [sys.executable, *program, *arguments],
+            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            env=os.environ | {"COLUMNS": "200"} | environment,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def __call__(self, *arguments: str, **options: str) -> subprocess.CompletedProcess:
+        """Runs the command to its end."""
+        process = self.start(*arguments, **options)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def folders(self) -> list[Path]:
+        """The folders of runs so far."""
+        return sorted(path.parent for path in self.runs.glob("*/config.yaml"))
+
+    def tables(self) -> dict[str, bytes]:
+        """The rows of every run, as they are on the disk."""
+        return {folder.name: (folder / "tasks.csv").read_bytes() for folder in self.folders()}
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    command = Command(tmp_path)
+    yield command
+    for process in command.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Command]]:
+    """More commands, each with a directory of runs of its own."""
+    yield lambda: Command(tmp_path_factory.mktemp("command"))

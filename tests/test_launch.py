@@ -1,0 +1,182 @@
+"""One run from the command line: what it prints and keeps, what it refuses, and how it goes on after an end."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+RUN = ["engine=reference", "dataset.tasks=5", "dataset.examples_per_task=150", "checkpoint_seconds=0.01"]
+
+
+def state(folder):
+    return json.loads((folder / "state.json").read_text())
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command):
+    first = command(*RUN)
+    assert first.returncode == 0, first.stderr
+    (folder,) = command.folders()
+    rows = list(csv.DictReader((folder / "tasks.csv").open()))
+    assert [row["task"] for row in rows] == ["0", "1", "2", "3", "4"]
+    for name in ("accuracy", "loss", "weight_magnitude", "weight_magnitude.layer_5", "replaced.layer_1"):
+        assert all(float(row[name]) >= 0 for row in rows)
+    parts = [f"weight_magnitude.layer_{layer}" for layer in range(1, 6)] + ["weight_magnitude.output"]
+    for row in rows:
+        assert float(row["weight_magnitude"]) == pytest.approx(sum(float(row[part]) for part in parts))
+    kept = state(folder)
+    assert kept["status"] == "finished" and kept["tasks_done"] == 5 and kept["attempt"] == 1
+    assert kept["score"] == float(rows[-1]["accuracy"])  # 15 % of 5 tasks, rounded up: 1
+    assert {"engine", "version", "commit", "python", "numpy", "torch", "host", "pid"} <= set(
+        kept["provenance"]
+    )
+    assert f"Score {kept['score']:.2%}" in first.stdout and folder.name in first.stdout
+    assert not (folder / "checkpoint.npz").exists()
+
+    again = command(*RUN)
+    assert again.returncode == 0 and "finished before" in again.stdout
+    assert state(folder) == kept
+
+    forced = command(*RUN, "force=true")
+    assert forced.returncode == 0 and state(folder)["attempt"] == 2
+    assert [row["accuracy"] for row in csv.DictReader((folder / "tasks.csv").open())] == [
+        row["accuracy"] for row in rows
+    ]
+
+
+def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, fresh):
+    whole = fresh()
+    assert whole(*RUN).returncode == 0
+    for kill in range(3):
+        process = command.start(*RUN)
+        wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists())
+        time.sleep(random.Random(time.time_ns()).uniform(0, 0.8))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if state(command.folders()[0])["status"] == "finished":
+            assert kill > 0
+            break
+    assert command(*RUN).returncode == 0
+    assert command.tables() == whole.tables()
+
+
+def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, fresh):
+    run = ["engine=reference", "dataset.tasks=40", "dataset.examples_per_task=100"]
+    process = command.start(*run)
+    wait_for(lambda: command.folders() and (command.folders()[0] / "tasks.csv").exists())
+    wait_for(lambda: (command.folders()[0] / "tasks.csv").read_bytes().count(b"\n") > 3)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    (folder,) = command.folders()
+    done = state(folder)["tasks_done"]
+    assert 3 <= done < 40 and state(folder)["status"] == "stopped"
+    assert f"Interrupted. {done} of 40 tasks are kept in" in out and "goes on from there" in out
+
+    second = command(*run)
+    assert second.returncode == 0 and state(folder)["attempt"] == 2
+    whole = fresh()
+    assert whole(*run).returncode == 0
+    assert command.tables() == whole.tables()
+
+
+def test_ctrl_c_does_not_wait_for_a_long_task(command):
+    process = command.start("engine=reference", "dataset.tasks=2", "dataset.examples_per_task=60000")
+    wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists())
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=10)
+    assert process.returncode == 130 and "Interrupted. 0 of 2 tasks are kept" in out
+
+
+REFUSED = {
+    "replacement=layer_7": ["replacement.layers=[7]", "layers from 1 to 5", "model.depth=5"],
+    "replacement.layers=[0]": ["replacement.layers=[0]", "layers from 1 to 5"],
+    "replacement.rate=-1": ["replacement.rate=-1", "at least 0"],
+    "model.width=0": ["model.width=0", "at least 1"],
+    "activation=reluu": ["activation=reluu", "relu", "tanh"],
+    "optimiser.stepsize=1": ["optimiser.stepsize=1", "optimiser.step_size"],
+    "optimizer.step_size=1": ["optimizer", "optimiser"],
+    "dataset.examples_per_task=70000": ["dataset.examples_per_task=70000", "at most 60000"],
+    "regulariser.strength=0.1": ["regulariser.strength=0.1", "regulariser=none"],
+    "tracker=wandbb": ["tracker=wandbb", "wandb"],
+    "engine.name=fast": ["engine.name=fast", "reference"],
+    "+tuned=tanhh": ["tuned=tanhh", "width_20"],
+    "runs_dir=/proc/nowhere": ["runs_dir=/proc/nowhere", "written to"],
+    "nonsense": ["nonsense", "key=value"],
+}
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_a_mistake_is_refused_with_one_sentence(command, override):
+    done = command("engine=reference", override)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    for part in REFUSED[override]:
+        assert part in done.stderr
+    assert not command.folders()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of its own takes root to mount")
+def test_a_full_disk_is_said_and_nothing_is_lost(command):
+    command.runs.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(command.runs)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        ballast = command.runs / "ballast"
+        process = command.start(
+            *RUN[:1], "dataset.tasks=20", "dataset.examples_per_task=100", "checkpoint_seconds=0.01"
+        )
+        wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists())
+        with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 65536)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "the disk that runs_dir is on is full" in out and "Traceback" not in err
+        full = command(*RUN)
+        assert full.returncode == 1 and "runs_dir=" in full.stderr and "No space left" in full.stderr
+        ballast.unlink()
+        assert command(*RUN[:1], "dataset.tasks=20", "dataset.examples_per_task=100").returncode == 0
+        assert not list(command.folders()[0].glob(".*"))
+    finally:
+        subprocess.run(["umount", str(command.runs)], check=True)
+
+
+def test_the_help_explains_the_groups_and_shows_examples(command):
+    shown = command("--help")
+    assert shown.returncode == 0
+    groups = [
+        "model",
+        "activation",
+        "replacement",
+        "regulariser",
+        "dataset",
+        "optimiser",
+        "engine",
+        "tracker",
+        "tuned",
+        "experiment",
+    ]
+    for group in groups:
+        assert f"\n{group} " in shown.stdout
+    assert shown.stdout.count("\n  python launch.py") >= 5
+
+
+def test_a_run_without_a_terminal_logs_its_progress(command):
+    done = command(*RUN)
+    assert "\x1b" not in done.stdout + done.stderr
