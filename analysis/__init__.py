@@ -1,1 +1,29 @@
-"""From the folders of runs to tables and figures."""
+"""From the folders of runs to tables and figures.
+
+On the command line:
+
+    python -m analysis.runs        every run, how far it is and what it scored
+    python -m analysis.collect     run folders → the two compact files in results/
+    python -m analysis.table_1     Table 1, measured; beside the published one with --compare published
+    python -m analysis.findings    the paper's claims, as tests on these runs
+
+In a notebook:
+
+    from analysis import grid, load_runs, summarise
+
+    tasks = load_runs("runs")      # a row per run and task
+    runs = summarise("runs")       # a row per run
+    table = grid(runs)             # a row per cell of Table 1
+
+    tasks[tasks["activation.name"] == "relu"].groupby(["replacement.layers", "task"])["accuracy"].mean()
+    runs.groupby(["model.width", "replacement.layers"])["score"].agg(["mean", "std", "count"])
+    table.pivot_table(index=["section", "network"], columns="replacement", values="mean", sort=False)
+
+Both loaders take directories of run folders, directories that hold collected results, or several of either;
+a run that is in several of them counts once. Nothing here computes a run, and nothing imports an engine.
+"""
+
+from analysis.grid import grid
+from analysis.load import load_runs, summarise
+
+__all__ = ["grid", "load_runs", "summarise"]

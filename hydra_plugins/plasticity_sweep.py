@@ -15,7 +15,7 @@ from plasticity.launcher.compose import HYDRA_ERRORS, explain, read
 from plasticity.launcher.composer import Composer
 from plasticity.launcher.launch import SweepFailed, launch
 from plasticity.settings import Settings
-from plasticity.store import RunFolder
+from plasticity.store import RunFolder, RunState
 
 
 class Grid(BasicSweeper):
@@ -29,7 +29,11 @@ class Grid(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         (combinations,) = self.split_arguments(overrides, max_batch_size=None)
-        return [self.launcher.launch(combinations, initial_job_idx=0)]
+        results = self.launcher.launch(combinations, initial_job_idx=0)
+        for result in results:
+            if result.status == JobStatus.FAILED:
+                raise result._return_value
+        return [results]
 
 
 class LocalSweep(Launcher):
@@ -46,7 +50,7 @@ class LocalSweep(Launcher):
             raise SystemExit(0)
         return [_result(run, settings, code) for run in runs]
 
-    def _compose(self, overrides: Sequence[str]) -> tuple[RunConfig, Settings]:
+    def _compose(self, overrides: Sequence[str]) -> tuple[RunConfig | None, Settings]:
         """The run of one combination of overrides; a mistake names the combination."""
         try:
             return read(self.composer(overrides))
@@ -54,10 +58,11 @@ class LocalSweep(Launcher):
             raise UserError(f"{' '.join(overrides)}: {explain(error)}") from error
 
 
-def _result(run: RunConfig, settings: Settings, code: int) -> JobReturn:
-    """What a sweeper gets for a run: its score, or an error if there is none."""
-    score = RunFolder.of(settings.runs, run).state().score
+def _result(run: RunConfig | None, settings: Settings, code: int) -> JobReturn:
+    """What a sweeper gets for a run: its score, None for an absent one, an error for an unfinished one."""
+    state = RunState() if run is None else RunFolder.of(settings.runs, run).state()
+    there = run is None or state.status == "finished"
     result = JobReturn()
-    result.status = JobStatus.COMPLETED if score is not None else JobStatus.FAILED
-    result.return_value = score if score is not None else SweepFailed(code)
+    result.status = JobStatus.COMPLETED if there else JobStatus.FAILED
+    result.return_value = state.score if there else SweepFailed(code)
     return result

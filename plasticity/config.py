@@ -12,7 +12,7 @@ from typing import Any
 
 from plasticity.activations import GAINS
 from plasticity.datasets import DATASETS, DatasetConfig
-from plasticity.errors import ConfigError
+from plasticity.errors import ConfigError, ImpossibleLayer
 from plasticity.regulariser import REGULARISERS
 from plasticity.schema import build, choice, flag, identity_values, integer, number, one_of, unknown_key
 
@@ -164,7 +164,8 @@ def _layers(value: Any, depth: int) -> tuple[int, ...]:
     if not whole or any(layer not in every for layer in value):
         shown = str(list(value)).replace(" ", "") if isinstance(value, (list, tuple)) else value
         valid = f"{one_of(tuple(named))}, or a list of layers from 1 to {depth} (model.depth={depth})"
-        raise ConfigError("replacement.layers", shown, valid)
+        beyond = whole and all(layer > 0 for layer in value)
+        raise (ImpossibleLayer if beyond else ConfigError)("replacement.layers", shown, valid)
     return tuple(sorted(set(value)))
 
 

@@ -19,6 +19,10 @@ class ConfigError(UserError):
         self.key, self.value, self.valid = key, value, valid
 
 
+class ImpossibleLayer(ConfigError):
+    """A replacement set with a layer that the network does not have."""
+
+
 class Diverged(Exception):
     """Training left the finite numbers. It fails its run and no other.
 

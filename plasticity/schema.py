@@ -1,6 +1,6 @@
 """Typed, checked config sections: dataclasses whose fields say what is valid, and one way to fill them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from difflib import get_close_matches
 from math import isfinite
@@ -99,7 +99,7 @@ def text(default: str | None, optional: bool = False, identity: bool = True) -> 
     return _checked(default, check, identity)
 
 
-def one_of(options: tuple[str, ...] | list[str]) -> str:
+def one_of(options: Sequence[str]) -> str:
     """The end of a sentence that lists options."""
     return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
 

@@ -30,10 +30,18 @@ class TrackerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
-    """How a launch goes about its runs. `workers`: runs computed at a time; null for one per core."""
+    """How a launch goes about its runs.
+
+    Attributes:
+        dry_run: say what would be computed, and stop.
+        workers: runs computed at a time; None for one per core.
+        impossible: what becomes of a combination that replaces a layer that its network does not have:
+            "refuse" it, and the whole launch with it, or take it as "absent".
+    """
 
     dry_run: bool = flag(False)
     workers: int | None = integer(None, at_least=1, optional=True)
+    impossible: str = choice("refuse", ("refuse", "absent"))
 
 
 @dataclass(frozen=True, kw_only=True)

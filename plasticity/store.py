@@ -36,7 +36,8 @@ class RunState:
     """How a run stands. Times are seconds since 1970.
 
     Attributes:
-        status: "running", "stopped" (to be gone on with), "finished" or "failed".
+        status: "new", "running", "stopped" (to be gone on with), "finished" or "failed"; never stored,
+            "held": another process is computing it.
         tasks_done: number of tasks whose rows are kept, as of the last write.
         score: mean online accuracy over the last 15 % of tasks, once finished.
         reason: why it failed.
@@ -104,6 +105,10 @@ class RunFolder:
             if held:
                 self.write_state(state)
         return state
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.path / "checkpoint.npz").exists()
 
     def checkpoint(self) -> tuple[int, State] | None:
         """The number of tasks learnt and the network after them, or None without a checkpoint."""

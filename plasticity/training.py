@@ -78,7 +78,7 @@ class Training:
         """
         self.folder.create(self.config)
         self.held = self.resources.enter_context(self.folder.claim())
-        self.state = self.folder.state()
+        self.state = self.folder.state() if self.held else RunState(status="held")
         if not self.held or (self.state.status == "finished" and not self.session.force):
             return None
         return self._begin()

@@ -14,7 +14,7 @@ SHORT = ["dataset.examples_per_task=200"]
 
 
 class Command:
-    """launch.py, and the analysis commands, in processes of their own, on a directory of runs of the test's own."""
+    """launch.py and the analysis commands in processes of their own, and a directory of runs for one test."""
 
     def __init__(self, directory: Path):
         self.directory = directory

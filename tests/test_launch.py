@@ -1,4 +1,4 @@
-"""One run from the command line: what it prints and keeps, what it refuses, and how it goes on after an end."""
+"""One run from the command line: what it prints and keeps, what it refuses; how it goes on."""
 
 import csv
 import json

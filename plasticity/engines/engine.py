@@ -78,6 +78,7 @@ class Engine(Protocol):
     """Computes a list of runs."""
 
     name: str
+    learner: Callable[[RunConfig, State], Learner]
 
     def compute(self, runs: Iterable[Run]) -> None:
         """Computes runs to their end, in their order, as many at a time as the engine can."""

@@ -133,6 +133,7 @@ class ReferenceEngine:
     """Computes one run after the other, whatever the number of threads: a step has no work to share."""
 
     name = "reference"
+    learner = ReferenceLearner
 
     def __init__(self, threads: int | None = None):
         pass

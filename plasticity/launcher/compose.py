@@ -13,7 +13,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from plasticity.config import SECTIONS as RUN_SECTIONS
 from plasticity.config import RunConfig, run_config
 from plasticity.datasets import DATASETS
-from plasticity.errors import ConfigError, UserError
+from plasticity.errors import ConfigError, ImpossibleLayer, UserError
 from plasticity.schema import one_of, unknown_key
 from plasticity.settings import KEYS, Settings, settings
 from plasticity.settings import SECTIONS as SETTINGS_SECTIONS
@@ -32,8 +32,8 @@ def tuned_method(layers: Any, regulariser: str) -> str:
 OmegaConf.register_new_resolver("tuned_method", tuned_method, replace=True)
 
 
-def read(composed: DictConfig) -> tuple[RunConfig, Settings]:
-    """The run and the settings in a composed config.
+def read(composed: DictConfig) -> tuple[RunConfig | None, Settings]:
+    """The run and the settings in a composed config; no run where it is declared absent.
 
     Raises:
         UserError: when either is invalid.
@@ -47,7 +47,12 @@ def read(composed: DictConfig) -> tuple[RunConfig, Settings]:
     if isinstance(values.get("dataset"), dict):
         values["data_root"] = values["dataset"].pop("root", None)
     chosen = settings({key: value for key, value in values.items() if key in KEYS})
-    run = run_config({key: value for key, value in values.items() if key not in KEYS})
+    try:
+        run = run_config({key: value for key, value in values.items() if key not in KEYS})
+    except ImpossibleLayer:
+        if chosen.launch.impossible == "absent":
+            return None, chosen
+        raise
     if tuned is not None:
         _check_method(tuned, run)
     return run, chosen

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 class Composer:
     """Gives for each combination of overrides what Hydra would compose.
 
-    Choices of groups, and whatever adds or deletes keys, go to Hydra. Plain values are laid over a copy of the
-    result, which is what Hydra does with them, last.
+    Choices of groups, and whatever adds or deletes keys, go to Hydra. Plain values are laid over a copy of
+    the result, which is what Hydra does with them, last.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig):
@@ -21,6 +21,7 @@ class Composer:
         self.parser = OverridesParser.create(config_loader=loader)
         self.parse = lru_cache(maxsize=None)(self._parse)
         self.compose = lru_cache(maxsize=None)(self._compose)
+        self.options = lru_cache(maxsize=None)(loader.get_group_options)
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """The config of one combination.
@@ -47,4 +48,4 @@ class Composer:
     def _is_value(self, override: Override) -> bool:
         """Whether an override sets an existing key to a value, and does nothing else."""
         plain = not (override.is_add() or override.is_force_add() or override.is_delete())
-        return plain and not self.loader.get_group_options(override.get_key_element())
+        return plain and not self.options(override.get_key_element())

@@ -25,5 +25,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _part(key: str, value: Any) -> str:
     section, _, last = key.rpartition(".")
-    shown = ",".join(map(str, value)) or "none" if isinstance(value, list) else value
-    return f"{section or last if last == 'name' else last} {shown}"
+    if isinstance(value, list):
+        value = ",".join(map(str, value)) or "none"
+    shown = f"{value:g}" if isinstance(value, float) else value
+    return f"{section if last == 'name' else last} {shown}"

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from plasticity.config import RunConfig
 from plasticity.engines import resolve
+from plasticity.launcher.estimate import duration, seconds_per_step, spoken
 from plasticity.launcher.labels import labels
-from plasticity.launcher.local import Local, Outcome
+from plasticity.launcher.local import Local, Outcome, cores
 from plasticity.launcher.plan import Plan, plan
 from plasticity.progress import Display, clock
 from plasticity.score import window
@@ -25,8 +26,12 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
 
-def launch(configs: Sequence[RunConfig], settings: Settings) -> int:
+def launch(configs: Sequence[RunConfig | None], settings: Settings) -> int:
     """Computes runs on this machine, drops what is finished, and says how it went.
+
+    Args:
+        configs: the runs asked for; None for a combination that is absent.
+        settings: folders, engine and so on.
 
     Returns:
         the exit code: 0 if every run asked for is finished, 1 if one is not, 130 after Ctrl-C
@@ -36,25 +41,35 @@ def launch(configs: Sequence[RunConfig], settings: Settings) -> int:
     """
     prepare(settings.runs)
     todo = plan(configs, settings.runs, settings.force)
+    engine = _prepare(todo, settings)
+    workers = max(1, min(settings.launch.workers or cores(), len(todo.to_compute)))
     if len(todo.asked) > 1 or settings.launch.dry_run:
-        _say(todo.sentence())
+        _say(todo.sentence() + _about(todo, settings, engine, workers))
     if settings.launch.dry_run:
         return 0
     outcome = Outcome()
     if todo.to_compute:
-        outcome = _compute(todo, settings)
+        display = Display(todo.to_compute, labels(todo.to_compute))
+        outcome = Local(settings, engine, workers, display).compute(todo.to_compute)
     _say(summary(todo, outcome, settings))
     if outcome.interrupted:
         return INTERRUPTED
     return 0 if all(_state(config, outcome, settings).status == "finished" for config in todo.asked) else 1
 
 
-def _compute(todo: Plan, settings: Settings) -> Outcome:
-    engine = resolve(settings.engine.name)
+def _prepare(todo: Plan, settings: Settings) -> str:
+    """Gets the data sets before the workers do, so that it happens once, and says which engine computes."""
     for dataset in {type(config.dataset): config.dataset for config in todo.to_compute}.values():
-        dataset.prepare(settings.data_root)  # before the workers, so that one of them fetches it, and once
-    display = Display(todo.to_compute, labels(todo.to_compute))
-    return Local(settings, engine, settings.data_root, display).compute(todo.to_compute)
+        dataset.prepare(settings.data_root)
+    return resolve(settings.engine.name)
+
+
+def _about(todo: Plan, settings: Settings, engine: str, workers: int) -> str:
+    """How long the runs to be computed will take."""
+    if not todo.to_compute:
+        return ""
+    per_step = seconds_per_step(todo.to_compute, engine, settings.data_root)
+    return f", about {spoken(duration(todo, per_step, workers))}"
 
 
 def summary(todo: Plan, outcome: Outcome, settings: Settings) -> str:

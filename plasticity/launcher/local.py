@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import cast
 
 from plasticity.config import RunConfig
 from plasticity.launcher.worker import Message, work
@@ -16,6 +18,8 @@ from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
 
 POLL_SECONDS = 0.2
+HELD_SECONDS = 2.0
+"""Time between two tries of a run that another launch is computing."""
 
 
 @dataclass
@@ -33,10 +37,11 @@ class Worker:
     process: BaseProcess
     connection: Connection
     config: RunConfig | None = None
+    idle: bool = True
 
     def hand(self, config: RunConfig | None) -> None:
         """Hands over the next run, or None: there are no more."""
-        self.config = config
+        self.config, self.idle = config, False
         self.send(config)
 
     def send(self, message: object) -> None:
@@ -56,24 +61,25 @@ class Local:
     """One launch on this machine.
 
     Args:
-        settings: folders, tracker, number of workers.
+        settings: folders, tracker and so on.
         engine: the engine's resolved name.
-        data_root: where data sets are kept; None for the usual place.
+        workers: number of runs computed at a time.
         display: hears of all progress.
     """
 
-    def __init__(self, settings: Settings, engine: str, data_root: str | None, display: Display):
-        self.settings, self.engine, self.data_root, self.display = settings, engine, data_root, display
+    def __init__(self, settings: Settings, engine: str, workers: int, display: Display):
+        self.settings, self.engine, self.number, self.display = settings, engine, workers, display
         self.workers: list[Worker] = []
         self.outcome = Outcome()
+        self.held: list[RunConfig] = []
+        self.tried = 0.0
 
     def compute(self, configs: Sequence[RunConfig]) -> Outcome:
         """Computes runs in the order given, as many at a time as there are workers."""
         self.waiting = deque(configs)
-        number = min(self.settings.launch.workers or cores(), len(configs))
         with self.display, _TerminateAsInterrupt():
             try:
-                for _ in range(number):
+                for _ in range(self.number):
                     self._start_worker()
                 while self.workers:
                     self._listen()
@@ -85,30 +91,44 @@ class Local:
     def _start_worker(self) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        arguments = (theirs, self.settings, self.engine, self.data_root)
+        arguments = (theirs, self.settings, self.engine)
         process = context.Process(target=work, args=arguments, daemon=True)
         process.start()
         theirs.close()  # so that its death closes the pipe
-        worker = Worker(process, ours)
-        worker.hand(self.waiting.popleft())
-        self.workers.append(worker)
+        self.workers.append(Worker(process, ours))
 
     def _listen(self) -> None:
-        """Handles what the workers have to say, waiting for it a moment."""
+        """Hands out runs, and handles what the workers have to say, waiting for it a moment."""
+        self._feed()
         by_pipe = {worker.connection: worker for worker in self.workers}
         for connection in wait(list(by_pipe), timeout=POLL_SECONDS):
-            worker = by_pipe[connection]  # type: ignore[index]
+            worker = by_pipe[cast(Connection, connection)]
             try:
                 self._handle(worker, worker.connection.recv())
             except (EOFError, OSError):
                 self._bury(worker)
         self.display.refresh()
 
+    def _feed(self) -> None:
+        """Gives every idle worker a run. One that another launch held is tried again now and then."""
+        if self.held and time.monotonic() - self.tried > HELD_SECONDS:
+            self.tried = time.monotonic()
+            self.waiting.extend(self.held)
+            self.held.clear()
+        for worker in [worker for worker in self.workers if worker.idle]:
+            if self.waiting:
+                worker.hand(self.waiting.popleft())
+            elif not self.held:
+                worker.hand(None)
+
     def _handle(self, worker: Worker, message: Message) -> None:
         self.display.hear(message)
-        if message.kind == "ended" and message.state is not None:
-            self.outcome.states[message.identity] = message.state
-            worker.hand(self.waiting.popleft() if self.waiting else None)
+        if message.kind == "ended" and message.state is not None and worker.config is not None:
+            if message.state.status == "held":
+                self.held.append(worker.config)
+            else:
+                self.outcome.states[message.identity] = message.state
+            worker.config, worker.idle = None, True
 
     def _bury(self, worker: Worker) -> None:
         """Takes note of a worker's end; the run that it died with has failed, the others go on."""
@@ -128,6 +148,7 @@ class Local:
         """Has every worker write its checkpoint and end; a second Ctrl-C ends them as they are."""
         self.display.stopping()
         self.waiting.clear()
+        self.held.clear()
         for worker in self.workers:
             worker.send("stop")
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plasticity.config import RunConfig
-from plasticity.store import RunFolder, RunState
+from plasticity.store import RunFolder
 
 
 @dataclass(frozen=True)
@@ -15,53 +15,58 @@ class Plan:
     Attributes:
         asked: every run asked for.
         to_compute: those to be computed, the longest first.
-        finished: number of runs that are finished already.
+        steps_left: number of steps that each of those still has to take.
         resumed: number of runs that go on from a checkpoint.
-        new: number of runs that start from nothing.
+        absent: number of combinations that are no runs.
     """
 
     asked: list[RunConfig]
     to_compute: list[RunConfig]
-    finished: int
+    steps_left: list[int]
     resumed: int
-    new: int
+    absent: int
 
     def sentence(self) -> str:
         """For the user, before anything starts."""
-        number = len(self.asked)
-        runs = "run" if number == 1 else "runs"
-        return f"{number} {runs}: {self.finished} finished, {self.resumed} resumed, {self.new} new"
+        number, left = len(self.asked), len(self.to_compute)
+        absent = f" ({self.absent} absent)" if self.absent else ""
+        return (
+            f"{number} run{'' if number == 1 else 's'}{absent}: {number - left} finished, "
+            f"{self.resumed} resumed, {left - self.resumed} new"
+        )
 
 
-def plan(configs: Sequence[RunConfig], runs_dir: Path, force: bool) -> Plan:
+def plan(configs: Sequence[RunConfig | None], runs_dir: Path, force: bool) -> Plan:
     """Sorts runs by what is left to do for them.
 
     Args:
-        configs: the runs asked for, duplicates and all.
+        configs: the runs asked for, duplicates and all; None for a combination that is absent.
         runs_dir: where finished runs and checkpoints are looked for.
         force: compute finished runs anew, and all runs from nothing.
     """
-    asked = list({config.identity: config for config in configs}.values())
-    left = [config for config in asked if force or _state(config, runs_dir).status != "finished"]
-    resumed = 0 if force else sum(_has_checkpoint(config, runs_dir) for config in left)
+    asked = {config.identity: config for config in configs if config is not None}
+    left: list[tuple[RunConfig, int]] = []
+    resumed = 0
+    for config in asked.values():
+        folder = RunFolder.of(runs_dir, config)
+        state = folder.state()
+        if state.status == "finished" and not force:
+            continue
+        checkpoint = not force and folder.has_checkpoint()
+        resumed += checkpoint
+        tasks_left = config.dataset.tasks - (state.tasks_done if checkpoint else 0)
+        left.append((config, tasks_left * config.dataset.examples_per_task))
+    left.sort(key=lambda entry: entry[1] * _weights(entry[0]), reverse=True)
     return Plan(
-        asked=asked,
-        to_compute=sorted(left, key=work, reverse=True),
-        finished=len(asked) - len(left),
+        asked=list(asked.values()),
+        to_compute=[config for config, _ in left],
+        steps_left=[steps for _, steps in left],
         resumed=resumed,
-        new=len(left) - resumed,
+        absent=sum(config is None for config in configs),
     )
 
 
-def work(config: RunConfig) -> float:
-    """How long a run takes, in no unit: its steps times the weights that a step touches."""
+def _weights(config: RunConfig) -> int:
+    """Number of weights of a network: what a step's time goes with."""
     sizes = config.layer_sizes
-    return config.steps * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
-
-
-def _state(config: RunConfig, runs_dir: Path) -> RunState:
-    return RunFolder.of(runs_dir, config).state()
-
-
-def _has_checkpoint(config: RunConfig, runs_dir: Path) -> bool:
-    return (RunFolder.of(runs_dir, config).path / "checkpoint.npz").exists()
+    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))

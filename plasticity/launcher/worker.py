@@ -81,7 +81,7 @@ class Reporter:
             self.stop.set()
 
 
-def work(connection: Connection, settings: Settings, engine: str, data_root: str | None) -> None:
+def work(connection: Connection, settings: Settings, engine: str) -> None:
     """Computes the runs that come through a pipe, until None comes or the other end closes.
 
     SIGTERM, and the launcher's death, have the current run checkpointed and left. SIGINT goes to the
@@ -97,7 +97,7 @@ def work(connection: Connection, settings: Settings, engine: str, data_root: str
         observer=Reporter(connection, stop),
         stop=stop,
         checkpoint_seconds=settings.checkpoint_seconds,
-        data_root=data_root,
+        data_root=settings.data_root,
         force=settings.force,
         publish=publisher(settings.tracker),
     )

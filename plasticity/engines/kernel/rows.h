@@ -21,7 +21,7 @@ INLINE float *row_of(const Layer *layer, int k, int column)
 /* sum[column …] = Σ_k value[k] · row[k]. Narrow rows are summed in several chains, to fill the pipeline. */
 INLINE void sum_rows(const int blocks, const int chains, const Layer *layer, int column, float *sum)
 {
-    vec chain[chains][blocks];
+    vec chain[4][MOST_BLOCKS];
     UNROLL for (int c = 0; c < chains; c++) EACH_BLOCK(b) chain[c][b] = all(0);
     int k = 0;
     for (; k + chains <= layer->used; k += chains)
@@ -43,7 +43,7 @@ INLINE void sum_rows(const int blocks, const int chains, const Layer *layer, int
 INLINE void update_rows(const int blocks, const int with_product, const Layer *layer, int column, int first,
                         int count, float rate, vec *product, vec *magnitude)
 {
-    vec error[blocks];
+    vec error[MOST_BLOCKS];
     EACH_BLOCK(b) error[b] = load(layer->error + column + b * LANES);
     for (int k = 0; k < count; k++) {
         float *row = row_of(layer, first + k, column);
@@ -65,7 +65,7 @@ INLINE void update_rows(const int blocks, const int with_product, const Layer *l
 /* sum[column …] = Σ |row| over all rows. */
 INLINE void sum_magnitudes(const int blocks, const Layer *layer, int column, float *sum)
 {
-    vec total[blocks];
+    vec total[MOST_BLOCKS];
     EACH_BLOCK(b) total[b] = all(0);
     for (int input = 0; input < layer->inputs; input++) {
         const float *row = layer->weight + (int64_t)input * layer->stride + column;

@@ -8,16 +8,19 @@
 
 #include <stdint.h>
 
-#if defined __AVX__
+#if defined __FMA__ && defined __AVX__
 #include <immintrin.h>
 #endif
 
 #if defined __AVX512F__
 #define PART 16
-#elif defined __AVX__
+#define PART_OF(x) {x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}
+#elif defined __FMA__
 #define PART 8
+#define PART_OF(x) {x, x, x, x, x, x, x, x}
 #else
 #define PART 4
+#define PART_OF(x) {x, x, x, x}
 #endif
 
 enum { LANES = 16, PARTS = LANES / PART };
@@ -48,7 +51,7 @@ INLINE void store(float *to, vec x)
 INLINE vec all(float x)
 {
     vec r;
-    EACH_PART(i) UNROLL for (int lane = 0; lane < PART; lane++) r.part[i][lane] = x;
+    EACH_PART(i) r.part[i] = (floats)PART_OF(x);
     return r;
 }
 
@@ -96,39 +99,51 @@ INLINE vec power_of_two(vec shifted)
     return shifted;
 }
 
-/* a·b + c, rounded once, from doubles, in which the product is exact. Their sum is rounded to odd, so that
- * rounding it a second time, to a float, cannot go astray (Boldo and Melquiond 2008). */
-INLINE float multiply_add_in_doubles(float a, float b, float c)
+#if defined __AVX512F__
+INLINE floats fused(floats a, floats b, floats c)
 {
-    const double product = (double)a * b, sum = product + c;
-    const double part = sum - product, error = (product - (sum - part)) + (c - part);
-    union {
-        double value;
-        int64_t bits;
-    } odd = {sum};
-    if ((error > 0 || error < 0) && !(odd.bits & 1))
-        odd.bits += (error > 0) == (sum > 0) ? 1 : -1;
-    return (float)odd.value;
+    return (floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 }
+#elif defined __FMA__
+INLINE floats fused(floats a, floats b, floats c)
+{
+    return (floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+#elif defined __FP_FAST_FMAF
+INLINE floats fused(floats a, floats b, floats c)
+{
+    for (int lane = 0; lane < PART; lane++)
+        c[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);
+    return c;
+}
+#else
+typedef double doubles __attribute__((vector_size(16)));
+typedef int64_t longs __attribute__((vector_size(16)));
+
+/* In doubles, in which a·b is exact. Their sum is rounded to odd, so that rounding it a second time, to a
+ * float, cannot go astray (Boldo and Melquiond 2008). */
+INLINE doubles fused_to_odd(doubles a, doubles b, doubles c)
+{
+    const doubles product = a * b, sum = product + c, added = sum - product;
+    const doubles error = (product - (sum - added)) + (c - added);
+    const longs inexact = (error < 0) | (error > 0), even = ((longs)sum & 1) - 1;
+    const longs towards_error = ((error < 0) ^ (sum < 0)) | 1;
+    return (doubles)((longs)sum + (inexact & even & towards_error));
+}
+
+/* Called, not inlined: it is far too long to be unrolled with the rows. */
+static __attribute__((noinline)) floats fused(floats a, floats b, floats c)
+{
+    const doubles low = fused_to_odd((doubles){a[0], a[1]}, (doubles){b[0], b[1]}, (doubles){c[0], c[1]});
+    const doubles high = fused_to_odd((doubles){a[2], a[3]}, (doubles){b[2], b[3]}, (doubles){c[2], c[3]});
+    return (floats){(float)low[0], (float)low[1], (float)high[0], (float)high[1]};
+}
+#endif
 
 /* a·b + c, rounded once. */
 INLINE vec multiply_add(vec a, vec b, vec c)
 {
-    EACH_PART(i)
-    {
-#if defined __AVX512F__
-        c.part[i] = (floats)_mm512_fmadd_ps((__m512)a.part[i], (__m512)b.part[i], (__m512)c.part[i]);
-#elif defined __AVX__ && defined __FMA__
-        c.part[i] = (floats)_mm256_fmadd_ps((__m256)a.part[i], (__m256)b.part[i], (__m256)c.part[i]);
-#else
-        for (int lane = 0; lane < PART; lane++)
-#if defined __FP_FAST_FMAF
-            c.part[i][lane] = __builtin_fmaf(a.part[i][lane], b.part[i][lane], c.part[i][lane]);
-#else
-            c.part[i][lane] = multiply_add_in_doubles(a.part[i][lane], b.part[i][lane], c.part[i][lane]);
-#endif
-#endif
-    }
+    EACH_PART(i) c.part[i] = fused(a.part[i], b.part[i], c.part[i]);
     return c;
 }
 

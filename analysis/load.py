@@ -1,0 +1,114 @@
+"""The two frames that every table and figure is built on: a row per run and task, and a row per run."""
+
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from analysis.folders import Folders
+from analysis.results import Results
+from plasticity.errors import UserError
+
+RECORD = ("run", "state", "tasks_done", "score", "reason", "attempt", "started", "updated", "finished",
+          "seconds", "command")  # fmt: skip
+"""Columns of `summarise` that are neither config keys nor provenance."""
+
+
+class _Source(Protocol):
+    """Where runs are kept."""
+
+    def summaries(self) -> pd.DataFrame: ...
+    def tasks(self, runs: list[str]) -> pd.DataFrame: ...
+
+
+def summarise(*paths: str | Path) -> pd.DataFrame:
+    """A row per run, ordered by identity.
+
+    Columns:
+        run: the run's identity.
+        state: "finished", "failed", "running", "stopped" or "new", as the run says of itself; "interrupted"
+            where it was killed (it can be gone on with); "incomplete" where it was finished, but its rows
+            are not all there; "unreadable" where its folder makes no sense.
+        tasks_done: number of tasks whose rows are whole. A run that is gone on with starts from its last
+            checkpoint, which may be earlier.
+        score: mean online accuracy over the last 15 % of the tasks, from 0 to 1, computed from the rows;
+            NaN unless finished.
+        reason: why it failed or cannot be used.
+        attempt: how many times it was started or gone on with.
+        started, updated, finished: seconds since 1970.
+        seconds: time spent in training.
+        command: the command that computes exactly this run.
+        model.width, replacement.layers, seed, …: the config, by dotted key as on the command line.
+            Lists are text: "1,3" for [1,3], "none" for [].
+        provenance.version, provenance.commit, …: what computed it.
+
+    Args:
+        paths: directories of run folders, or directories that hold collected results. A run that is in
+            several counts once: finished goes before unfinished, then later before earlier.
+
+    Raises:
+        UserError: for a path that is no directory, or results that cannot be read.
+    """
+    return _summaries(_sources(paths)).drop(columns="source")
+
+
+def load_runs(*paths: str | Path) -> pd.DataFrame:
+    """A row per run and task, ordered by run and task.
+
+    Columns:
+        run: the run's identity.
+        task: number of the task, from 0.
+        accuracy: mean online accuracy over the task's examples, from 0 to 1.
+        loss: mean loss over the task's examples, in nats for classification.
+        weight_magnitude: Σ|w| over the network, averaged over the task.
+        weight_magnitude.layer_1, …, weight_magnitude.output: the same by layer. NaN for layers that the
+            network lacks. Collected results hold only the total.
+        replaced.layer_1, …: number of units replaced in the task, likewise.
+        state, and the config keys: as in `summarise`.
+
+    The rows of unfinished runs are included; a row that is being written, or was torn, is not.
+
+    Args:
+        paths: as in `summarise`.
+
+    Raises:
+        UserError: as in `summarise`, and for rows that cannot be read.
+    """
+    sources = _sources(paths)
+    summaries = _summaries(sources)
+    learnt = summaries[summaries["tasks_done"] > 0]
+    frames = [
+        source.tasks(list(learnt.loc[learnt["source"] == number, "run"]))
+        for number, source in enumerate(sources)
+    ]
+    tasks = pd.concat(frames)
+    if tasks.empty:
+        return pd.DataFrame(columns=["run", "task", "accuracy", "loss", "weight_magnitude", "state"])
+    tasks = tasks.sort_values(["run", "task"], ignore_index=True)
+    described = summaries.set_index("run")[["state", *config_columns(summaries)]]
+    return pd.concat([tasks, described.loc[tasks["run"]].reset_index(drop=True)], axis=1)
+
+
+def config_columns(summaries: pd.DataFrame) -> list[str]:
+    """The columns of `summarise` that are config keys."""
+    other = {*RECORD, "source"}
+    return [name for name in summaries if name not in other and not name.startswith("provenance.")]
+
+
+def _sources(paths: tuple[str | Path, ...]) -> list[_Source]:
+    directories = [Path(path) for path in paths]
+    for path in directories:
+        if not path.is_dir():
+            raise UserError(f"{path} is no directory: runs are read from a directory of run folders.")
+    return [Results(path) if Results(path).exists() else Folders(path) for path in directories]
+
+
+def _summaries(sources: list[_Source]) -> pd.DataFrame:
+    """Each run once, with the number of the source that has it."""
+    frames = [source.summaries().assign(source=number) for number, source in enumerate(sources)]
+    runs = pd.concat([frame for frame in frames if len(frame)] or [pd.DataFrame(columns=["source"])])
+    runs = runs.reindex(columns=[*RECORD, *(name for name in runs if name not in RECORD)])
+    runs["score"] = runs["score"].astype(float)
+    finished = runs["state"] == "finished"
+    order = runs.assign(is_finished=finished).sort_values(["run", "is_finished", "updated"], na_position="first")
+    return order.drop(columns="is_finished").drop_duplicates("run", keep="last").reset_index(drop=True)
