@@ -16,7 +16,7 @@ In a notebook:
     table = grid(runs)             # a row per cell of Table 1
 
     tasks[tasks["activation.name"] == "relu"].groupby(["replacement.layers", "task"])["accuracy"].mean()
-    runs.groupby(["model.width", "replacement.layers"])["score"].agg(["mean", "std", "count"])
+    runs.groupby(["model.width", "replacement.layers"])["score"].agg(["mean", "count"])
     table.pivot_table(index=["section", "network"], columns="replacement", values="mean", sort=False)
 
 Both loaders take directories of run folders, directories that hold collected results, or several of either;

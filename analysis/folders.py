@@ -30,14 +30,14 @@ class Folders:
     def tasks(self, runs: Iterable[str]) -> pd.DataFrame:
         """The rows of some runs: `run` and the columns of their `tasks.csv`."""
         frames = [_tasks(RunFolder(self.path / run)) for run in runs]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"run": []})
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:
     """What is known of a run. One that cannot be read is a row too: none is ever dropped."""
     try:
         return _read(folder)
-    except (OSError, ValueError, TypeError, AttributeError, IndexError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, yaml.YAMLError) as error:
         first_line = str(error).partition("\n")[0]
         return {
             "run": folder.identity,
@@ -48,17 +48,17 @@ def _summary(folder: RunFolder) -> dict[str, Any]:
 
 
 def _read(folder: RunFolder) -> dict[str, Any]:
-    config, state, rows = folder.config(), folder.state(), _whole_rows(folder)
+    config, state, rows = folder.config(), _state(folder), _whole_rows(folder)
     tasks, done = config["dataset"]["tasks"], max(len(rows) - 1, 0)
-    status, reason = _status(folder, state), state.reason
-    if status == "finished" and done != tasks:
-        status, reason = "incomplete", f"tasks.csv holds {done} of {tasks} tasks, though the run was finished"
+    if state.status == "finished" and done != tasks:
+        state.status = "incomplete"
+        state.reason = f"tasks.csv holds {done:,} of {tasks:,} tasks, though the run was finished"
     return {
         "run": folder.identity,
-        "state": status,
+        "state": state.status,
         "tasks_done": done,
-        "score": score(_accuracies(rows)) if status == "finished" else None,
-        "reason": reason,
+        "score": score(_accuracies(rows)) if state.status == "finished" else None,
+        "reason": state.reason,
         "attempt": state.attempt,
         "started": state.started,
         "updated": state.updated,
@@ -70,14 +70,22 @@ def _read(folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def _status(folder: RunFolder, state: RunState) -> str:
-    """The status, but "interrupted" where a run says that it is running and no process holds it."""
-    if state.status != "running":
-        return state.status
+def _state(folder: RunFolder) -> RunState:
+    """The state, but "interrupted" where a run says that it is running and no process holds it."""
+    state = folder.state()
+    if state.status == "running" and not _held(folder):
+        state = folder.state()  # it may have ended since
+        if state.status == "running":
+            state.status = "interrupted"
+    return state
+
+
+def _held(folder: RunFolder) -> bool:
+    """Whether a process computes the run, as far as we can tell."""
     try:
-        return "running" if holder(folder.path / "claim") else "interrupted"
+        return holder(folder.path / "claim") is not None
     except (OSError, UserError):
-        return "running"  # a directory that we may only read: whoever computes the run cannot be asked
+        return True  # a directory that we may only read: its claims cannot be asked for
 
 
 def _plain(value: Any) -> Any:
@@ -100,9 +108,9 @@ def _accuracies(rows: list[bytes]) -> list[float]:
 
 
 def _tasks(folder: RunFolder) -> pd.DataFrame:
-    text = b"\n".join(_whole_rows(folder))
+    rows = _whole_rows(folder) or [b"task"]  # started anew a moment ago
     try:
-        frame = pd.read_csv(io.BytesIO(text), float_precision="round_trip")
+        frame = pd.read_csv(io.BytesIO(b"\n".join(rows)), engine="pyarrow")
     except ValueError as error:
         raise UserError(f"{folder.path / 'tasks.csv'} cannot be read: {error}.") from error
     frame.insert(0, "run", folder.identity)

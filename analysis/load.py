@@ -92,14 +92,15 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
 def config_columns(summaries: pd.DataFrame) -> list[str]:
     """The columns of `summarise` that are config keys."""
     other = {*RECORD, "source"}
-    return [name for name in summaries if name not in other and not name.startswith("provenance.")]
+    names = [str(name) for name in summaries]
+    return [name for name in names if name not in other and not name.startswith("provenance.")]
 
 
 def _sources(paths: tuple[str | Path, ...]) -> list[_Source]:
     directories = [Path(path) for path in paths]
     for path in directories:
         if not path.is_dir():
-            raise UserError(f"{path} is no directory: runs are read from a directory of run folders.")
+            raise UserError(f"There are no runs in {path}: there is no such directory.")
     return [Results(path) if Results(path).exists() else Folders(path) for path in directories]
 
 
@@ -110,5 +111,7 @@ def _summaries(sources: list[_Source]) -> pd.DataFrame:
     runs = runs.reindex(columns=[*RECORD, *(name for name in runs if name not in RECORD)])
     runs["score"] = runs["score"].astype(float)
     finished = runs["state"] == "finished"
-    order = runs.assign(is_finished=finished).sort_values(["run", "is_finished", "updated"], na_position="first")
+    order = runs.assign(is_finished=finished).sort_values(
+        ["run", "is_finished", "updated"], na_position="first"
+    )
     return order.drop(columns="is_finished").drop_duplicates("run", keep="last").reset_index(drop=True)

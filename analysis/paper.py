@@ -1,4 +1,4 @@
-"""Table 1 of the paper: its rows, its columns, its published numbers, and the runs that each cell is made of."""
+"""Table 1 of the paper: its rows, its columns, its published numbers, and the runs behind each cell."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from plasticity.config import RunConfig, run_config
-from plasticity.errors import UserError
+from plasticity.errors import ImpossibleLayer, UserError
 
 SECTIONS = {
     "width": "Varying Network Widths",
@@ -109,12 +109,12 @@ def run(network: str, replacement: str, seed: int, tasks: int, examples_per_task
         None where the network has no such layer.
     """
     values = hyperparameters(network)
-    layers = LAYERS[replacement]
-    if isinstance(layers, list) and max(layers) > values["model"]["depth"]:
-        return None
+    replaced = values["replacement"] | {"layers": LAYERS[replacement]}
     dataset = {"tasks": tasks, "examples_per_task": examples_per_task}
-    replaced = values["replacement"] | {"layers": layers}
-    return run_config(values | {"replacement": replaced, "dataset": dataset, "seed": seed})
+    try:
+        return run_config(values | {"replacement": replaced, "dataset": dataset, "seed": seed})
+    except ImpossibleLayer:
+        return None
 
 
 @lru_cache
@@ -125,7 +125,9 @@ def hyperparameters(network: str) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): Table 1 needs conf/.") from error
-    chosen = {key: name for entry in values["defaults"] if isinstance(entry, dict) for key, name in entry.items()}
+    chosen = {
+        key: name for entry in values["defaults"] if isinstance(entry, dict) for key, name in entry.items()
+    }
     tuned = values["tuned"]["cbp"]
     return {
         "model": values["model"],

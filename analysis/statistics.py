@@ -7,12 +7,14 @@ includes is not thereby shown to be so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import atan, gamma, nan, pi, sqrt
+from math import atan, exp, lgamma, nan, pi, sqrt
 
 import numpy as np
 import pandas as pd
 
 CONFIDENCE = 0.95
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 
 
 def describe(values: np.ndarray) -> dict[str, float]:
@@ -110,14 +112,11 @@ def t_probability(t: float, degrees: float) -> float:
     With x = √ν tan θ the density's integral is 2 Γ((ν+1)/2) / (√π Γ(ν/2)) ∫₀^atan(t/√ν) cos^(ν−1) θ dθ.
     """
     end = atan(t / sqrt(degrees)) / 2
-    nodes, weights = np.polynomial.legendre.leggauss(40)
-    integral = end * float(weights @ np.cos(end * (nodes + 1)) ** (degrees - 1))
-    return 2 * gamma((degrees + 1) / 2) / (sqrt(pi) * gamma(degrees / 2)) * integral
+    integral = end * float(_WEIGHTS @ np.cos(end * (_NODES + 1)) ** (degrees - 1))
+    return 2 * exp(lgamma((degrees + 1) / 2) - lgamma(degrees / 2)) / sqrt(pi) * integral
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Spearman's ρ: the correlation of ranks, ties at their mean rank; NaN where one of both is constant."""
-    ranks = [pd.Series(values).rank().to_numpy() for values in (first, second)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return nan
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks = np.array([pd.Series(values).rank() for values in (first, second)])
+    return nan if (np.ptp(ranks, axis=1) == 0).any() else float(np.corrcoef(ranks)[0, 1])

@@ -37,11 +37,21 @@ class LaunchSettings:
         workers: runs computed at a time; None for one per core.
         impossible: what becomes of a combination that replaces a layer that its network does not have:
             "refuse" it, and the whole launch with it, or take it as "absent".
+        runs_per_job: on a cluster, runs packed into a job; None to go by `minutes_per_job`.
+        minutes_per_job: on a cluster, about how long a job is to take.
+        max_parallel_jobs: on a cluster, the most jobs that run at a time; None for no limit.
+        wait: on a cluster, stay and show progress until all jobs are done.
+        freeze: on a cluster, compute with the code as it is now, whatever is edited afterwards.
     """
 
     dry_run: bool = flag(False)
     workers: int | None = integer(None, at_least=1, optional=True)
     impossible: str = choice("refuse", ("refuse", "absent"))
+    runs_per_job: int | None = integer(None, at_least=1, optional=True)
+    minutes_per_job: float = number(60.0, above=0)
+    max_parallel_jobs: int | None = integer(None, at_least=1, optional=True)
+    wait: bool = flag(False)
+    freeze: bool = flag(True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,26 @@
 """What the tests share: the command as a user calls it."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SHORT = ["dataset.examples_per_task=200"]
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 60) -> None:
+    """Waits until something holds while a process runs."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"ended too early: {process.communicate()}"
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)
 
 
 class Command:
@@ -19,14 +29,15 @@ class Command:
     def __init__(self, directory: Path):
         self.directory = directory
         self.runs = directory / "runs"
+        self.tree = ROOT
         self.started: list[subprocess.Popen] = []
 
     def start(self, *arguments: str, module: str | None = None, **environment: str) -> subprocess.Popen:
         """Starts the command in a process group of its own."""
-        program = ["-m", module] if module else [str(ROOT / "launch.py"), f"runs_dir={self.runs}"]
+        program = ["-m", module, *arguments] if module else ["launch.py", *arguments, f"runs_dir={self.runs}"]
         process = subprocess.Popen(
-            [sys.executable, *program, *arguments],
-            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            [sys.executable, *program],
+            cwd=self.tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             env=os.environ | {"COLUMNS": "200"} | environment,
         )  # fmt: skip
         self.started.append(process)
@@ -41,6 +52,15 @@ class Command:
     def folders(self) -> list[Path]:
         """The folders of runs so far."""
         return sorted(path.parent for path in self.runs.glob("*/config.yaml"))
+
+    def states(self) -> dict[str, dict]:
+        """The state of every run."""
+        files = [folder / "state.json" for folder in self.folders()]
+        return {file.parent.name: json.loads(file.read_text()) for file in files if file.exists()}
+
+    def running(self) -> list[dict]:
+        """The states of the runs that say that they are being computed."""
+        return [state for state in self.states().values() if state["status"] == "running"]
 
     def tables(self) -> dict[str, bytes]:
         """The rows of every run, as they are on the disk."""

@@ -9,19 +9,13 @@ import subprocess
 import time
 
 import pytest
+from conftest import wait_for
 
 RUN = ["engine=reference", "dataset.tasks=5", "dataset.examples_per_task=150", "checkpoint_seconds=0.01"]
 
 
 def state(folder):
     return json.loads((folder / "state.json").read_text())
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command):
@@ -60,7 +54,7 @@ def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, fr
     assert whole(*RUN).returncode == 0
     for kill in range(3):
         process = command.start(*RUN)
-        wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists())
+        wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists(), process)
         time.sleep(random.Random(time.time_ns()).uniform(0, 0.8))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -74,8 +68,8 @@ def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, fr
 def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, fresh):
     run = ["engine=reference", "dataset.tasks=40", "dataset.examples_per_task=100"]
     process = command.start(*run)
-    wait_for(lambda: command.folders() and (command.folders()[0] / "tasks.csv").exists())
-    wait_for(lambda: (command.folders()[0] / "tasks.csv").read_bytes().count(b"\n") > 3)
+    wait_for(lambda: command.folders() and (command.folders()[0] / "tasks.csv").exists(), process)
+    wait_for(lambda: (command.folders()[0] / "tasks.csv").read_bytes().count(b"\n") > 3, process)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -94,7 +88,7 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, fresh):
 
 def test_ctrl_c_does_not_wait_for_a_long_task(command):
     process = command.start("engine=reference", "dataset.tasks=2", "dataset.examples_per_task=60000")
-    wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists())
+    wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists(), process)
     time.sleep(2)
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=10)
@@ -114,7 +108,7 @@ REFUSED = {
     "tracker=wandbb": ["tracker=wandbb", "wandb"],
     "engine.name=fast": ["engine.name=fast", "reference"],
     "+tuned=tanhh": ["tuned=tanhh", "width_20"],
-    "runs_dir=/proc/nowhere": ["runs_dir=/proc/nowhere", "written to"],
+    "tracker.every=0": ["tracker.every=0", "at least 1"],
     "nonsense": ["nonsense", "key=value"],
 }
 
@@ -130,6 +124,13 @@ def test_a_mistake_is_refused_with_one_sentence(command, override):
     assert not command.folders()
 
 
+def test_a_directory_that_cannot_be_written_is_refused(command):
+    command.runs.write_text("a file")
+    done = command("engine=reference")
+    assert done.returncode != 0 and done.stdout == ""
+    assert f"runs_dir={command.runs} is refused: it must be a directory that can be written to" in done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of its own takes root to mount")
 def test_a_full_disk_is_said_and_nothing_is_lost(command):
     command.runs.mkdir()
@@ -141,7 +142,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(command):
         process = command.start(
             *RUN[:1], "dataset.tasks=20", "dataset.examples_per_task=100", "checkpoint_seconds=0.01"
         )
-        wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists())
+        wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
         with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 65536)

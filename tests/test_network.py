@@ -5,7 +5,7 @@ import pytest
 from oracle import small_config
 
 from plasticity.activations import GAINS
-from plasticity.config import RunConfig, run_config
+from plasticity.config import run_config
 from plasticity.network import State, initial_state
 
 
@@ -25,11 +25,17 @@ def test_base_network_has_119400_weights_and_starts_at_0_but_for_them():
     assert state.debt.dtype == np.float64 and state.debt.tolist() == [0.0] * 5
 
 
-@pytest.mark.parametrize(
-    ("activation", "gain"),
-    [("relu", sqrt(2)), ("tanh", 5 / 3), ("selu", 3 / 4), ("sigmoid", 1.0), ("leaky_relu", sqrt(2 / 1.0001)),
-     ("elu", sqrt(2)), ("swish", sqrt(2)), ("gelu", sqrt(2))],
-)  # fmt: skip
+GAIN = {
+    "relu": sqrt(2), "tanh": 5 / 3, "selu": 3 / 4, "sigmoid": 1.0, "leaky_relu": sqrt(2 / 1.0001),
+    "elu": sqrt(2), "swish": sqrt(2), "gelu": sqrt(2),
+}  # fmt: skip
+
+
+def test_every_activation_has_its_gain():
+    assert dict(GAINS) == pytest.approx(GAIN, rel=1e-15)
+
+
+@pytest.mark.parametrize(("activation", "gain"), GAIN.items())
 def test_weights_start_uniform_within_the_bound_of_their_layer(activation, gain):
     state = initial(activation={"name": activation}, model={"width": 80, "depth": 2})
     bounds = [gain * sqrt(3 / 784), gain * sqrt(3 / 80), sqrt(3 / 80)]  # gain 1 for the output layer
@@ -41,11 +47,6 @@ def test_weights_start_uniform_within_the_bound_of_their_layer(activation, gain)
         # Mean 0 ± 5 standard errors b / √(3 n); variance b² / 3 ± 5 of b² · √(4 / 45 n).
         assert abs(weight.mean()) < 5 * bound / sqrt(3 * weight.size)
         assert abs(weight.var() - bound**2 / 3) < 5 * bound**2 * sqrt(4 / 45 / weight.size)
-
-
-def test_every_activation_has_a_gain_that_is_tested():
-    tested = test_weights_start_uniform_within_the_bound_of_their_layer.pytestmark[0].args[1]
-    assert dict(tested) == pytest.approx(GAINS, rel=1e-15)
 
 
 def test_layers_and_seeds_start_differently_and_a_seed_always_the_same():
@@ -61,12 +62,9 @@ def test_first_layer_does_not_depend_on_the_layers_behind_it():
     assert np.array_equal(shallow.weights[0], deep.weights[0])
 
 
-def base_but_deep() -> RunConfig:
-    return small_config(inputs=4, width=3, depth=12, outputs=2)
-
-
 def test_state_survives_its_flat_form():
-    state = initial_state(base_but_deep())  # more than ten layers: their names do not sort as their numbers
+    # More than ten layers: their names do not sort as their numbers do.
+    state = initial_state(small_config(inputs=4, width=3, depth=12, outputs=2))
     for layer in range(12):
         state.utility[layer][:] = layer
         state.mean_activation[layer][:] = layer + 0.5

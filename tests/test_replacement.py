@@ -30,7 +30,7 @@ START = State(
 EXAMPLES = [([1, 1, 0], [1, 1]), ([1, 0, 1], [1 / 8, 11 / 8]), ([0, 0, 2], [-13 / 16, 7 / 16])]
 
 DRAWS = [-1.1382341384887695, -0.6315460801124573, 0.8110837340354919]
-"""What the stream of seed 2 has for layer 1, unit 2, step 1: three draws from U(−√2, √2), √2 = √2 · √(3/3)."""
+"""Of seed 2, for layer 1, unit 2, step 1: three draws from U(−b, b), b = √2 · √(3 / 3)."""
 
 
 def by_hand(bias_compensation: bool) -> ReferenceLearner:
@@ -60,7 +60,7 @@ def assert_state(learner: ReferenceLearner, weights: list, biases: list, f, u, a
 @pytest.mark.parametrize("bias_compensation", [False, True])
 def test_three_steps_by_hand(bias_compensation):
     learner = by_hand(bias_compensation)
-    assert DRAWS == uniform(sqrt(2), 2, Purpose.REPLACEMENT, (0, 1, 1), 3).tolist()
+    assert uniform(sqrt(2), 2, Purpose.REPLACEMENT, (0, 1, 1), 3).tolist() == DRAWS
 
     # Step 0, x = (1, 1, 0): z = h = (1, 1), y = (3/2, 1/2), e = (1/2, −1/2), loss (1/4 + 1/4) / 2.
     # W2 −= 1/2 · e hᵀ = 1/4 · ((1, 1), (−1, −1)); b2 −= (1/4, −1/4).
@@ -171,7 +171,9 @@ def test_forty_steps_equal_the_oracle(activation, layers, utility, bias_compensa
     )  # fmt: skip
     replaced = side_by_side(config, 40, tolerance=1e-4)
     # 6 units · 0.06 · 36 steps, less those that are not mature again: at most 12.
-    assert all(4 <= number <= 12 if layer in layers else number == 0 for layer, number in enumerate(replaced, 1))
+    assert all(
+        4 <= number <= 12 if layer in layers else number == 0 for layer, number in enumerate(replaced, 1)
+    )
 
 
 # --- One rule at a time --------------------------------------------------------------------------------
@@ -299,13 +301,13 @@ def test_debt_goes_on_from_the_state():
 
 
 def test_debt_is_kept_in_double_precision():
-    # 1e-4 · 100 units is 0.01 a step. Its sum passes 1 in the 100th step (1.0000000000000007); summed in single
-    # precision it would stop short of it (0.99999934), and a unit be replaced one step later.
+    # 1e-4 · 100 units is 0.01 a step. A hundred of them are 1.0000000000000007, of which the floor is 1: the
+    # 100th step replaces. In single precision they would be 0.99999934.
     learner, _ = made(one_layer(100, rate=1e-4))
     assert replacements(learner, 100, 100) == [0] * 99 + [1]
-    assert learner.state().debt.tolist() == [sum([1e-4 * 100] * 100) - 1]
-    # 1e-3 · 100 units is 0.1 a step. Ten of them are 0.9999999999999999, of which the floor is 0: the 11th step
-    # replaces. Summed in single precision they would be 1.0000001.
+    assert learner.state().debt.tolist() == [1.0000000000000007 - 1]
+    # 1e-3 · 100 units is 0.1 a step. Ten of them are 0.9999999999999999, of which the floor is 0: the 11th
+    # step replaces. In single precision they would be 1.0000001.
     learner, _ = made(one_layer(100, rate=1e-3))
     assert replacements(learner, 100, 11) == [0] * 10 + [1]
 
@@ -341,7 +343,8 @@ def test_adjacent_layers_choose_first_and_are_replaced_in_order(bias_compensatio
     assert follow(learner, [[0.5, 2.0], [1.0, 0.25]], step=9) == [[1], [0]]
     state = learner.state()
     first, second = (
-        uniform(sqrt(2) * sqrt(3 / 2), 0, Purpose.REPLACEMENT, position, 2) for position in ((0, 1, 9), (1, 0, 9))
+        uniform(sqrt(2) * sqrt(3 / 2), 0, Purpose.REPLACEMENT, position, 2)
+        for position in ((0, 1, 9), (1, 0, 9))
     )
     assert state.weights[0].tolist() == [[1, 1], first.tolist()]
     # Layer 1's unit loses its outgoing weights, then layer 2's unit gets new ones, also from that unit.
@@ -437,7 +440,8 @@ def test_new_unit_is_drawn_at_its_layer_unit_and_step():
 def test_everything_else_of_a_new_unit_is_0_and_the_others_stay():
     learner, start = made(
         small_config(width=3, outputs=4, rate=0.34, maturity_threshold=0),
-        biases=[[1, 2, 3], 7], utility=[[0.5, 0.1, 0.5]], mean_activation=[[0.4, 0.5, 0.6]], age=[[200, 300, 400]],
+        biases=[[1, 2, 3], 7], utility=[[0.5, 0.1, 0.5]], mean_activation=[[0.4, 0.5, 0.6]],
+        age=[[200, 300, 400]],
     )  # fmt: skip
     assert follow(learner, [[1.0, 0.0, 1.0]]) == [[1]]
     state = learner.state()

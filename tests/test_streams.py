@@ -109,16 +109,16 @@ def chi_square(values: np.ndarray, cells: int) -> float:
 def test_uniform_fills_its_interval_evenly(seed):
     drawn = uniform(2.0, seed, Purpose.INITIAL_WEIGHTS, (0,), 100_000).astype(np.float64)
     assert drawn.min() >= -2 and drawn.max() < 2
-    assert abs(chi_square(((drawn + 2) * 25).astype(int), 100)) < 5
+    assert abs(chi_square(((drawn + 2) * 25).astype(int), 100)) < 6
     pairs = ((drawn + 2) * 5).astype(int)
-    assert abs(chi_square(pairs[0::2] * 20 + pairs[1::2], 400)) < 5
+    assert abs(chi_square(pairs[0::2] * 20 + pairs[1::2], 400)) < 6
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_draws_at_successive_steps_fill_the_unit_interval_evenly(seed):
     drawn = np.concatenate([unit_interval(seed, Purpose.RANDOM_UTILITY, (1, s), 5) for s in range(4_000)])
     assert drawn.min() >= 0 and drawn.max() < 1
-    assert abs(chi_square((drawn.astype(np.float64) * 100).astype(int), 100)) < 5
+    assert abs(chi_square((drawn.astype(np.float64) * 100).astype(int), 100)) < 6
 
 
 def test_sample_of_all_is_a_permutation():
@@ -136,10 +136,10 @@ def test_sample_is_the_start_of_the_order_of_all_words(count):
 
 
 def test_every_item_of_a_sample_comes_equally_often_at_every_place():
-    drawn = np.stack([sample(10, 4, 1, Purpose.EXAMPLE_ORDER, (task,)) for task in range(5_000)])
+    drawn = np.stack([sample(10, 4, 1, Purpose.EXAMPLE_ORDER, (task,)) for task in range(20_000)])
     for place in range(4):
-        assert abs(chi_square(drawn[:, place], 10)) < 5
+        assert abs(chi_square(drawn[:, place], 10)) < 6
     # 90 ordered pairs of different items, as often as one another.
     pairs, counts = np.unique(drawn[:, 0] * 10 + drawn[:, 1], return_counts=True)
     assert len(pairs) == 90
-    assert abs(chi_square(np.repeat(np.arange(90), counts), 90)) < 5
+    assert abs(chi_square(np.repeat(np.arange(90), counts), 90)) < 6

@@ -14,6 +14,7 @@ from plasticity.config import SECTIONS as RUN_SECTIONS
 from plasticity.config import RunConfig, run_config
 from plasticity.datasets import DATASETS
 from plasticity.errors import ConfigError, ImpossibleLayer, UserError
+from plasticity.launcher.cluster import Cluster
 from plasticity.schema import one_of, unknown_key
 from plasticity.settings import KEYS, Settings, settings
 from plasticity.settings import SECTIONS as SETTINGS_SECTIONS
@@ -71,8 +72,9 @@ def _check_method(tuned: Mapping[str, Any], run: RunConfig) -> None:
 
 def explain(error: BaseException) -> UserError:
     """Hydra's and OmegaConf's errors as one sentence: key, value, and what is valid where they know it."""
-    if isinstance(error, UserError):
-        return error
+    for cause in _causes(error):
+        if isinstance(cause, UserError):
+            return cause
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return ConfigError(group, name, one_of(error.options))
@@ -96,6 +98,8 @@ def _known_keys(key: str) -> list[str]:
     """The config keys that stand beside a key, or every group if its group does not exist."""
     group = key.rpartition(".")[0]
     sections = RUN_SECTIONS | SETTINGS_SECTIONS | {"dataset": DATASETS["permuted_mnist"]}
+    if key.startswith("hydra.launcher."):
+        return [f"hydra.launcher.{entry.name}" for entry in fields(Cluster)]
     if group in sections:
         return [f"{group}.{entry.name}" for entry in fields(sections[group])]
     return [*sections, *(entry.name for entry in fields(Settings) if entry.name not in sections), "seed"]

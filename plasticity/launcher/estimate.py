@@ -22,7 +22,7 @@ def seconds_per_step(configs: Sequence[RunConfig], engine: str, data_root: str |
         if kind not in known:
             task = config.dataset.open(config.seed, data_root).task(0)
             task = replace(task, order=task.order[:CALIBRATION_STEPS])
-            trial = learner(config, initial_state(config))
+            trial = learner(_calm(config), initial_state(config))
             times = []
             for _ in range(2):
                 began = time.perf_counter()
@@ -46,6 +46,11 @@ def spoken(seconds: float) -> str:
         return f"{max(seconds, 1):.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _calm(config: RunConfig) -> RunConfig:
+    """The run with a step size that it cannot diverge at."""
+    return replace(config, optimiser=replace(config.optimiser, step_size=1e-5))
 
 
 def _kind(config: RunConfig) -> tuple[object, ...]:

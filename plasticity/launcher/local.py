@@ -18,6 +18,8 @@ from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
 
 POLL_SECONDS = 0.2
+LEAVE_SECONDS = 30.0
+"""Time that workers get to write their checkpoints when a cluster wants its node back."""
 HELD_SECONDS = 2.0
 """Time between two tries of a run that another launch is computing."""
 
@@ -88,12 +90,23 @@ class Local:
                 self._stop()
         return self.outcome
 
+    def leave(self) -> None:
+        """Has every worker write its checkpoint and end, without listening to any; for a signal handler."""
+        for worker in self.workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        for worker in self.workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+
     def _start_worker(self) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, self.settings, self.engine)
         process = context.Process(target=work, args=arguments, daemon=True)
+        # Where SLURM signals every process of a job, the worker must not die of it before it is set up.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
         theirs.close()  # so that its death closes the pipe
         self.workers.append(Worker(process, ours))
 

@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -88,10 +88,17 @@ def work(connection: Connection, settings: Settings, engine: str) -> None:
     launcher, which decides.
     """
     stop = threading.Event()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, inbox, stop), daemon=True).start()
+
+    def leave(*_: object) -> None:
+        stop.set()
+        inbox.put(None)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+    signal.signal(signal.SIGTERM, leave)
+    threading.Thread(target=_listen, args=(connection, inbox, leave), daemon=True).start()
     session = Session(
         engine=engine,
         observer=Reporter(connection, stop),
@@ -111,15 +118,14 @@ def work(connection: Connection, settings: Settings, engine: str) -> None:
     os._exit(0)  # not waiting for the listener
 
 
-def _listen(connection: Connection, inbox: "queue.SimpleQueue[Any]", stop: threading.Event) -> None:
-    """Passes on the runs that come, and sets `stop` when told to or when the launcher is gone."""
+def _listen(connection: Connection, inbox: "queue.SimpleQueue[Any]", leave: Callable[[], None]) -> None:
+    """Passes on the runs that come, and leaves when told to or when the launcher is gone."""
     while True:
         try:
             message = connection.recv()
         except (EOFError, OSError):
             message = "stop"
         if message == "stop":
-            stop.set()
-            inbox.put(None)
+            leave()
             return
         inbox.put(message)

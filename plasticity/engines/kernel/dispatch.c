@@ -5,6 +5,8 @@
 #include "kernel.h"
 #include "philox.h"
 
+#define EXPORT __attribute__((visibility("default")))
+
 #if defined __x86_64__
 extern const Kernel kernel_baseline, kernel_v3, kernel_v4;
 
@@ -22,7 +24,7 @@ static int has_v4(void)
 }
 
 /* The kernel called `name`, or the best one for a null pointer; null if this processor cannot run it. */
-const Kernel *plasticity_kernel(const char *name)
+EXPORT const Kernel *plasticity_kernel(const char *name)
 {
     __builtin_cpu_init();
     if (has_v4() && (!name || !strcmp(name, "x86-64-v4")))
@@ -34,14 +36,15 @@ const Kernel *plasticity_kernel(const char *name)
 #else
 extern const Kernel kernel_baseline;
 
-const Kernel *plasticity_kernel(const char *name)
+EXPORT const Kernel *plasticity_kernel(const char *name)
 {
     return name ? NULL : &kernel_baseline;
 }
 #endif
 
 /* The first words of a random stream at a position, as plasticity.streams.words. */
-void plasticity_words(uint64_t seed, uint64_t purpose, const uint64_t *position, int64_t count, uint64_t *words)
+EXPORT void plasticity_words(uint64_t seed, uint64_t purpose, const uint64_t *position, int64_t count,
+                             uint64_t *words)
 {
     Stream s = stream(seed, purpose, position[0], position[1], position[2]);
     for (int64_t i = 0; i < count; i++)

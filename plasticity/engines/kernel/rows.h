@@ -45,7 +45,7 @@ INLINE void update_rows(const int blocks, const int with_product, const Layer *l
 {
     vec error[MOST_BLOCKS];
     EACH_BLOCK(b) error[b] = load(layer->error + column + b * LANES);
-    for (int k = 0; k < count; k++) {
+    for (int k = count - 1; k >= 0; k--) {
         float *row = row_of(layer, first + k, column);
         const vec change = all(rate * layer->value[first + k]);
         vec p = column ? product[k] : all(0), m = column ? magnitude[k] : all(0);
@@ -129,7 +129,7 @@ static void descend(Layer *layer, float rate, float *below)
 {
     vec product[LANES], magnitude[LANES];
     float products[LANES] __attribute__((aligned(64))), magnitudes[LANES] __attribute__((aligned(64)));
-    for (int first = 0; first < layer->used; first += LANES) {
+    for (int first = (layer->used - 1) / LANES * LANES; first >= 0; first -= LANES) {
         const int count = layer->used - first < LANES ? layer->used - first : LANES;
         for (int k = count; k < LANES; k++)
             product[k] = magnitude[k] = all(0);

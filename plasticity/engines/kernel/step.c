@@ -19,6 +19,21 @@ static void fold_scale(Learner *net)
     net->scale = 1;
 }
 
+/* Asks for an example's data before its step comes: it lies anywhere in memory. */
+INLINE void expect(const Examples *examples, int64_t example)
+{
+    if (!examples->start || example + 2 >= examples->count)
+        return;
+    __builtin_prefetch(examples->start + examples->order[example + 2]);
+    if (examples->label)
+        __builtin_prefetch(examples->label + examples->order[example + 1]);
+    const int64_t *range = examples->start + examples->order[example + 1];
+    for (int64_t k = range[0]; k < range[1]; k += LANES) {
+        __builtin_prefetch(examples->index + k);
+        __builtin_prefetch(examples->entry + k);
+    }
+}
+
 /* Lists the inputs of an example that are not 0. */
 static void show(Layer *layer, const Examples *examples, int64_t row)
 {
@@ -43,18 +58,14 @@ static void show(Layer *layer, const Examples *examples, int64_t row)
     layer->used = used;
 }
 
-/* Lists the units that pass something on: the active ones of ReLU, else all of them. */
+/* Lists the units that pass something on: the active ones of ReLU; of other activations always all. */
 static void pass_on(const Learner *net, const Layer *from, Layer *to)
 {
     if (net->activation != RELU)
-        return; /* `row` and `value` stay all units in order */
-    int used = 0;
-    for (int i = 0; i < from->units; i++) {
-        to->row[used] = i;
-        to->value[used] = from->activation[i];
-        used += from->activation[i] != 0;
-    }
-    to->used = used;
+        return;
+    to->used = 0;
+    for (int i = 0; i < from->stride; i += LANES)
+        to->used += pack(load(from->activation + i), i, to->value + to->used, to->row + to->used);
 }
 
 /* z of a layer, from the rows that its inputs use. */
@@ -162,6 +173,7 @@ static int step(Learner *net, const Examples *examples, int64_t example)
     const int64_t row = examples->order[example];
     Layer *output = &net->layer[net->depth];
     show(net->layer, examples, row);
+    expect(examples, example);
     predict(net);
     const double loss = net->loss == CROSS_ENTROPY
                             ? cross_entropy(net, output, examples->label[row])

@@ -99,6 +99,29 @@ INLINE vec power_of_two(vec shifted)
     return shifted;
 }
 
+/* Packs the lanes that are not 0: their values, and their numbers counted from `first`. Returns how many
+ * there are; may write 16 of each. */
+INLINE int pack(vec x, int first, float *value, int32_t *number)
+{
+#if PART == 16
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512 lane_values = (__m512)x.part[0];
+    const __mmask16 kept = _mm512_cmp_ps_mask(lane_values, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    _mm512_storeu_ps(value, _mm512_maskz_compress_ps(kept, lane_values));
+    _mm512_storeu_si512(number, _mm512_maskz_compress_epi32(kept, _mm512_add_epi32(lanes, _mm512_set1_epi32(first))));
+    return __builtin_popcount(kept);
+#else
+    int count = 0;
+    EACH_PART(i) UNROLL for (int lane = 0; lane < PART; lane++)
+    {
+        value[count] = x.part[i][lane];
+        number[count] = first + i * PART + lane;
+        count += value[count] != 0;
+    }
+    return count;
+#endif
+}
+
 #if defined __AVX512F__
 INLINE floats fused(floats a, floats b, floats c)
 {

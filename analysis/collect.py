@@ -1,0 +1,63 @@
+"""The command that collects run folders into two compact files: python -m analysis.collect --help."""
+
+import argparse
+from pathlib import Path
+
+from analysis.command import command
+from analysis.load import load_runs, summarise
+from analysis.results import Results
+from plasticity.errors import UserError
+
+ENDED = ("finished", "failed")
+"""States that are results. A run that is still to be gone on with is none yet."""
+
+PRIVATE = ["provenance.host", "provenance.pid"]
+"""What is nobody else's business, and no part of a result."""
+
+
+def collect(directories: list[str], output: Path) -> str:
+    """Puts the finished and failed runs of some directories beside those that are collected already.
+
+    Of a run that is in several places, the finished one counts, then the one that was written to last.
+
+    Args:
+        directories: directories of run folders.
+        output: where `runs.parquet` and `tasks.parquet` are.
+
+    Returns:
+        a sentence that says what is there now
+
+    Raises:
+        UserError: when there is nothing to collect, or the files cannot be read or written.
+    """
+    results = Results(output)
+    sources = [str(output), *directories] if results.exists() else directories
+    summaries = summarise(*sources)
+    runs = summaries[summaries["state"].isin(ENDED)].drop(columns=PRIVATE, errors="ignore")
+    runs = runs.dropna(axis="columns", how="all")
+    if runs.empty:
+        raise UserError(f"There are no finished runs in {', '.join(directories)}.")
+    tasks = load_runs(*sources)
+    results.write(runs, tasks[tasks["run"].isin(runs["run"])])
+    failed = int((runs["state"] == "failed").sum())
+    files = sorted(output.glob("*.parquet"))
+    sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
+    return f"{len(runs) - failed} finished and {failed} failed runs are in {output}: {sizes}."
+
+
+def main() -> None:
+    """Reads the arguments and collects."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.collect",
+        description="Adds finished and failed runs to the two Parquet files that hold compact results.",
+    )
+    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="default: runs")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results"
+    )
+    arguments = parser.parse_args()
+    print(collect(arguments.runs, arguments.output))
+
+
+if __name__ == "__main__":
+    command(main)

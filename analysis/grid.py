@@ -1,0 +1,155 @@
+"""From runs to the cells of Table 1: exactly the runs that a cell is made of, and what is missing."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.paper import COLUMNS, INDIVIDUAL, NETWORKS, ROWS, run
+from analysis.statistics import describe
+from plasticity.errors import UserError
+
+DATASET = ["dataset.tasks", "dataset.examples_per_task"]
+
+
+def grid(
+    runs: pd.DataFrame, seeds: int = 3, tasks: int | None = None, examples_per_task: int | None = None
+) -> pd.DataFrame:
+    """Table 1: a row per cell.
+
+    Columns:
+        section: "width", "activation", "depth" or "depth_equal_parameters".
+        network: the row's name in that section, such as "Width 20".
+        replacement: "all", "layer_1", "layer_2", "layer_3" or "last".
+        mean: score over seeds, in percent; NaN without any.
+        std: population standard deviation (ddof = 0) over seeds, in percentage points.
+        sem, low, high: standard error and ends of the 95 % bootstrap interval of the mean, likewise
+            (`analysis.statistics.describe`).
+        seeds: number of seeds that have a score.
+        missing: number of seeds that were asked for and have none; 0 where the network lacks the layer.
+        best: whether it is the best individual layer of its row, to the digit that the table shows: all that
+            share it are. None is while one of the row's cells has no seed at all.
+
+    Args:
+        runs: as from `analysis.summarise`.
+        seeds: number of seeds asked for: 0, 1, …, seeds − 1.
+        tasks: number of tasks of the runs to show, where `runs` has several lengths.
+        examples_per_task: number of examples of their tasks, likewise.
+
+    Raises:
+        UserError: when there are no such runs, or runs of different lengths and none was chosen.
+    """
+    return aggregate(cells(runs, COLUMNS, seeds, tasks, examples_per_task))
+
+
+def cells(
+    runs: pd.DataFrame,
+    replacements: Iterable[str] = tuple(COLUMNS),
+    seeds: int = 3,
+    tasks: int | None = None,
+    examples_per_task: int | None = None,
+) -> pd.DataFrame:
+    """A row per network, replacement set and seed that is asked for, with the run that it calls for.
+
+    A run belongs to a cell if and only if it has the identity that the cell's config has.
+
+    Columns:
+        network: its file in `conf/tuned/`.
+        replacement: a key of `analysis.paper.LAYERS`. Sets that name a layer which the network lacks are
+            left out.
+        seed, tasks, examples_per_task: what is asked for.
+        run: identity of the run that is asked for.
+        state: its state; "absent" where there is no such run.
+        score: from 0 to 1, NaN where there is none.
+        and the other columns of `runs`.
+
+    Args and Raises: as in `grid`; `replacements` are keys of `analysis.paper.LAYERS`.
+    """
+    replacements = list(replacements)
+    length = _length(runs, replacements, seeds, tasks, examples_per_task)
+    found = runs.drop(columns="seed", errors="ignore")
+    joined = _expected(replacements, range(seeds), *length).merge(found, on="run", how="left")
+    joined["state"] = joined["state"].fillna("absent")
+    return joined
+
+
+def aggregate(found: pd.DataFrame) -> pd.DataFrame:
+    """The grid of what `cells` found; see `grid`."""
+    by_cell = dict(tuple(found.groupby(["network", "replacement"])["score"]))
+    rows = []
+    for row in ROWS:
+        for replacement in COLUMNS:
+            scores = by_cell.get((row.network, replacement), pd.Series(dtype=float))
+            values = 100 * scores.dropna().to_numpy(float)
+            rows.append(
+                {"section": row.section, "network": row.label, "replacement": replacement}
+                | describe(values)
+                | {"seeds": len(values), "missing": len(scores) - len(values)}
+            )
+    table = pd.DataFrame(rows)
+    by_row = table.groupby(["section", "network"], sort=False)
+    table["best"] = np.concatenate([best(row) for _, row in by_row])
+    return table
+
+
+def best(row: pd.DataFrame) -> np.ndarray:
+    """Which cells of a row are its best individual layer, to the digit shown: bool, [cells]."""
+    individual = row["replacement"].isin(INDIVIDUAL) & (row["seeds"] + row["missing"] > 0)
+    if (row.loc[individual, "seeds"] == 0).any():
+        return np.zeros(len(row), bool)
+    shown = row["mean"].map(lambda mean: float(f"{mean:.1f}"))
+    return (individual & (shown == shown[individual].max())).to_numpy()
+
+
+def further_seeds(runs: pd.DataFrame, found: pd.DataFrame) -> list[int]:
+    """Seeds beyond those asked for that `runs` has finished runs of these cells for."""
+    asked, replacements = set(found["seed"]), list(dict.fromkeys(found["replacement"]))
+    finished = runs[runs["state"] == "finished"]
+    other = sorted({int(seed) for seed in finished["seed"].dropna()} - asked)
+    length = found["tasks"].iloc[0], found["examples_per_task"].iloc[0]
+    expected = _expected(replacements, other, *length)
+    return sorted(set(expected.loc[expected["run"].isin(finished["run"]), "seed"]))
+
+
+def _expected(
+    replacements: Sequence[str], seeds: Iterable[int], tasks: int, examples_per_task: int
+) -> pd.DataFrame:
+    """The identity that each cell and seed calls for."""
+    columns = ["network", "replacement", "seed", "tasks", "examples_per_task", "run"]
+    length = int(tasks), int(examples_per_task)
+    rows = [
+        (network, replacement, seed, *length, config.identity)
+        for network in NETWORKS
+        for replacement in replacements
+        for seed in seeds
+        if (config := run(network, replacement, seed, *length)) is not None
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _length(
+    runs: pd.DataFrame, replacements: Sequence[str], seeds: int, tasks: int | None, examples: int | None
+) -> tuple[int, int]:
+    """Tasks and examples per task of the runs to show: those chosen, or the only ones that there are."""
+    present = runs.reindex(columns=DATASET).dropna().astype(int).drop_duplicates().itertuples(index=False)
+    known = set(runs["run"])
+    counts = {
+        (length[0], length[1]): len(known & set(_expected(replacements, range(seeds), *length)["run"]))
+        for length in sorted(present)
+    }
+    lengths = {length: count for length, count in counts.items() if count}
+    if not lengths:
+        raise UserError(
+            f"None of the {len(runs)} runs belongs to Table 1 (seeds 0 to {seeds - 1}): launch them with "
+            "python launch.py -m +experiment=table_1."
+        )
+    chosen = [
+        (length, number)
+        for length, number in lengths.items()
+        if tasks in (None, length[0]) and examples in (None, length[1])
+    ]
+    if len(chosen) == 1:
+        return chosen[0][0]
+    listed = "; ".join(f"{n} of {t:,} tasks × {e:,} examples" for (t, e), n in lengths.items())
+    wrong = "of different lengths, which one table cannot mix" if chosen else "not of the length asked for"
+    raise UserError(f"The runs are {wrong}. There are {listed}. Choose with --tasks and --examples-per-task.")

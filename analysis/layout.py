@@ -1,0 +1,56 @@
+"""The grid as the paper sets it."""
+
+import pandas as pd
+
+from analysis.paper import COLUMNS, SECTIONS
+from analysis.render import Cell, Section, Table
+
+STATISTICS = {
+    "std": "± population standard deviation",
+    "sem": "± standard error of the mean",
+    "ci": "with the 95 % bootstrap interval of the mean",
+}
+"""What stands behind a mean."""
+
+
+def layout(table: pd.DataFrame, statistic: str, seeds: int, measured: str) -> Table:
+    """The grid in the paper's sections, the best individual layers underlined.
+
+    Args:
+        table: as from `analysis.grid`.
+        statistic: a key of `STATISTICS`.
+        seeds: number of seeds asked for.
+        measured: what a score is the mean of, as from `analysis.notes.measured`.
+    """
+    sections = []
+    for section, title in SECTIONS.items():
+        rows = table[table["section"] == section].groupby("network", sort=False)
+        sections.append(Section(title, [_row(str(name), row, statistic) for name, row in rows]))
+    over = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    legend = f"Mean online accuracy over {measured}, in percent, {STATISTICS[statistic]} over {over}."
+    marked = f" (n): a cell with n of the {over}." if table["missing"].any() else ""
+    best = " Underlined: the best individual layer."
+    return Table(["Network", *COLUMNS.values()], sections, [legend + best + marked])
+
+
+def _row(name: str, row: pd.DataFrame, statistic: str) -> list[Cell]:
+    return [Cell(name), *(Cell(shown(cell, statistic), bool(cell["best"])) for _, cell in row.iterrows())]
+
+
+def shown(cell: pd.Series, statistic: str = "std") -> str:
+    """A cell as text: "84.6 ± 0.1", "84.6 ± 0.1 (2)" where seeds are missing, "–" where no run can be.
+
+    One seed shows no spread.
+    """
+    if cell["seeds"] + cell["missing"] == 0:
+        return "–"
+    parts = []
+    if cell["seeds"] > 0:
+        parts.append(f"{cell['mean']:.1f}")
+    if cell["seeds"] > 1 and statistic == "ci":
+        parts.append(f"[{cell['low']:.1f}, {cell['high']:.1f}]")
+    elif cell["seeds"] > 1:
+        parts.append(f"± {cell[statistic]:.1f}")
+    if cell["missing"] > 0:
+        parts.append(f"({cell['seeds']})")
+    return " ".join(parts)

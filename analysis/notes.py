@@ -1,0 +1,83 @@
+"""What stands below a table: where its numbers come from, and every run that it lacks."""
+
+import re
+from collections import Counter
+from typing import cast
+
+import pandas as pd
+
+from analysis.grid import further_seeds
+from analysis.paper import COLUMNS, names
+from plasticity.score import window
+
+
+def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    """Sentences on missing runs, versions that differ, and seeds that are not shown.
+
+    Args:
+        runs: as from `analysis.summarise`.
+        found: as from `analysis.grid.cells`.
+    """
+    return [*missing(found), *versions(found), *_further(runs, found)]
+
+
+def measured(found: pd.DataFrame) -> str:
+    """What a score is the mean of: "the last 165 of 1,100 tasks of 10,000 examples"."""
+    tasks, examples = int(found["tasks"].iloc[0]), int(found["examples_per_task"].iloc[0])
+    return f"the last {window(tasks):,} of {tasks:,} tasks of {examples:,} examples"
+
+
+def missing(found: pd.DataFrame) -> list[str]:
+    """Every run without a score, and why: a line for each network, problem and set of seeds."""
+    lacking = found[found["score"].isna()]
+    if lacking.empty:
+        return []
+    lacking = lacking.assign(problem=lacking.apply(_problem, axis=1))
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    for key, cell in lacking.groupby(["network", "problem", "replacement"], sort=False):
+        network, problem, replacement = map(str, cast(tuple[object, ...], key))
+        seeds = ", ".join(map(str, cell["seed"]))
+        name = COLUMNS.get(replacement, replacement.replace("_", " ")).lower()
+        lines.setdefault((network, seeds, problem), []).append(name)
+    number = lacking["run"].nunique()
+    return [f"Missing: {number} of {found['run'].nunique()} runs."] + [
+        f"{names(network)}, {', '.join(replacements)}, seed {seeds}: {problem}."
+        for (network, seeds, problem), replacements in lines.items()
+    ]
+
+
+def _problem(cell: pd.Series) -> str:
+    """Why a run has no score."""
+    if cell["state"] == "absent":
+        return "no such run"
+    if cell["state"] == "finished":
+        return f"finished, but its score is not a number ({cell['run']})"
+    if pd.notna(cell["reason"]):
+        return f"{cell['state']}: {str(cell['reason']).rstrip('.')} ({cell['run']})"
+    return f"{cell['state']}, {cell['tasks_done']:,.0f} of {cell['tasks']:,} tasks done ({cell['run']})"
+
+
+def versions(found: pd.DataFrame) -> list[str]:
+    """Says so where not all runs shown were computed by the same version, commit and engine."""
+    keys = ["provenance.version", "provenance.commit", "provenance.engine"]
+    shown = found.dropna(subset="score").drop_duplicates("run").reindex(columns=keys).fillna("unknown")
+    counts = Counter(shown.itertuples(index=False, name=None))
+    if len(counts) < 2:
+        return []
+    listed = "; ".join(
+        f"{number} by {version} ({_short(commit)}), engine {engine}"
+        for (version, commit, engine), number in counts.most_common()
+    )
+    return [f"The runs were computed by different versions: {listed}."]
+
+
+def _short(commit: str) -> str:
+    """As much of a commit as people read; "-dirty" stays."""
+    return re.sub(r"^([0-9a-f]{12})[0-9a-f]+", r"\1", commit)
+
+
+def _further(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    seeds = further_seeds(runs, found)
+    if not seeds:
+        return []
+    return [f"There are finished runs of further seeds, which --seeds {seeds[-1] + 1} shows."]

@@ -1,0 +1,175 @@
+"""A table on its way to people: plain text, Markdown, LaTeX or HTML."""
+
+import html as html_module
+import re
+from dataclasses import dataclass, field
+
+FORMATS = ("text", "markdown", "latex", "html")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, underlined or not."""
+
+    text: str
+    underlined: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows under a title of their own; an empty title is not shown."""
+
+    title: str
+    rows: list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What to show.
+
+    Attributes:
+        columns: titles; the first column is flush left, the others are centred where the format can.
+        sections: the rows.
+        notes: sentences below the table.
+    """
+
+    columns: list[str]
+    sections: list[Section]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[list[Cell]]:
+        """The rows of all sections."""
+        return [row for section in self.sections for row in section.rows]
+
+
+def render(table: Table, form: str) -> str:
+    """The table in one of `FORMATS`, ending in a newline."""
+    return {"text": text, "markdown": markdown, "latex": latex, "html": html}[form](table)
+
+
+def text(table: Table) -> str:
+    """Aligned columns. _Underlined_."""
+    body = [[f"_{cell.text}_" if cell.underlined else cell.text for cell in row] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(table.columns, *body, strict=True)]
+
+    def line(values: list[str]) -> str:
+        return "  ".join(value.ljust(width) for value, width in zip(values, widths, strict=True)).rstrip()
+
+    lines, rest = [line(table.columns)], iter(body)
+    for section in table.sections:
+        lines += ["", section.title] if section.title else []
+        lines += [line(next(rest)) for _ in section.rows]
+    return "\n".join([*lines, *([""] if table.notes else []), *table.notes]) + "\n"
+
+
+def markdown(table: Table) -> str:
+    """A GitHub table, sections as rows in bold, <u>underlined</u>."""
+
+    def line(values: list[str]) -> str:
+        return f"| {' | '.join(values)} |"
+
+    def shown(cell: Cell) -> str:
+        escaped = _markdown(cell.text)
+        return f"<u>{escaped}</u>" if cell.underlined else escaped
+
+    width = len(table.columns)
+    lines = [line(table.columns), line([":--", *[":-:"] * (width - 1)])]
+    for section in table.sections:
+        lines += [line([f"**{section.title}**", *[""] * (width - 1)])] if section.title else []
+        lines += [line([shown(cell) for cell in row]) for row in section.rows]
+    return "\n".join([*lines, *[part for note in table.notes for part in ("", _markdown(note))]]) + "\n"
+
+
+def latex(table: Table) -> str:
+    """A whole document that compiles as it stands, with booktabs. A table longer than a page spans pages."""
+
+    def line(values: list[str]) -> str:
+        return " & ".join(values) + r" \\"
+
+    def shown(cell: Cell) -> str:
+        return rf"\underline{{{_latex(cell.text)}}}" if cell.underlined else _latex(cell.text)
+
+    width = len(table.columns)
+    environment = "tabular" if len(table.rows) <= _LATEX_PAGE else "longtable"
+    lines = [
+        r"\documentclass{article}",
+        r"\usepackage[margin=2cm]{geometry}",
+        r"\usepackage{booktabs,longtable}",
+        r"\pagestyle{empty}",
+        r"\begin{document}",
+        r"\noindent\small",
+        rf"\begin{{{environment}}}{{l{'c' * (width - 1)}}}",
+        r"\toprule",
+        line([_latex(title) for title in table.columns]),
+    ]
+    for section in table.sections:
+        lines.append(r"\midrule")
+        if section.title:
+            lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_latex(section.title)}}}}} \\*")
+        lines += [line([shown(cell) for cell in row]) for row in section.rows]
+    lines += [r"\bottomrule", rf"\end{{{environment}}}"]
+    lines += [
+        part for note in table.notes for part in ("", r"\smallskip\noindent\footnotesize " + _latex(note))
+    ]
+    return "\n".join([*lines, r"\end{document}"]) + "\n"
+
+
+def html(table: Table) -> str:
+    """A whole page."""
+
+    def shown(cell: Cell) -> str:
+        escaped = html_module.escape(cell.text)
+        return f"<td>{f'<u>{escaped}</u>' if cell.underlined else escaped}</td>"
+
+    heads = "".join(f"<th>{html_module.escape(title)}</th>" for title in table.columns)
+    lines = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8"><title>Table</title><style>',
+        "body { font-family: sans-serif } table { border-collapse: collapse }",
+        "th, td { padding: 0.2em 0.8em; text-align: center }",
+        "td:first-child, th:first-child { text-align: left }",
+        "thead, tbody { border-bottom: 1px solid } thead { border-top: 1px solid }",
+        "</style></head><body>",
+        f"<table><thead><tr>{heads}</tr></thead>",
+    ]
+    for section in table.sections:
+        title = html_module.escape(section.title)
+        lines.append("<tbody>")
+        lines += [f'<tr><th colspan="{len(table.columns)}">{title}</th></tr>'] if title else []
+        lines += [f"<tr>{''.join(map(shown, row))}</tr>" for row in section.rows]
+        lines.append("</tbody>")
+    notes = [f"<p>{html_module.escape(note)}</p>" for note in table.notes]
+    return "\n".join([*lines, "</table>", *notes, "</body></html>"]) + "\n"
+
+
+_LATEX_PAGE = 45
+"""Rows that fit on a page."""
+
+_LATEX = {
+    **{character: "\\" + character for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "-": "{-}",  # two of them are no dash
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": "$-$",
+    "–": "--",
+    "→": r"$\to$",
+    "ρ": r"$\rho$",
+    "√": r"$\surd$",
+    "…": r"\ldots{}",
+    "’": "'",
+}
+
+
+def _latex(value: str) -> str:
+    """Text in which LaTeX finds no commands, and no characters that it does not have."""
+    return "".join(_LATEX.get(character, character if character.isascii() else "?") for character in value)
+
+
+def _markdown(value: str) -> str:
+    return re.sub(r"([\\|*_<>`])", r"\\\1", value)

@@ -1,0 +1,135 @@
+"""The kernel as Python sees it: the structures of `learner.h`, and the functions of the built library."""
+
+import ctypes
+import os
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_uint64, c_void_p
+from functools import cache
+
+import numpy as np
+
+from plasticity.engines.kernel import build
+from plasticity.errors import UserError
+
+VARIANT = "PLASTICITY_KERNEL"
+"""Environment variable that forces a variant: x86-64, x86-64-v3 or x86-64-v4. All give the same results."""
+
+
+class Layer(ctypes.Structure):
+    _fields_ = [
+        ("inputs", c_int32),
+        ("units", c_int32),
+        ("stride", c_int32),
+        ("weight", c_void_p),
+        ("bias", c_void_p),
+        ("row_sum", c_void_p),
+        ("used", c_int32),
+        ("row", c_void_p),
+        ("value", c_void_p),
+        ("activation", c_void_p),
+        ("slope", c_void_p),
+        ("error", c_void_p),
+        ("rate", c_double),
+        ("debt", c_double),
+        ("bound", c_float),
+        ("mature", c_int32),
+        ("next_mature", c_int64),
+        ("born", c_void_p),
+        ("utility", c_void_p),
+        ("mean_activation", c_void_p),
+        ("fading", c_void_p),
+        ("chosen", c_void_p),
+        ("choices", c_int32),
+        ("scratch", c_void_p),
+        ("magnitude", c_double),
+        ("replaced", c_int64),
+    ]
+
+
+class Network(ctypes.Structure):
+    _fields_ = [
+        ("depth", c_int32),
+        ("layer", POINTER(Layer)),
+        ("activation", c_int),
+        ("loss", c_int),
+        ("utility", c_int),
+        ("bias_compensation", c_int32),
+        ("step_size", c_double),
+        ("decay", c_double),
+        ("decay_rate", c_double),
+        ("faded_at", c_int64),
+        ("maturity_threshold", c_int64),
+        ("seed", c_uint64),
+        ("scale", c_double),
+        ("clock", c_int64),
+        ("finite", c_int32),
+        ("total_loss", c_double),
+        ("right", c_int64),
+    ]
+
+
+class Examples(ctypes.Structure):
+    _fields_ = [
+        ("start", c_void_p),
+        ("index", c_void_p),
+        ("entry", c_void_p),
+        ("dense", c_void_p),
+        ("permutation", c_void_p),
+        ("label", c_void_p),
+        ("target", c_void_p),
+        ("order", c_void_p),
+        ("first_step", c_int64),
+        ("count", c_int64),
+    ]
+
+
+class Kernel(ctypes.Structure):
+    """The functions of `kernel.h`. Python's global lock is released while one of them runs."""
+
+    _fields_ = [
+        ("learn", ctypes.CFUNCTYPE(c_int64, POINTER(Network), POINTER(Examples), c_int64, c_int64)),
+        ("activate", ctypes.CFUNCTYPE(None, c_int, c_int, c_void_p, c_void_p, c_void_p)),
+    ]
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The built library. Raises build.Unavailable."""
+    loaded = ctypes.CDLL(str(build.library()))
+    loaded.plasticity_kernel.argtypes = [c_char_p]
+    loaded.plasticity_kernel.restype = POINTER(Kernel)
+    loaded.plasticity_words.argtypes = [c_uint64, c_uint64, c_void_p, c_int64, c_void_p]
+    loaded.plasticity_words.restype = None
+    return loaded
+
+
+def kernel(variant: str | None = None) -> Kernel:
+    """The kernel for this processor.
+
+    Args:
+        variant: which one; None for the one that $PLASTICITY_KERNEL names, or the best.
+
+    Raises:
+        build.Unavailable: it cannot be built.
+        UserError: this processor has no such variant.
+    """
+    variant = variant or os.environ.get(VARIANT) or None
+    found = library().plasticity_kernel(variant.encode() if variant else None)
+    if not found:
+        raise UserError(
+            f"{VARIANT}={variant} is refused: it must be a kind of this machine's processor, one of x86-64, "
+            "x86-64-v3 and x86-64-v4, or not set."
+        )
+    return found.contents
+
+
+def aligned(shape: int | tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """Zeros that start at a multiple of 64 bytes, as the kernel's vectors need."""
+    length = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(length + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + length].view(dtype).reshape(shape)
+
+
+def padded(length: int) -> int:
+    """A length rounded up to whole vectors of 16."""
+    return -(-length // 16) * 16

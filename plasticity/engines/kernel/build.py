@@ -1,0 +1,117 @@
+"""Builds the kernel at its first use, with the C compiler at hand, into a cache that later uses share."""
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+FLAGS = (
+    *("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math"),
+    "-fno-tree-loop-distribute-patterns",  # a call of memset costs more than the few vectors that it sets
+    "-ffp-contract=off",  # what is fused is said in the sources: so all variants compute the same
+)
+
+X86_64_V3 = ("-mavx2", "-mfma", "-mbmi", "-mbmi2")
+X86_64_V4 = (*X86_64_V3, *(f"-mavx512{part}" for part in ("f", "bw", "cd", "dq", "vl")))
+VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "x86_64": {
+        "baseline": (),
+        "v3": X86_64_V3,
+        "v4": (*X86_64_V4, "-mprefer-vector-width=512"),
+    }
+}
+"""Flags by variant of the step, by machine; `dispatch.c` chooses among them on the processor that runs."""
+
+CACHE = "PLASTICITY_CACHE"
+
+
+class Unavailable(Exception):
+    """The kernel cannot be built. Its text is one sentence that says why."""
+
+
+def cache_directory() -> Path:
+    """Where built kernels are kept: $PLASTICITY_CACHE, else `plasticity` in the user's cache folder."""
+    chosen = os.environ.get(CACHE)
+    root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "plasticity"
+    return root.expanduser() / "kernel"
+
+
+def library(extra_flags: tuple[str, ...] = ()) -> Path:
+    """The shared library, built now if the cache does not hold it. Raises Unavailable."""
+    directory, compiler = cache_directory(), _compiler()
+    name = _hash(FLAGS, extra_flags, VARIANTS, platform.machine(), *map(Path.read_bytes, _sources("*.[ch]")))
+    if compiler is None:
+        # The results are the same whichever compiler built it.
+        for built in sorted(directory.glob(f"{name}-*.so")):
+            return built
+        raise Unavailable(
+            "The native engine needs a C compiler, and there is none called "
+            f"{os.environ.get('CC') or 'cc, gcc or clang'}: install gcc, or set the environment variable CC."
+        )
+    built = directory / f"{name}-{_hash(_version(compiler))}.so"
+    if not built.exists():
+        _build(compiler, extra_flags, built)
+    return built
+
+
+def _compiler() -> list[str] | None:
+    """The compiler's command: $CC if it is set, else the first of the usual names. None if there is none."""
+    for name in [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]:
+        command = shlex.split(name)
+        if command and shutil.which(command[0]):
+            return command
+    return None
+
+
+def _version(compiler: list[str]) -> str:
+    return subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _sources(pattern: str) -> list[Path]:
+    return sorted(SOURCES.glob(pattern))
+
+
+def _build(compiler: list[str], extra_flags: tuple[str, ...], target: Path) -> None:
+    """Compiles all variants at once and puts the library in place whole, whoever else is building it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as folder:
+            command = [*compiler, *FLAGS, *extra_flags]
+            variants = VARIANTS.get(platform.machine(), {"baseline": ()})
+            objects = [f"{folder}/{name}.o" for name in ("dispatch", *variants)]
+            _run_all(
+                [*command, "-c", str(SOURCES / "dispatch.c"), "-o", objects[0]],
+                *(
+                    [*command, *flags, f"-DKERNEL=kernel_{name}", "-c", str(SOURCES / "step.c"), "-o", output]
+                    for (name, flags), output in zip(variants.items(), objects[1:], strict=True)
+                ),
+            )
+            _run_all([*command, "-shared", *objects, "-o", f"{folder}/kernel.so"])
+            os.replace(f"{folder}/kernel.so", target)
+    except OSError as error:
+        raise Unavailable(
+            f"The native engine's kernel cannot be built in {target.parent} ({error.strerror}): set the "
+            f"environment variable {CACHE} to a folder that can be written."
+        ) from error
+
+
+def _run_all(*commands: list[str]) -> None:
+    """Runs commands side by side. Raises Unavailable with the first error of one that fails."""
+    running = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    messages = [process.communicate()[1].splitlines() for process in running]
+    for process, lines in zip(running, messages, strict=True):
+        if process.returncode:
+            error = next((line for line in lines if "error" in line.lower()), "no message")
+            raise Unavailable(f"The native engine's kernel cannot be compiled by {process.args[0]}: {error}.")  # type: ignore[index]

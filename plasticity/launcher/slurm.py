@@ -1,0 +1,159 @@
+"""The cluster launcher: packs runs into jobs, and submits them to SLURM as arrays through submitit."""
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import submitit
+from submitit.core.utils import FailedJobError
+
+import plasticity
+from plasticity.claim import claim
+from plasticity.config import RunConfig
+from plasticity.errors import UserError
+from plasticity.launcher.cluster import Cluster
+from plasticity.launcher.estimate import seconds_per_step, spoken
+from plasticity.launcher.job import Job
+from plasticity.launcher.jobs import Submission, covered, max_array_size
+from plasticity.launcher.launch import INTERRUPTED, close, planned
+from plasticity.launcher.local import Outcome
+from plasticity.launcher.pack import jobs_by_minutes, jobs_by_runs, pack, split
+from plasticity.launcher.plan import Plan
+from plasticity.launcher.watch import watch
+from plasticity.provenance import commit
+from plasticity.settings import Settings
+
+REQUEUES = 1_000
+"""How often a job may reach its time limit: each time it has got further."""
+
+
+def submit(configs: Sequence[RunConfig | None], settings: Settings, cluster: Cluster) -> int:
+    """Submits the runs that are neither finished nor in a living job, and returns at once.
+
+    Args:
+        configs: the runs asked for; None for a combination that is absent.
+        settings: folders, engine and so on; `settings.launch` says how runs are packed.
+        cluster: what the site needs to know.
+
+    Returns:
+        the exit code: 0 when everything is submitted or, with `wait`, finished
+
+    Raises:
+        UserError: before anything is submitted, if it cannot; with SLURM's message where it refuses a job.
+    """
+    settings = _absolute(settings)
+    todo, engine = planned(configs, settings)
+    with claim(settings.runs / ".submitting") as alone:
+        if not alone:
+            raise UserError(f"Another launch is submitting runs of {settings.runs} right now: wait for it.")
+        in_jobs = covered(settings.runs)
+        runs = [config for config in todo.to_compute if config.identity not in in_jobs]
+        packed, seconds = _pack(todo, runs, settings, cluster, engine)
+        print(_sentence(todo, runs, packed, seconds, cluster), flush=True)
+        if settings.launch.dry_run:
+            return 0
+        if packed:
+            print(_submit(packed, settings, cluster, engine), flush=True)
+    jobs = {job for identity, job in covered(settings.runs).items() if identity in _identities(todo)}
+    if jobs:
+        print(_commands(jobs, settings), flush=True)
+    if not settings.launch.wait:
+        return 0
+    if not watch(todo, jobs, settings):
+        print("Stopped watching. The jobs go on; the same command watches them again.", flush=True)
+        return INTERRUPTED
+    return close(todo, Outcome(), settings)
+
+
+def _pack(
+    todo: Plan, runs: list[RunConfig], settings: Settings, cluster: Cluster, engine: str
+) -> tuple[list[list[RunConfig]], float]:
+    """The runs of each job, and the seconds of one core that they take together."""
+    steps = dict(zip(_identities(todo), todo.steps_left, strict=True))
+    per_step = seconds_per_step(runs, engine, settings.data_root)
+    seconds = [steps[run.identity] * each for run, each in zip(runs, per_step, strict=True)]
+    if settings.launch.runs_per_job is not None:
+        jobs = jobs_by_runs(len(runs), settings.launch.runs_per_job)
+    else:
+        jobs = jobs_by_minutes(seconds, settings.launch.minutes_per_job, cluster.cpus_per_job)
+    return pack(runs, seconds, jobs, settings.launch.runs_per_job), sum(seconds)
+
+
+def _submit(packed: list[list[RunConfig]], settings: Settings, cluster: Cluster, engine: str) -> str:
+    """Submits jobs, each array as large as the cluster takes it, and says where their logs are."""
+    submission = Submission.new(settings.runs)
+    setup = _environment(submission, settings)
+    limit = settings.launch.max_parallel_jobs
+    recorded: dict[str, list[str]] = {}
+    last: str | None = None
+    for array in split(packed, max_array_size()):
+        parameters = cluster.executor_parameters(limit or len(array), setup)
+        if limit and last:  # the limit holds for all arrays together: one after the other
+            parameters["slurm_dependency"] = f"afterany:{last}"
+        executor = submitit.AutoExecutor(submission.logs, cluster="slurm", slurm_max_num_timeout=REQUEUES)
+        executor.update_parameters(**parameters)
+        try:
+            with executor.batch():
+                jobs = [executor.submit(Job(runs, settings, engine)) for runs in array]
+        except FailedJobError as error:
+            raise UserError(f"SLURM refused the job: {str(error).strip()}") from error
+        last = str(jobs[0].job_id).partition("_")[0]
+        recorded |= {
+            job.job_id: [run.identity for run in runs] for job, runs in zip(jobs, array, strict=True)
+        }
+        submission.record(recorded)
+    return f"Submitted {len(recorded)} jobs. Logs: {submission.logs}"
+
+
+def _environment(submission: Submission, settings: Settings) -> list[str]:
+    """Shell lines that a job starts with: which code it computes with, and that there is no network."""
+    package = Path(plasticity.__file__).parent
+    code = package.parent
+    if settings.launch.freeze:
+        code = submission.code
+        shutil.copytree(package, code / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return [
+        f"cd {shlex.quote(str(code))}",  # a module run by name comes from here first
+        f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
+        f"export PLASTICITY_COMMIT={shlex.quote(commit() or '')}",
+        "export PLASTICITY_OFFLINE=1 WANDB_ERROR_REPORTING=false",
+    ]
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The settings as they read from any folder."""
+    root = settings.data_root
+    return replace(
+        settings,
+        runs_dir=str(settings.runs),
+        data_root=None if root is None else str(Path(root).expanduser().absolute()),
+    )
+
+
+def _identities(todo: Plan) -> list[str]:
+    return [config.identity for config in todo.to_compute]
+
+
+def _sentence(
+    todo: Plan, runs: list[RunConfig], packed: list[list[RunConfig]], seconds: float, cluster: Cluster
+) -> str:
+    waiting = len(todo.to_compute) - len(runs)
+    in_jobs = f", {waiting} of them in jobs already" if waiting else ""
+    if not packed:
+        return todo.sentence() + in_jobs
+    each = spoken(seconds / len(packed) / min(cluster.cpus_per_job, len(packed[0])))
+    jobs = "1 job" if len(packed) == 1 else f"{len(packed)} jobs"
+    return f"{todo.sentence()}{in_jobs}; {jobs} of about {each}"
+
+
+def _commands(jobs: set[str], settings: Settings) -> str:
+    """How to watch the jobs, cancel them, and go on."""
+    ids = sorted({job.partition("_")[0] for job in jobs}, key=int)
+    return (
+        f"Jobs: {', '.join(ids)}\n"
+        f"Watch:  python -m analysis.runs --runs {settings.runs_dir}   or   squeue --me\n"
+        f"Cancel: scancel {' '.join(ids)}\n"
+        "The same command submits what is missing then, and only that."
+    )

@@ -1,0 +1,53 @@
+"""Watching jobs from outside: progress as the runs' folders tell it."""
+
+import time
+
+from plasticity.launcher.jobs import living_jobs
+from plasticity.launcher.labels import labels
+from plasticity.launcher.plan import Plan
+from plasticity.launcher.worker import Message
+from plasticity.progress import Display
+from plasticity.settings import Settings
+from plasticity.store import RunFolder
+
+LOOK_SECONDS = 2.0
+
+
+def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
+    """Shows the progress of runs until none of their jobs lives.
+
+    Returns:
+        whether it came to that; False after Ctrl-C
+    """
+    folders = {config.identity: RunFolder.of(settings.runs, config) for config in todo.to_compute}
+    examples = {config.identity: config.dataset.examples_per_task for config in todo.to_compute}
+    seen: dict[str, int] = {}
+    ended: set[str] = set()
+    try:
+        with Display(todo.to_compute, labels(todo.to_compute)) as display:
+            while True:
+                living = jobs & living_jobs()
+                for identity in folders.keys() - ended:
+                    message = _look(folders[identity], seen, examples[identity])
+                    if message is not None:
+                        display.hear(message)
+                        ended |= {identity} if message.kind == "ended" else set()
+                display.refresh()
+                if not living:
+                    return True
+                time.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        return False
+
+
+def _look(folder: RunFolder, seen: dict[str, int], examples: int) -> Message | None:
+    """What is new of a run since the last look."""
+    state = folder.state()
+    if state.status == "new":
+        return None
+    rows = folder.rows()
+    before, now = seen.get(folder.identity), len(rows)
+    seen[folder.identity] = now
+    accuracy = float(rows[-1]["accuracy"]) if rows else None
+    kind = "began" if before is None else "ended" if state.status in ("finished", "failed") else "progress"
+    return Message(kind, folder.identity, now, (now - (before or 0)) * examples, accuracy, state)

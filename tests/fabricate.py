@@ -1,0 +1,72 @@
+"""Run folders as training leaves them, without the training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.paper import run
+from plasticity.config import RunConfig, run_config
+from plasticity.score import score
+from plasticity.store import RunFolder, RunState
+
+
+def fabricate(
+    runs_dir: Path,
+    config: RunConfig | Mapping[str, Any] | None = None,
+    accuracies: Sequence[float] = (0.5,),
+    status: str = "finished",
+    reason: str | None = None,
+    commit: str = "c0ffee",
+    updated: float = 1.0,
+) -> RunFolder:
+    """A run with a row for each of some task accuracies. As a mapping, the config is as long as they are."""
+    if not isinstance(config, RunConfig):
+        config = run_config({"dataset": {"tasks": len(accuracies)}} | dict(config or {}))
+    folder = RunFolder.of(runs_dir, config)
+    folder.create(config)
+    (folder.path / "tasks.csv").unlink(missing_ok=True)
+    rows = folder.open_rows()
+    for task, accuracy in enumerate(accuracies):
+        rows.append(_row(task, accuracy, config.model.depth))
+    rows.close()
+    finished = status == "finished"
+    folder.write_state(
+        RunState(
+            status=status,
+            tasks_done=len(accuracies),
+            score=score(accuracies) if finished else None,
+            reason=reason,
+            attempt=1,
+            started=updated - 1,
+            updated=updated,
+            finished=updated if finished else None,
+            seconds=60.0,
+            provenance={"engine": "native", "version": "0.1.0", "commit": commit, "host": "node"},
+        )
+    )
+    return folder
+
+
+def put(
+    runs_dir: Path, network: str, replacement: str, scores: Sequence[float], tasks: int = 1, **options: Any
+) -> None:
+    """A run of a cell of Table 1 for each of some scores, seeds from 0."""
+    for seed, one in enumerate(scores):
+        fabricate(runs_dir, run(network, replacement, seed, tasks, 10_000), [one] * tasks, **options)
+
+
+def cell(table: pd.DataFrame, section: str, network: str, replacement: str) -> pd.Series:
+    """A cell of the grid, or of its comparison with the published table."""
+    row = table[(table["section"] == section) & (table["network"] == network)]
+    return row[row["replacement"] == replacement].iloc[0]
+
+
+def _row(task: int, accuracy: float, depth: int) -> dict[str, float | int]:
+    layers = [f"layer_{layer}" for layer in range(1, depth + 1)]
+    return (
+        {"task": task, "accuracy": accuracy, "loss": 0.1 + task / 3, "weight_magnitude": 100.0 * (depth + 1)}
+        | {f"weight_magnitude.{layer}": 100.0 for layer in [*layers, "output"]}
+        | {f"replaced.{layer}": 7 for layer in layers}
+    )

@@ -1,0 +1,94 @@
+import pandas as pd
+import pytest
+from fabricate import fabricate
+
+from analysis import load_runs, summarise
+from analysis.collect import collect
+from analysis.results import Results
+from plasticity.errors import UserError
+
+KEPT = ["run", "task", "accuracy", "loss", "weight_magnitude"]
+
+
+def test_collected_runs_load_as_the_folders_do(tmp_path):
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    fabricate(runs, {"replacement": {"layers": [1, 3]}}, [1 / 3, 0.1 + 0.2, 0.5])
+    fabricate(
+        runs,
+        {"model": {"depth": 2}, "seed": 1, "dataset": {"tasks": 9}},
+        [0.25],
+        status="failed",
+        reason="no",
+    )
+    said = collect([str(runs)], results)
+    assert said.startswith(f"1 finished and 1 failed runs are in {results}: runs.parquet ")
+    tasks, there = load_runs(runs), load_runs(results)
+    config = [
+        name for name in there if "." in name and not name.startswith(("replaced", "weight_magnitude."))
+    ]
+    assert len(config) > 15
+    pd.testing.assert_frame_equal(there[[*KEPT, *config]], tasks[[*KEPT, *config]])
+    ours = ["run", "state", "tasks_done", "score", "reason", "command", "provenance.commit", *config]
+    pd.testing.assert_frame_equal(summarise(results)[ours], summarise(runs)[ours])
+
+
+def test_unfinished_runs_are_no_results(tmp_path):
+    fabricate(tmp_path / "runs", {"dataset": {"tasks": 2}}, [0.5], status="stopped")
+    with pytest.raises(UserError, match="There are no finished runs in"):
+        collect([str(tmp_path / "runs")], tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_collecting_again_adds_and_the_newer_finished_state_wins(tmp_path):
+    results = tmp_path / "results"
+    fabricate(tmp_path / "a", {}, [0.5], updated=1.0)
+    fabricate(tmp_path / "a", {"seed": 1}, [0.5], updated=1.0)
+    fabricate(tmp_path / "a", {"seed": 2}, [0.5], status="failed", reason="killed", updated=5.0)
+    collect([str(tmp_path / "a")], results)
+    fabricate(tmp_path / "b", {}, [0.75], updated=2.0)
+    fabricate(tmp_path / "b", {"seed": 1}, [0.1], status="failed", reason="killed", updated=9.0)
+    fabricate(tmp_path / "b", {"seed": 2}, [0.25], updated=1.0)
+    fabricate(tmp_path / "b", {"seed": 3}, [0.125])
+    collect([str(tmp_path / "b")], results)
+    runs = summarise(results).sort_values("seed")
+    assert list(runs["state"]) == ["finished"] * 4
+    assert list(runs["score"]) == [0.75, 0.5, 0.25, 0.125]
+    assert list(load_runs(results).sort_values("seed")["accuracy"]) == [0.75, 0.5, 0.25, 0.125]
+
+
+def test_the_same_runs_give_the_same_bytes(tmp_path):
+    results = tmp_path / "results"
+    fabricate(tmp_path / "runs", {}, [0.5, 0.25])
+
+    def collected():
+        collect([str(tmp_path / "runs")], results)
+        return [path.read_bytes() for path in sorted(results.iterdir())]
+
+    first = collected()
+    assert len(first) == 2
+    assert collected() == first
+
+
+def test_who_dies_while_writing_leaves_the_old_results(tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    fabricate(tmp_path / "runs", {}, [0.5])
+    collect([str(tmp_path / "runs")], results)
+    before = {path.name: path.read_bytes() for path in results.iterdir()}
+    fabricate(tmp_path / "runs", {"seed": 1}, [0.5])
+
+    def full(frame, path, **options):
+        with open(path, "wb") as file:
+            file.write(b"PAR1")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(UserError, match="cannot be written to \\(No space left on device\\)"):
+        collect([str(tmp_path / "runs")], results)
+    assert {path.name: path.read_bytes() for path in results.iterdir()} == before
+
+
+def test_results_that_cannot_be_read_are_refused(tmp_path):
+    (tmp_path / "runs.parquet").write_text("no Parquet")
+    assert Results(tmp_path).exists()
+    with pytest.raises(UserError, match=r"runs\.parquet cannot be read"):
+        summarise(tmp_path)

@@ -1,0 +1,207 @@
+import io
+import re
+import subprocess
+import sys
+from importlib import import_module
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+from fabricate import fabricate
+
+from analysis.command import command
+from analysis.paper import COLUMNS, NETWORKS, run
+
+SHOWN = {
+    "runs": "16 runs: 14 finished",
+    "table_1": "Missing: 139",
+    "findings": "(d)",
+    "collect": "14 finished",
+}
+AWKWARD = "100 % of $x_1 & {y}: #~^ \\ – “naïve”"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Runs in every state there is; the base network is complete but for one."""
+    directory = tmp_path / "runs"
+    for column, score in zip(COLUMNS, (0.84, 0.83, 0.71, 0.68, 0.61), strict=True):
+        for seed in range(3):
+            if (column, seed) != ("last", 2):
+                fabricate(directory, run("width_100", column, seed, 2, 10_000), [0.5, score + seed / 1000])
+    fabricate(directory, run("selu", "all", 0, 2, 10_000), [0.5], status="failed", reason=AWKWARD)
+    fabricate(directory, run("tanh", "all", 0, 2, 10_000), [0.5], status="running")
+    return directory
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Calls a command in this process; gives what it prints, or the sentence that it ends with."""
+
+    def call(module, *arguments, runs="runs", stream="out"):
+        where = ["--runs", str(tmp_path / runs)] if runs else []
+        monkeypatch.setattr("sys.argv", [module, *where, *arguments])
+        try:
+            command(import_module(f"analysis.{module}").main)
+        except SystemExit as end:
+            return str(end)
+        return getattr(capsys.readouterr(), stream)
+
+    return call
+
+
+@pytest.mark.parametrize("module", ["runs", "table_1", "findings", "collect"])
+def test_commands_as_processes(module, runs, tmp_path):
+    def process(*arguments):
+        program = [sys.executable, "-m", f"analysis.{module}", "--runs", *map(str, arguments)]
+        return subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+
+    output = ["--output", tmp_path / "results"] if module == "collect" else []
+    answer = process(runs, *output)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert SHOWN[module] in answer.stdout
+    answer = process(tmp_path / "nowhere", *output)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr == f"There are no runs in {tmp_path / 'nowhere'}: there is no such directory.\n"
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(runs):
+    line = f"{sys.executable} -m analysis.runs --runs {runs} | true"
+    answer = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_runs_lists_every_run(call, runs):
+    with fabricate(runs, {"dataset": {"tasks": 5}, "seed": 7}, [0.5], status="running").claim():
+        said = call("runs")
+    lines = said.splitlines()
+    assert lines[0].split()[:4] == ["run", "state", "tasks", "score"]
+    assert "optimiser.step_size" in lines[0] and "replacement.layers" in lines[0]
+    assert "model.width" not in lines[0]  # the same for all
+    identity = run("width_100", "all", 1, 2, 10_000).identity
+    assert re.search(rf"^{identity} +finished +2/2 +84\.10% +0\.005 ", said, re.MULTILINE)
+    assert re.search(rf"^\w+ +failed +1/2 +0\.0005 .*{re.escape(AWKWARD)}$", said, re.MULTILINE)
+    assert re.search(r"^\w+ +interrupted +1/2 ", said, re.MULTILINE)
+    assert re.search(r"^\w+ +running +1/5 ", said, re.MULTILINE)
+    assert lines[-1] == "17 runs: 14 finished, 1 failed, 1 interrupted, 1 running."
+
+
+def test_runs_filters(call, runs):
+    said = call("runs", "--where", "activation=relu", "replacement.layers=[1]", "--where", "seed=0")
+    assert said.splitlines()[-1] == "1 run: 1 finished."
+    said = call("runs", "--where", "state=failed", "--format", "csv")
+    frame = pd.read_csv(io.StringIO(said))
+    assert list(frame["reason"]) == [AWKWARD]
+    assert frame["activation.name"].item() == "selu"
+    assert "--where sed is refused: it must be seed" in call("runs", "--where", "sed=1")
+    said = call("runs", "--where", "activation=relo")
+    assert said == "No run has activation=relo. Values of activation.name are: relu, selu, tanh."
+    assert "must be KEY=VALUE" in call("runs", "--where", "seed")
+
+
+@pytest.mark.parametrize("module", ["runs", "table_1", "findings"])
+def test_a_directory_without_runs_is_answered_with_a_sentence(call, tmp_path, module):
+    (tmp_path / "runs").mkdir()
+    assert call(module).startswith(f"There are no runs in {tmp_path / 'runs'}")
+
+
+def test_table_as_text_underlines_the_best_layer_and_names_what_is_missing(call, runs):
+    said = call("table_1")
+    titles = ["Varying Network Widths", "Varying Network Activation Functions", "Varying Network Depths",
+              "Varying Network Depths, Same Number of Parameters"]  # fmt: skip
+    assert [line for line in said.splitlines() if line.startswith("Varying")] == titles
+    columns = ["Width 100", "84.1 ± 0.1", "_83.1 ± 0.1_", "71.1 ± 0.1", "68.1 ± 0.1", "61.0 ± 0.1 (2)"]
+    assert columns in [re.split("  +", line) for line in said.splitlines()]
+    assert re.search(r"^Depth 2 +\(0\) +\(0\) +\(0\) +– +\(0\)$", said, re.MULTILINE)
+    assert "the last 1 of 2 tasks of 10,000 examples" in said
+    assert "Missing: 139 of 153 runs." in said
+    assert f"SELU, all layers, seed 0: failed: {AWKWARD} (" in said
+    assert "Tanh, all layers, seed 0: interrupted, 1 of 2 tasks done (" in said
+    assert "Width 100 = ReLU = Depth 5, last layer, seed 2: no such run." in said
+    for network in ("Width 20", "Width 50", "Width 150", "Width 200", "SELU", "Tanh", "Depth 8"):
+        assert f"\n{network}, " in said
+
+
+def test_table_as_csv(call, runs):
+    frame = pd.read_csv(io.StringIO(call("table_1", "--format", "csv")))
+    assert list(frame) == ["section", "network", "replacement", "mean", "std", "seeds", "missing"]
+    assert len(frame) == 70
+    own = frame[(frame["network"] == "ReLU") & (frame["replacement"] == "all")].iloc[0]
+    assert own["mean"] == pytest.approx(84.1)
+    assert own["std"] == pytest.approx(0.0816496580928)  # √(0.02 / 3)
+    assert (own["seeds"], own["missing"]) == (3, 0)
+    assert "Missing: 139 of 153 runs." in call("table_1", "--format", "csv", stream="err")
+
+
+def test_statistics(call, runs):
+    assert "84.1 ± 0.1 " in call("table_1", "--statistic", "sem")
+    assert "84.1 [84.0, 84.2]" in call("table_1", "--statistic", "ci")
+    said = call("table_1", "--statistic", "ci", "--format", "csv")
+    own = pd.read_csv(io.StringIO(said)).query("network == 'ReLU' and replacement == 'all'").iloc[0]
+    assert (own["low"], own["high"]) == pytest.approx((84, 84.2))
+
+
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [("markdown", "| Network | All"), ("latex", "\\documentclass"), ("html", "<!doctype html>")],
+)
+def test_table_in_other_formats_goes_to_a_file(call, runs, tmp_path, form, start):
+    path = tmp_path / "table"
+    assert call("table_1", "--format", form, "--output", str(path)) == ""
+    assert path.read_text().startswith(start)
+
+
+def test_comparison_with_the_published_table(call, runs):
+    said = call("table_1", "--compare", "published")
+    assert re.search(
+        r"^Width 100 +All Layers +84\.1 ± 0\.1 +84\.6 ± 0\.0 +-0\.5 +± 0\.3 +no$", said, re.MULTILINE
+    )
+    assert re.search(r"^Width 20 +All Layers +\(0\) +79\.2 ± 0\.1 +– +– +–$", said, re.MULTILINE)
+    assert "cells, " in said and "cannot be judged" in said
+
+
+def test_lengths_that_differ_are_refused_and_can_be_chosen(call, runs):
+    fabricate(runs, run("selu", "last", 0, 3, 10_000), [0.5] * 3)
+    assert "1 of 3 tasks × 10,000 examples" in call("table_1")
+    assert "the last 1 of 3 tasks" in call("table_1", "--tasks", "3")
+
+
+def test_output_that_cannot_be_written_is_refused(call, runs, tmp_path):
+    path = tmp_path / "nowhere" / "table.txt"
+    said = call("table_1", "--output", str(path))
+    assert said == f"--output {path} is refused: it cannot be written (No such file or directory)."
+
+
+def test_collected_results_show_the_same_table(call, runs, tmp_path):
+    results = tmp_path / "results"
+    said = call("collect", "--output", str(results))
+    assert said.startswith(f"14 finished and 1 failed runs are in {results}")
+    table = call("table_1", "--format", "csv", runs="results")
+    assert table == call("table_1", "--format", "csv")
+
+
+def test_without_runs_the_committed_results_are_shown(call, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("analysis.command.DIRECTORY", tmp_path / "results")
+    for module in ("table_1", "findings"):
+        assert call(module, runs=None).startswith("There are no committed results yet")
+    call("collect", "--output", str(tmp_path / "results"))
+    assert call("table_1", runs=None) == call("table_1", runs="results")
+
+
+def test_findings_are_printed_claim_by_claim(call, runs):
+    for seed in range(3):
+        for replacement, score in (("none", 0.6), ("except_first", 0.75)):
+            fabricate(runs, run("width_100", replacement, seed, 2, 10_000), [0.5, score + seed / 1000])
+    said = call("findings")
+    assert re.search(r"^Width 100 = ReLU = Depth 5 +holds +96% +\[95%, 97%\] +3 ", said, re.MULTILINE)
+    assert re.search(r"^Width 20 +too few seeds +– +– +0", said, re.MULTILINE)
+    assert [line[:3] for line in said.splitlines() if re.match(r"\([a-d]\) [^V]", line)] == [
+        "(a)",
+        "(b)",
+        "(c)",
+        "(d)",
+    ]
+    frame = pd.read_csv(io.StringIO(call("findings", "--format", "csv")))
+    assert list(frame) == ["claim", "network", "value", "low", "high", "detail", "verdict", "seeds"]
+    assert len(frame) == 3 * len(NETWORKS) + 2
+    assert "| (a)" not in call("findings", "--format", "markdown")

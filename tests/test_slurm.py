@@ -1,0 +1,229 @@
+"""Sweeps on a real SLURM: a private cluster of one node, all its state in a temporary folder."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Command, wait_for
+
+SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_job=2", "hydra.launcher.minutes=30"]
+SHORT = ["dataset.tasks=3", "dataset.examples_per_task=300", "model.width=20"]
+LONG = ["dataset.tasks=1500", "dataset.examples_per_task=1000", "seed=0", "checkpoint_seconds=0.2"]
+
+missing = [
+    tool
+    for tool in ("slurmctld", "slurmd", "munged")
+    if not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin")
+]
+pytestmark = [
+    pytest.mark.skipif(bool(missing), reason=f"SLURM is not installed: no {', '.join(missing)}"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="a private SLURM takes root to start"),
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1] // 1000 * 1000 + 17
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    """The environment of a running cluster."""
+    folder = tempfile.mkdtemp(prefix="slurm-")
+    Path(folder).chmod(0o755)  # munge insists
+    started = subprocess.run(
+        [ROOT / "tests/slurm/start.sh", folder],
+        env=os.environ | {"SLURM_LAB_PORT": str(free_port()), "SLURM_LAB_CPUS": "2"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    if started.returncode != 0:
+        pytest.fail(f"no cluster could be started: {started.stderr.strip()[-300:]}")
+    yield {"SLURM_CONF": f"{folder}/etc/slurm.conf", "PATH": f"{folder}/bin:{os.environ['PATH']}:/usr/sbin"}
+    subprocess.run([ROOT / "tests/slurm/stop.sh", folder], timeout=120)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cluster(command, slurm, monkeypatch):
+    """The command, with a cluster to submit to that is empty again afterwards."""
+    for key, value in slurm.items():
+        monkeypatch.setenv(key, value)
+    yield command
+    subprocess.run(["scancel", "--user", "root"], capture_output=True)
+    quiet(60)
+
+
+def jobs() -> list[str]:
+    """The jobs that are queued or running."""
+    return subprocess.run(
+        ["squeue", "--noheader", "--array", "--format=%i"], capture_output=True, text=True, check=True
+    ).stdout.split()  # fmt: skip
+
+
+def until(condition, seconds: float = 60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.1)
+
+
+def quiet(seconds: float = 100) -> None:
+    until(lambda: not jobs(), seconds)
+
+
+def hurry(job: str) -> None:
+    """Has a requeued job start at once, not after SLURM's usual wait."""
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
+
+
+def logs(command: Command) -> str:
+    return "".join(path.read_text() for path in sorted(command.runs.glob(".jobs/*/logs/*.out")))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The rows of the long run, computed on this machine in one go."""
+    command = Command(tmp_path_factory.mktemp("uninterrupted"))
+    assert command(*LONG).returncode == 0
+    return command.tables()
+
+
+def test_a_packed_sweep_returns_at_once_and_equals_the_local_one(cluster, fresh):
+    sweep = [*SHORT, "seed=range(12)", "replacement=all,layer_1"]
+    began = time.monotonic()
+    submitted = cluster(*SLURM, *sweep, "launch.runs_per_job=5")
+    took = time.monotonic() - began
+    assert submitted.returncode == 0, submitted.stderr
+    assert "24 runs: 0 finished, 0 resumed, 24 new; 5 jobs of about" in submitted.stdout
+    for shown in ("Submitted 5 jobs. Logs:", "python -m analysis.runs", "scancel "):
+        assert shown in submitted.stdout
+    assert jobs() and took < 30
+    quiet()
+    local = fresh()
+    assert local("-m", *sweep).returncode == 0
+    assert cluster.tables() == local.tables() and len(cluster.tables()) == 24
+    assert all(state["status"] == "finished" for state in cluster.states().values())
+    again = cluster(*SLURM, *sweep)
+    assert "24 runs: 24 finished" in again.stdout and not jobs()
+
+
+def test_a_second_launch_submits_only_what_no_living_job_covers(cluster):
+    hold = "+hydra.launcher.additional_parameters.hold=true"
+    first = cluster(*SLURM, *SHORT, "seed=0,1,2", "launch.runs_per_job=1", hold)
+    assert first.returncode == 0, first.stderr
+    assert len(jobs()) == 3
+    second = cluster(*SLURM, *SHORT, "seed=0,1,2,3,4", "launch.runs_per_job=1", hold)
+    assert "5 new, 3 of them in jobs already; 2 jobs of about" in second.stdout and len(jobs()) == 5
+    cancelled = jobs()[0]
+    subprocess.run(["scancel", cancelled], check=True)
+    until(lambda: len(jobs()) == 4)
+    for job in jobs():
+        subprocess.run(["scontrol", "release", job], check=True)
+    third = cluster(*SLURM, *SHORT, "seed=0,1,2,3,4", "launch.wait=true")
+    assert "; 1 job of about" in third.stdout and "5 of 5 runs finished" in third.stdout
+    assert third.returncode == 0 and len(cluster.tables()) == 5
+
+
+@pytest.mark.parametrize("how", ["requeue", "preempt", "kill"])
+def test_an_interrupted_job_goes_on_to_the_same_numbers(cluster, uninterrupted, how):
+    submitted = cluster(*SLURM, *LONG)
+    assert submitted.returncode == 0, submitted.stderr
+    (job,) = jobs()
+    until(lambda: any((folder / "checkpoint.npz").exists() for folder in cluster.folders()))
+    (state,) = cluster.states().values()
+    if how == "requeue":
+        subprocess.run(["scontrol", "requeue", job], check=True)
+    elif how == "preempt":
+        subprocess.run(["scancel", "--signal=USR2", job], check=True)
+    else:
+        os.kill(state["provenance"]["pid"], signal.SIGKILL)
+    if how == "kill":
+        quiet()
+        (state,) = cluster.states().values()
+        assert state["status"] == "failed" and "SIGKILL" in state["reason"]
+        assert "1 of them" not in (again := cluster(*SLURM, *LONG)).stdout and again.returncode == 0
+    else:
+        until(lambda: cluster.states() and not is_running(state["provenance"]["pid"]), 30)
+        until(lambda: hurry(job) or next(iter(cluster.states().values()))["attempt"] > 1, 60)
+    quiet()
+    (state,) = cluster.states().values()
+    assert state["status"] == "finished" and state["attempt"] == 2, logs(cluster)
+    assert cluster.tables() == uninterrupted
+    if how == "preempt":
+        assert f"Leaving with checkpoints of 1 unfinished runs: {cluster.folders()[0].name}" in logs(cluster)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_job_that_reaches_its_time_limit_goes_on(cluster):
+    run = ["dataset.tasks=100000", "dataset.examples_per_task=100", "model.width=20", "seed=0"]
+    limited = ["hydra.launcher.minutes=1", "hydra.launcher.signal_seconds=30"]
+    assert cluster(*SLURM[:3], *limited, *run).returncode == 0
+    (job,) = jobs()
+    until(lambda: "this job is timed-out" in logs(cluster), 100)
+    until(lambda: hurry(job) or any(state["attempt"] > 1 for state in cluster.states().values()), 60)
+    (state,) = cluster.states().values()
+    assert state["status"] == "running" and state["tasks_done"] > 0
+
+
+def test_a_failing_run_costs_no_other_and_its_job_says_so(cluster):
+    submitted = cluster(*SLURM, *SHORT, "optimiser.step_size=0.001,0.01,1e20", "launch.wait=true")
+    assert submitted.returncode == 1
+    assert "2 of 3 runs finished, 1 failed" in submitted.stdout and "diverged in task 0" in submitted.stdout
+    assert "RuntimeError: not finished:" in logs(cluster)
+
+
+def test_a_wrong_partition_is_refused_with_slurms_words(cluster):
+    done = cluster(*SLURM, *SHORT, "seed=0,1", "hydra.launcher.partition=nowhere")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert "invalid partition specified: nowhere" in done.stderr and not jobs()
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    {
+        "hydra.launcher.minutes=0": "at least 1",
+        "+hydra.launcher.partitoin=x": "hydra.launcher.partition",
+    }.items(),
+)
+def test_a_mistake_about_the_cluster_is_refused(cluster, override, named):
+    done = cluster(*SLURM, *SHORT, override)
+    assert done.returncode != 0 and named in done.stderr and "Traceback" not in done.stderr and not jobs()
+
+
+def test_jobs_compute_with_the_code_as_it_was_submitted(cluster, tmp_path, fresh):
+    tree = tmp_path / "tree"
+    shutil.copytree(
+        ROOT, tree, ignore=shutil.ignore_patterns(".venv*", ".git", "runs", "__pycache__", ".*_cache")
+    )
+    hold = "+hydra.launcher.additional_parameters.hold=true"
+    cluster.tree = tree
+    submitted = cluster(*SLURM, *SHORT, "seed=0,1", hold)
+    assert submitted.returncode == 0, submitted.stderr
+    (job,) = jobs()
+    (tree / "plasticity" / "training.py").write_text("raise SystemExit('edited')")
+    subprocess.run(["scontrol", "release", job], check=True)
+    quiet()
+    assert [state["status"] for state in cluster.states().values()] == ["finished"] * 2, logs(cluster)
+
+
+def test_ctrl_c_while_waiting_leaves_the_jobs(cluster):
+    process = cluster.start(*SLURM, *LONG, "launch.wait=true")
+    wait_for(cluster.running, process)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "The jobs go on" in out and "Traceback" not in err
+    assert len(jobs()) == 1 and cluster.running()

@@ -1,0 +1,187 @@
+"""Sweeps from the command line: everything is computed once, and one bad run costs no other."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, wait_for
+
+SWEEP = [
+    "-m",
+    "dataset.tasks=4",
+    "dataset.examples_per_task=400",
+    "checkpoint_seconds=0.01",
+    "model.width=20",
+]
+FORTY = [*SWEEP, "seed=range(8)", "replacement=all,layer_1,layer_2,last,none"]
+
+
+def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(command, fresh):
+    whole = fresh()
+    done = whole(*FORTY)
+    assert done.returncode == 0 and "40 runs: 0 finished, 0 resumed, 40 new, about" in done.stdout
+    assert "40 of 40 runs finished" in done.stdout
+    for _ in range(3):
+        process = command.start(*FORTY)
+        deadline = time.monotonic() + random.Random(time.time_ns()).uniform(1.5, 5)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    finished = {name for name, state in command.states().items() if state["status"] == "finished"}
+    attempts = {name: command.states()[name]["attempt"] for name in finished}
+    last = command(*FORTY)
+    assert last.returncode == 0 and f"40 runs: {len(finished)} finished" in last.stdout
+    assert command.tables() == whole.tables()
+    assert {name: command.states()[name]["attempt"] for name in finished} == attempts, "computed twice"
+    assert command(*FORTY).stdout.startswith("40 runs: 40 finished, 0 resumed, 0 new")
+
+
+def test_an_invalid_run_refuses_the_whole_sweep(command):
+    done = command(*SWEEP, "seed=range(10)", "replacement.rate=0.001,-1")
+    assert done.returncode != 0 and not command.folders()
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "seed=0" in done.stderr and "replacement.rate=-1 is refused" in done.stderr
+
+
+def test_a_diverging_run_is_named_and_the_others_finish_and_only_it_is_tried_again(command):
+    sweep = [*SWEEP, "optimiser.step_size=0.001,0.002,0.003,0.004,0.005,0.006,0.007,0.008,0.009,0.01,1e20"]
+    done = command(*sweep)
+    assert done.returncode == 1
+    failed = [name for name, state in command.states().items() if state["status"] == "failed"]
+    assert len(failed) == 1 and len(command.states()) == 11
+    assert "10 of 11 runs finished, 1 failed" in done.stdout
+    assert f"failed: {'1e+20'} ({failed[0]}): diverged in task 0 at step" in done.stdout.replace(
+        "step_size ", ""
+    )
+    before = {name: state["attempt"] for name, state in command.states().items()}
+    again = command(*sweep)
+    assert again.returncode == 1 and "11 runs: 10 finished, 0 resumed, 1 new" in again.stdout
+    after = {name: state["attempt"] for name, state in command.states().items()}
+    assert after == before | {failed[0]: 2}
+
+
+def test_a_killed_worker_costs_its_run_alone(command):
+    process = command.start(*SWEEP[:-1], "dataset.tasks=400", "seed=0,1,2,3", "launch.workers=2")
+    wait_for(command.running, process)
+    os.kill(command.running()[0]["provenance"]["pid"], signal.SIGKILL)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    (failed,) = [state for state in command.states().values() if state["status"] == "failed"]
+    assert "SIGKILL" in failed["reason"] and "3 of 4 runs finished, 1 failed" in out and "SIGKILL" in out
+    resumed = command(*SWEEP[:-1], "dataset.tasks=400", "seed=0,1,2,3", "launch.workers=2")
+    assert resumed.returncode == 0 and "4 of 4 runs finished" in resumed.stdout
+
+
+def test_two_launches_of_one_sweep_share_its_runs(command, fresh):
+    whole = fresh()
+    assert whole(*FORTY).returncode == 0
+    both = [command.start(*FORTY) for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        assert "40 of 40 runs finished" in out
+    assert command.tables() == whole.tables()
+    assert all(state["attempt"] == 1 for state in command.states().values()), "computed twice"
+
+
+def test_a_launch_takes_over_what_a_dead_one_held(command):
+    sweep = [*SWEEP, "dataset.tasks=3000", "seed=0,1"]
+    first = command.start(*sweep)
+    wait_for(lambda: len(command.running()) == 2, first)
+    second = command.start(*sweep)
+    time.sleep(2)
+    assert second.poll() is None
+    os.killpg(first.pid, signal.SIGKILL)
+    out, err = second.communicate(timeout=250)
+    assert second.returncode == 0, err
+    assert {state["status"] for state in command.states().values()} == {"finished"}
+
+
+def test_absent_cells_are_left_out_where_the_experiment_says_so(command):
+    sweep = [
+        "-m",
+        "model.depth=2",
+        "replacement=all,layer_3",
+        "dataset.tasks=1",
+        "dataset.examples_per_task=50",
+    ]
+    refused = command(*sweep)
+    assert refused.returncode != 0 and "layers from 1 to 2" in refused.stderr and not command.folders()
+    done = command(*sweep, "launch.impossible=absent")
+    assert done.returncode == 0 and "1 run (1 absent)" in done.stdout and len(command.folders()) == 1
+
+
+def test_duplicates_are_computed_once_and_a_dry_run_computes_nothing(command):
+    sweep = ["-m", "replacement.layers=[1,3],[3,1],[1,3]", "replacement.rate=1e-4,0.0001"]
+    done = command(*sweep, "launch.dry_run=true")
+    assert done.returncode == 0 and done.stdout.startswith("1 run: 0 finished, 0 resumed, 1 new, about")
+    assert not command.folders()
+
+
+def test_the_first_layer_experiment_needs_no_flag(command):
+    done = command("+experiment=first_layer", "dataset.tasks=1", "dataset.examples_per_task=20", "seed=0,1")
+    assert done.returncode == 0 and "14 of 14 runs finished" in done.stdout
+    kept = [yaml_layers(folder) for folder in command.folders()]
+    assert sorted(map(tuple, kept)) == sorted(2 * [(1, 2, 3, 4, 5), (1,), (2,), (3,), (5,), (), (2, 3, 4, 5)])
+
+
+def yaml_layers(folder):
+    import yaml
+
+    return yaml.safe_load((folder / "config.yaml").read_text())["replacement"]["layers"]
+
+
+def test_a_sweeper_that_wants_scores_gets_them(command, tmp_path):
+    """A sweeper in the manner of Optuna's: launches a batch, and chooses the next one by its scores."""
+    plugins = tmp_path / "hydra_plugins"
+    plugins.mkdir()
+    (plugins / "halving.py").write_text(
+        """
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+
+class Halving(Sweeper):
+    def __init__(self, seeds):
+        self.seeds = seeds
+    def setup(self, *, hydra_context, task_function, config):
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config)
+    def sweep(self, arguments):
+        seeds = list(self.seeds)
+        while len(seeds) > 1:
+            results = self.launcher.launch([[*arguments, f"seed={s}"] for s in seeds], 0)
+            scores = [result.return_value for result in results]
+            print("scores", *scores)
+            seeds = [s for _, s in sorted(zip(scores, seeds))][len(seeds) // 2:]
+        print("best", *seeds)
+"""
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    arguments = ["hydra/sweeper=grid", "hydra.sweeper._target_=hydra_plugins.halving.Halving"]
+    arguments += ["~hydra.sweeper.params", "~hydra.sweeper.max_batch_size", "+hydra.sweeper.seeds=[0,1,2,3]"]
+    done = subprocess.run(
+        [sys.executable, "launch.py", *SWEEP, *arguments, f"runs_dir={command.runs}"],
+        cwd=ROOT, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    printed = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("scores")]
+    assert [len(scores) for scores in printed] == [4, 2]
+    assert np.all(np.array(printed[0], float) > 0)
+    assert {float(score) for score in printed[0]} == {state["score"] for state in command.states().values()}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_says_how_far_it_is(command, sent):
+    process = command.start(*SWEEP, "dataset.tasks=2000", "seed=0,1,2")
+    wait_for(command.running, process)
+    os.kill(process.pid, sent)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert "Interrupted. 0 of 3 runs finished" in out and "goes on from there" in out
