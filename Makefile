@@ -2,16 +2,20 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-TASKS ?= 8
+TASKS ?= 100
+SHORT = +experiment=first_layer seed=0 dataset.tasks=$(TASKS) runs_dir=runs/short
 
 .PHONY: run test check
 
 run: $(VENV)/installed
-	@echo "The base network, all layers replaced, for $(TASKS) tasks of 10,000 examples: about two minutes."
-	@echo "The full run is: $(BIN)/python launch.py"
-	$(BIN)/python launch.py dataset.tasks=$(TASKS)
+	@echo "The first-layer experiment in short: the base network, 7 replacement sets, $(TASKS) of 1,100 tasks,"
+	@echo "one seed of 3. Loss of plasticity has only begun by then. The full one, about half an hour:"
+	@echo "    $(BIN)/python launch.py +experiment=first_layer"
+	$(BIN)/python launch.py $(SHORT)
+	$(BIN)/python -m analysis.runs --runs runs/short
 
 test: $(VENV)/installed
+	@bash tests/slurm/install.sh
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/installed

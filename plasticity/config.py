@@ -149,7 +149,7 @@ def run_config(values: Mapping[str, Any]) -> RunConfig:
 
 def _dataset(values: Mapping[str, Any]) -> DatasetConfig:
     name = values.get("name", "permuted_mnist") if isinstance(values, Mapping) else values
-    if name not in DATASETS:
+    if not isinstance(name, str) or name not in DATASETS:
         raise ConfigError("dataset.name", name, one_of(tuple(DATASETS)))
     return build(DATASETS[name], values, "dataset.")
 

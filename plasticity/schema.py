@@ -1,9 +1,9 @@
 """Typed, checked config sections: dataclasses whose fields say what is valid, and one way to fill them."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from difflib import get_close_matches
-from math import isfinite
 from typing import Any, TypeVar
 
 from plasticity.errors import ConfigError
@@ -50,7 +50,7 @@ def number(
     )
 
     def check(key: str, value: Any) -> float:
-        real = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+        real = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         if (
             not real
             or (at_least is not None and value < at_least)
@@ -59,7 +59,7 @@ def number(
             or (below is not None and value >= below)
         ):
             raise ConfigError(key, value, valid)
-        return float(value)
+        return float(value) + 0.0  # −0 is 0
 
     return _checked(default, check, identity)
 
@@ -132,7 +132,9 @@ def build(section: type[Section], values: Mapping[str, Any], prefix: str = "") -
 
 def unknown_key(key: str, value: object, known: list[str]) -> ConfigError:
     """The error for a key that does not exist, naming the one that was probably meant."""
-    close = get_close_matches(key, known, n=1, cutoff=0.5)
+    group = known[0].rpartition(".")[0]
+    short = {name.removeprefix(f"{group}."): name for name in known}
+    close = [short[name] for name in get_close_matches(key.removeprefix(f"{group}."), short, n=1, cutoff=0.5)]
     meant = f"{close[0]} (did you mean that?), or another of " if close else "a known key, one of "
     others = [name for name in known if name not in close]
     return ConfigError(key, value, meant + ", ".join(others) if others else close[0])
