@@ -7,21 +7,24 @@ import os
 import sys
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from plasticity.errors import UserError
 from plasticity.launcher.compose import HYDRA_ERRORS, explain, read
-from plasticity.launcher.launch import SweepFailed, launch
+from plasticity.launcher.launch import Unfinished
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def run(composed: DictConfig) -> None:
-    """One run; sweeps go through the launcher that `hydra/launcher` names."""
+    """One run, as a sweep of one: through the launcher that `hydra/launcher` names."""
     try:
         config, settings = read(composed)
-        code = launch([config], settings)
-    except UserError as error:
-        sys.exit(str(error))
+        launcher = instantiate(HydraConfig.get().launcher)
+        code = launcher.compute([config], settings)
+    except (UserError, *HYDRA_ERRORS) as error:
+        sys.exit(str(explain(error)))
     sys.exit(code)
 
 
@@ -31,7 +34,7 @@ def main() -> None:
         return run()
     try:
         run()
-    except SweepFailed as error:
+    except Unfinished as error:
         sys.exit(error.exit_code)
     except (UserError, *HYDRA_ERRORS) as error:
         sys.exit(str(explain(error)))

@@ -16,7 +16,7 @@ from plasticity.errors import UserError
 from plasticity.launcher.cluster import Cluster
 from plasticity.launcher.compose import HYDRA_ERRORS, explain, read
 from plasticity.launcher.composer import Composer
-from plasticity.launcher.launch import Launch, SweepFailed, launch
+from plasticity.launcher.launch import Launch, Unfinished, launch
 from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
 
@@ -79,5 +79,5 @@ def _result(run: RunConfig | None, settings: Settings, code: int) -> JobReturn:
     there = run is None or state.status == "finished"
     result = JobReturn()
     result.status = JobStatus.COMPLETED if there else JobStatus.FAILED
-    result.return_value = state.score if there else SweepFailed(code)
+    result.return_value = state.score if there else Unfinished(code)
     return result

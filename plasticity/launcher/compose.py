@@ -102,7 +102,8 @@ def _known_keys(key: str) -> list[str]:
         return [f"hydra.launcher.{entry.name}" for entry in fields(Cluster)]
     if group in sections:
         return [f"{group}.{entry.name}" for entry in fields(sections[group])]
-    return [*sections, *(entry.name for entry in fields(Settings) if entry.name not in sections), "seed"]
+    plain = [entry.name for entry in fields(Settings) if entry.name not in (*sections, "data_root")]
+    return [*sections, *plain, "seed"]
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -8,8 +8,8 @@ from plasticity.config import RunConfig
 
 def labels(configs: Sequence[RunConfig]) -> list[str]:
     """A name for each run: the values of the keys that vary among them; its identity for a run alone."""
-    if len(configs) == 1:
-        return [configs[0].identity]
+    if len(configs) < 2:
+        return [config.identity for config in configs]
     flat = [flatten(config.values()) for config in configs]
     varying = [key for key in flat[0] if len({repr(values.get(key)) for values in flat}) > 1]
     return [" ".join(_part(key, values.get(key)) for key in varying) or "run" for values in flat]

@@ -20,8 +20,8 @@ Launch = Callable[[Sequence[RunConfig | None], Settings], int]
 """Takes the runs asked for, None for a combination that is absent; returns the exit code."""
 
 
-class SweepFailed(Exception):
-    """Some runs of a sweep are not finished, which its summary has told. Holds the exit code."""
+class Unfinished(Exception):
+    """Some runs of a sweep have no score, which its closing lines have told. Holds the exit code."""
 
     def __init__(self, exit_code: int):
         super().__init__()
