@@ -7,14 +7,13 @@ includes is not thereby shown to be so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import atan, exp, lgamma, nan, pi, sqrt
+from math import nan, sqrt
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 
 
 def describe(values: np.ndarray) -> dict[str, float]:
@@ -96,24 +95,8 @@ def contrast(terms: Sequence[tuple[float, Sample]]) -> Interval:
 
 
 def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
-    """The t with P(|T| ≤ t) = confidence for Student's distribution, by bisection."""
-    low, high = 0.0, 1.0
-    while t_probability(high, degrees) < confidence:
-        high *= 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_probability(middle, degrees) < confidence else (low, middle)
-    return high
-
-
-def t_probability(t: float, degrees: float) -> float:
-    """P(|T| ≤ t) for Student's distribution, degrees ≥ 1, not necessarily whole.
-
-    With x = √ν tan θ the density's integral is 2 Γ((ν+1)/2) / (√π Γ(ν/2)) ∫₀^atan(t/√ν) cos^(ν−1) θ dθ.
-    """
-    end = atan(t / sqrt(degrees)) / 2
-    integral = end * float(_WEIGHTS @ np.cos(end * (_NODES + 1)) ** (degrees - 1))
-    return 2 * exp(lgamma((degrees + 1) / 2) - lgamma(degrees / 2)) / sqrt(pi) * integral
+    """The t with P(|T| ≤ t) = confidence for Student's distribution; degrees need not be whole."""
+    return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
