@@ -141,7 +141,8 @@ def test_an_interrupted_job_goes_on_to_the_same_numbers(cluster, uninterrupted, 
     if how == "requeue":
         subprocess.run(["scontrol", "requeue", job], check=True)
     elif how == "preempt":
-        subprocess.run(["scancel", "--signal=USR2", job], check=True)
+        urgent = ["sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=sleep 1"]
+        subprocess.run(urgent, check=True, capture_output=True)
     else:
         os.kill(state["provenance"]["pid"], signal.SIGKILL)
     if how == "kill":
