@@ -1,0 +1,55 @@
+"""Composing a sweep's runs in groups gives what Hydra composes one by one."""
+
+from itertools import product
+
+import pytest
+from conftest import ROOT
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from plasticity.launcher.compose import read
+from plasticity.launcher.composer import Composer
+
+CHOICES = [
+    ["replacement=all", "replacement=layer_1", "replacement.layers=[1,3]", "replacement.layers=[]"],
+    ["activation=tanh", "+tuned=selu", "+tuned=depth_8 tuned.method=cbp"],
+    ["regulariser=none", "regulariser=l2", "regulariser=l2 regulariser.strength=0.5"],
+    ["seed=3", "optimiser.step_size=1e-3 seed=2", "tracker.project='a b' dataset.root=null"],
+]
+COMBINATIONS = [" ".join(parts) for parts in product(*CHOICES)]
+
+
+@pytest.fixture(scope="module")
+def loader():
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+@pytest.fixture(scope="module")
+def master(loader):
+    return loader.load_configuration("config", overrides=["dataset.tasks=7"], run_mode=RunMode.MULTIRUN)
+
+
+def overrides(combination):
+    return combination.replace("'a b'", "'a_b'").split()
+
+
+def test_every_combination_is_what_hydra_composes(loader, master):
+    composer = Composer(loader, master)
+    for combination in COMBINATIONS:
+        whole = loader.load_sweep_config(master, overrides(combination))
+        with open_dict(whole):
+            whole.pop("hydra")
+        ours = composer(overrides(combination))
+        assert OmegaConf.to_container(ours, resolve=True) == OmegaConf.to_container(whole, resolve=True)
+        assert read(ours) == read(whole)
+    assert composer.compose.cache_info().misses < len(COMBINATIONS)
+
+
+@pytest.mark.parametrize("override", ["modell.width=3", "model.widht=3"])
+def test_a_misspelt_key_is_refused_here_too(loader, master, override):
+    with pytest.raises(OmegaConfBaseException):
+        Composer(loader, master)([override])

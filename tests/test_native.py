@@ -1,0 +1,614 @@
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from ctypes import sizeof
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from oracle import random_task, small_config
+
+from plasticity.activations import GAINS
+from plasticity.config import UTILITIES, RunConfig
+from plasticity.datasets.task import SparseRows, Task
+from plasticity.engines import native
+from plasticity.engines.engine import TaskResult
+from plasticity.engines.kernel import binding
+from plasticity.engines.kernel.memory import aligned, padded
+from plasticity.engines.native import ACTIVATIONS, NativeEngine, NativeLearner, cores
+from plasticity.engines.reference import ReferenceLearner
+from plasticity.errors import Diverged, UserError
+from plasticity.network import State, initial_state
+from plasticity.replacement import ContinualBackpropagation
+from plasticity.streams import Purpose, words
+
+torch.set_num_threads(1)
+
+pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
+
+TOLERANCE = 2e-5
+"""What two float32 computations of a short segment may differ by, relative to numbers of the order of 1.
+
+A sum of up to 40 products in another order differs by up to 40 roundings of 6e-8 each, 2e-6; twenty steps
+with a step size of 0.1 add their errors up, and a utility may divide by a mean weight of about 0.2.
+"""
+
+
+def ignore(examples: int) -> None:
+    """Nobody wants to know how far a task has come."""
+
+
+def assert_identical(one: State, other: State) -> None:
+    """Bit for bit."""
+    for (name, array), other_array in zip(one.arrays().items(), other.arrays().values(), strict=True):
+        assert array.dtype == other_array.dtype and array.shape == other_array.shape, name
+        assert array.tobytes() == other_array.tobytes(), name
+
+
+def assert_same_result(one: TaskResult, other: TaskResult) -> None:
+    """Bit for bit."""
+    assert repr(one.accuracy) == repr(other.accuracy) and one.loss == other.loss
+    assert one.weight_magnitude.tolist() == other.weight_magnitude.tolist()
+    assert one.replaced.tolist() == other.replaced.tolist()
+
+
+def sparse(task: Task, seed: int = 0) -> Task:
+    """The same rows kept as their non-zero entries, with one row that has none, shown in another order."""
+    rows = task.rows.copy()
+    rows[task.order[0]] = 0
+    permutation = np.random.default_rng(seed).permutation(rows.shape[1]).astype(np.int32)
+    return replace(task, rows=SparseRows.of(rows), permutation=permutation)
+
+
+def learnt(config: RunConfig, tasks: list[Task], kernel: str | None = None) -> tuple[State, list[TaskResult]]:
+    """What a native learner makes of some tasks from the start."""
+    learner = NativeLearner(config, initial_state(config))
+    learner.kernel = binding.kernel(kernel)
+    results = [learner.learn(task, ignore) for task in tasks]
+    return learner.state(), results
+
+
+# --- The reference engine is the definition --------------------------------------------------------------
+
+
+class WatchedReplacement(ContinualBackpropagation):
+    """The definition, which also notes how close the choice of a unit came to another one."""
+
+    margin = math.inf
+
+    def _choose(self, layer: int, step: int) -> list[int]:
+        chosen = super()._choose(layer, step)
+        ranking = self._ranking(layer, step)
+        others = (self.age[layer] > self.config.maturity_threshold).nonzero().flatten().tolist()
+        others = [unit for unit in others if unit not in chosen]
+        # Also among the chosen: their order decides where they are in the stream of draws and compensations.
+        for i, unit in enumerate(chosen):
+            for other in chosen[i + 1 :] + others:
+                low, high = float(ranking[unit]), float(ranking[other])
+                if not low == high == 0:  # both are exactly 0 in every computation: the first is taken
+                    self.margin = min(self.margin, abs(high - low) / max(abs(high), abs(low)))
+        return chosen
+
+
+def compare(config: RunConfig, tasks: list[Task]) -> tuple[int, int]:
+    """Steps both engines side by side, each task from the reference's state.
+
+    A task in which the reference's choice of a unit hangs on less than the tolerance is not compared.
+
+    Returns:
+        number of tasks compared, and of units replaced in them
+    """
+    reference = ReferenceLearner(config, initial_state(config))
+    reference.replacement.__class__ = WatchedReplacement
+    compared = replaced = 0
+    for task in tasks:
+        learner = NativeLearner(config, reference.state())
+        found, expected = learner.learn(task, ignore), reference.learn(task, ignore)
+        margin, reference.replacement.margin = reference.replacement.margin, math.inf
+        if config.replacement.utility != "random" and margin < TOLERANCE:
+            continue
+        assert_agree(learner.state(), reference.state())
+        np.testing.assert_allclose(found.loss, expected.loss, rtol=TOLERANCE, atol=TOLERANCE)
+        np.testing.assert_allclose(found.weight_magnitude, expected.weight_magnitude, rtol=TOLERANCE)
+        assert repr(found.accuracy) == repr(expected.accuracy)
+        assert found.replaced.tolist() == expected.replaced.tolist()
+        compared, replaced = compared + 1, replaced + int(expected.replaced.sum())
+    return compared, replaced
+
+
+def assert_agree(found: State, expected: State) -> None:
+    """Up to single precision; ages, which tell the units that were replaced and when, and debts exactly."""
+    for (name, array), other in zip(found.arrays().items(), expected.arrays().values(), strict=True):
+        assert array.dtype == other.dtype and array.shape == other.shape, name
+        tolerance = 0 if name.startswith(("age", "debt")) else TOLERANCE
+        np.testing.assert_allclose(array, other, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def segments(config: RunConfig, number: int, steps: int) -> list[Task]:
+    """Tasks in a row; every other one sparse and permuted."""
+    tasks = [random_task(config, steps, k) for k in range(number)]
+    return [sparse(task) if task.number % 2 else task for task in tasks]
+
+
+@pytest.mark.parametrize("activation", GAINS)
+def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensation(activation):
+    sets = {1: [(1,)], 2: [(1, 2), (2,), ()], 3: [(1, 2, 3), (1, 3), (2,), (3,)]}
+    compared = replaced = 0
+    combinations = product(UTILITIES, (0.0, 0.05), (False, True))
+    for seed, (utility, weight_decay, compensation) in enumerate(combinations):
+        depth = seed % 3 + 1
+        config = small_config(
+            inputs=9 + seed, width=4 + seed % 14, depth=depth, outputs=2 + seed % 5, activation=activation,
+            loss="squared_error" if seed % 4 == 3 else "cross_entropy", weight_decay=weight_decay, seed=seed,
+            layers=sets[depth][seed % len(sets[depth])], utility=utility, bias_compensation=compensation,
+            rate=0.1, maturity_threshold=3, decay_rate=0.9,
+        )  # fmt: skip
+        counts = compare(config, segments(config, number=4, steps=20))
+        compared, replaced = compared + counts[0], replaced + counts[1]
+    assert compared >= 100 and replaced > 1500  # of 112 tasks of 20 steps
+
+
+@pytest.mark.parametrize("width", [1, 16, 17, 130, 300])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_any_width_equals_the_reference(width, activation):
+    config = small_config(
+        inputs=20, width=width, depth=2, outputs=18, activation=activation, rate=2 / width if width > 2 else 0.5,
+        maturity_threshold=2, bias_compensation=True, step_size=0.02, utility="adaptable_contribution",
+    )  # fmt: skip
+    compared, replaced = compare(config, segments(config, number=4, steps=8))
+    assert compared >= 2 and replaced > 10
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("outputs, loss", [(1, "squared_error"), (1, "cross_entropy"), (33, "cross_entropy")])
+def test_any_number_of_outputs_equals_the_reference(activation, outputs, loss):
+    config = small_config(inputs=5, width=6, depth=1, outputs=outputs, loss=loss, activation=activation, layers=())
+    assert compare(config, segments(config, number=4, steps=10))[0] == 4
+
+
+@pytest.mark.parametrize("strength", [2.0, 9.9, 10.0, 10.1, 25.0])
+def test_weight_decay_however_strong_equals_the_reference(strength):
+    """Step size 0.1: a step keeps 80 %, 1 %, nothing, −1 % or −150 % of a weight."""
+    config = small_config(inputs=5, width=6, depth=2, weight_decay=strength, layers=())
+    assert compare(config, segments(config, number=6, steps=3))[0] == 6
+
+
+def test_one_example_one_unit_one_input():
+    config = small_config(inputs=1, width=1, depth=1, rate=1.0, maturity_threshold=0, layers=(1,))
+    compared, replaced = compare(config, [random_task(config, 1, k) for k in range(10)])
+    assert compared == 10 and replaced == 10
+
+
+def test_long_means_and_old_units_equal_the_reference():
+    config = small_config(
+        inputs=4, width=5, depth=1, decay_rate=0.99, rate=0.005, maturity_threshold=100, step_size=0.01,
+        utility="zero_contribution",
+    )  # fmt: skip
+    tasks = segments(config, number=15, steps=100)
+    old = initial_state(config)
+    old.age[0][:] = [0, 90, 4000, 10**6, 10**12]
+    reference, learner = ReferenceLearner(config, old), NativeLearner(config, old)
+    for task in tasks:
+        reference.learn(task, ignore), learner.learn(task, ignore)
+        assert [age.tolist() for age in learner.state().age] == [age.tolist() for age in reference.state().age]
+    assert learner.state().age[0].max() < 10**12  # even the oldest was replaced
+
+
+@pytest.mark.parametrize("decay_rate", [0.0, 0.5, 1 - 1e-7])
+def test_any_decay_rate_equals_the_reference(decay_rate):
+    config = small_config(
+        inputs=4, width=8, depth=2, decay_rate=decay_rate, rate=0.1, maturity_threshold=2, bias_compensation=True
+    )
+    assert compare(config, segments(config, number=10, steps=10))[0] >= 7
+
+
+def test_of_equal_utilities_the_first_unit_is_replaced_and_undefined_ones_come_last():
+    config = small_config(inputs=2, width=40, rate=2 / 40, maturity_threshold=5, utility="weight")
+    state = initial_state(config)
+    state.age[0][:] = 1000
+    state.utility[0][:] = 1e9
+    state.utility[0][[3, 20, 30]] = math.nan
+    state.utility[0][[7, 11]] = 5.0
+    task = random_task(config, 1)
+    reference, learner = ReferenceLearner(config, state), NativeLearner(config, state)
+    reference.learn(task, ignore), learner.learn(task, ignore)
+    assert np.flatnonzero(learner.state().age[0] == 0).tolist() == [7, 11]
+    assert_agree_in_age(learner, reference)
+
+    state.utility[0][:] = math.nan
+    reference, learner = ReferenceLearner(config, state), NativeLearner(config, state)
+    reference.learn(task, ignore), learner.learn(task, ignore)
+    assert np.flatnonzero(learner.state().age[0] == 0).tolist() == [0, 1]
+    assert_agree_in_age(learner, reference)
+
+
+def assert_agree_in_age(learner: NativeLearner, reference: ReferenceLearner) -> None:
+    assert learner.state().age[0].tolist() == reference.state().age[0].tolist()
+
+
+# --- Divergence ------------------------------------------------------------------------------------------
+
+
+def divergence(learner: NativeLearner | ReferenceLearner, tasks: list[Task]) -> tuple[int, int] | None:
+    """Task and step at which a learner diverges."""
+    try:
+        for task in tasks:
+            learner.learn(task, ignore)
+    except Diverged as diverged:
+        return diverged.task, diverged.step
+    return None
+
+
+@pytest.mark.parametrize("activation", ["relu", "swish"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("step_size", [3.0, 30.0, 1e4, 1e20, 1e38])
+def test_divergence_is_found_where_the_reference_finds_it(activation, loss, step_size):
+    config = small_config(
+        inputs=6, width=7, depth=2, activation=activation, loss=loss, step_size=step_size, rate=0.1,
+        maturity_threshold=3,
+    )  # fmt: skip
+    tasks = segments(config, number=5, steps=7)
+    start = initial_state(config)
+    found = divergence(NativeLearner(config, start), tasks)
+    assert found == divergence(ReferenceLearner(config, start), tasks)
+    assert found is not None or step_size < 1e20 or loss == "cross_entropy"
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_undefined_inputs_end_a_task_at_their_step(dense):
+    config = small_config(inputs=4, width=20, depth=3, rate=0.3, maturity_threshold=1)
+    task = random_task(config, 12)
+    task.rows[task.order[7], 2] = math.nan
+    if not dense:
+        task = replace(task, rows=SparseRows.of(task.rows))
+    assert divergence(NativeLearner(config, initial_state(config)), [task]) == (0, 7)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_network_that_is_not_finite_does_not_learn(value):
+    config = small_config(inputs=4, width=20, depth=2)
+    state = initial_state(config)
+    state.weights[1][3, 4] = value
+    assert divergence(NativeLearner(config, state), [random_task(config, 5)]) == (0, 0)
+
+
+# --- The same whatever computes it -----------------------------------------------------------------------
+
+
+def variants() -> list[str]:
+    """The kinds of kernel that this processor can run."""
+
+    def runs(name: str) -> bool:
+        try:
+            binding.kernel(name)
+        except UserError:
+            return False
+        return True
+
+    return [name for name in ("x86-64", "x86-64-v3", "x86-64-v4") if runs(name)]
+
+
+def widest_config(activation: str, width: int = 37, **options: object) -> RunConfig:
+    return small_config(
+        inputs=50, width=width, depth=3, outputs=18, activation=activation, rate=0.02, maturity_threshold=4,
+        bias_compensation=True, step_size=0.03, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(len(variants()) < 2, reason="this processor has no choice of kernels")
+@pytest.mark.parametrize("activation", GAINS)
+def test_kernels_for_all_processors_agree_bit_for_bit(activation):
+    for utility, weight_decay in zip(UTILITIES, [0, 0.01] * 4, strict=False):
+        config = widest_config(activation, weight_decay=weight_decay, utility=utility)
+        tasks = segments(config, number=2, steps=60)
+        best, results = learnt(config, tasks)
+        for name in variants():
+            state, others = learnt(config, tasks, name)
+            assert_identical(state, best)
+            for one, other in zip(results, others, strict=True):
+                assert_same_result(one, other)
+
+
+@pytest.mark.skipif(len(variants()) < 2, reason="this processor has no choice of kernels")
+@pytest.mark.parametrize("width", [1, 16, 30, 46, 60, 78, 90, 112, 130, 150, 165, 180, 200, 210, 230, 256, 300])
+def test_kernels_for_all_processors_agree_at_any_width(width):
+    config = widest_config("relu", width=width, weight_decay=0.02)
+    tasks = segments(config, number=1, steps=25)
+    best, _ = learnt(config, tasks)
+    for name in variants():
+        assert_identical(learnt(config, tasks, name)[0], best)
+
+
+def test_unknown_kernel_is_refused():
+    with pytest.raises(UserError, match="PLASTICITY_KERNEL=x86-64-v9 is refused: it must be"):
+        binding.kernel("x86-64-v9")
+
+
+def test_kernel_named_in_the_environment_is_taken(monkeypatch):
+    monkeypatch.setenv(binding.VARIANT, "no such kernel")
+    config = small_config()
+    with pytest.raises(UserError, match="no such kernel"):
+        NativeLearner(config, initial_state(config))
+    with pytest.raises(UserError, match="no such kernel"):
+        NativeEngine()
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.05])
+@pytest.mark.parametrize("utility", UTILITIES)
+def test_learner_made_from_a_state_equals_an_uninterrupted_one_bit_for_bit(utility, weight_decay):
+    for activation in ("relu", "tanh"):
+        config = widest_config(activation, weight_decay=weight_decay, utility=utility)
+        tasks = segments(config, number=4, steps=40)
+        uninterrupted, results = learnt(config, tasks)
+        state = initial_state(config)
+        for task, result in zip(tasks, results, strict=True):
+            learner = NativeLearner(config, State.from_arrays(state.arrays()))
+            assert_same_result(learner.learn(task, ignore), result)
+            state = learner.state()
+        assert_identical(state, uninterrupted)
+
+
+def test_long_task_is_learnt_in_pieces_that_leave_no_trace(monkeypatch):
+    config = widest_config("relu", weight_decay=0.02, utility="feature_by_input")
+    tasks = segments(config, number=2, steps=60)
+    whole, results = learnt(config, tasks)
+    monkeypatch.setattr(native, "ADVANCE_EVERY", 7)
+    pieces, others = learnt(config, tasks)
+    assert_identical(pieces, whole)
+    for one, other in zip(results, others, strict=True):
+        assert_same_result(one, other)
+
+    learner, progress = NativeLearner(config, initial_state(config)), []
+    learner.learn(tasks[0], progress.append)
+    assert progress == [7] * 8 + [4]
+
+
+def test_sparse_dense_and_permuted_rows_are_the_same_examples():
+    config = widest_config("relu")
+    task = sparse(random_task(config, 30))
+    dense = np.zeros((len(task.rows.start) - 1, 50), np.float32)
+    for step, row in enumerate(task.order):
+        dense[row] = task.example(step)
+    same = [task, replace(task, rows=dense, permutation=None), replace(task, rows=SparseRows.of(dense), permutation=None)]
+    (first, _), *others = [learnt(config, [task]) for task in same]
+    for state, _ in others:
+        assert_agree(state, first)
+
+
+def test_state_is_a_copy_and_the_one_it_started_from_stays():
+    config = widest_config("tanh")
+    start = initial_state(config)
+    learner = NativeLearner(config, start)
+    task = random_task(config, 30)
+    learner.learn(task, ignore)
+    assert_identical(start, initial_state(config))
+    state = learner.state()
+    kept = State.from_arrays({name: array.copy() for name, array in state.arrays().items()})
+    learner.learn(task, ignore)
+    assert_identical(state, kept)
+
+
+# --- What the kernel is made of --------------------------------------------------------------------------
+
+
+def test_structures_are_those_of_the_kernel():
+    sizes = (binding.c_int64 * 3).in_dll(binding.library(), "plasticity_sizes")
+    assert list(sizes) == [sizeof(kind) for kind in (binding.Layer, binding.Network, binding.Examples)]
+
+
+@pytest.mark.parametrize("seed, position", [(0, (0, 0, 0)), (2**63 - 1, (4, 99, 10_999_999)), (7, (1, 2**40, 0))])
+def test_words_are_those_of_the_streams(seed, position):
+    found = np.zeros(1001, np.uint64)
+    place = np.array(position, np.uint64)
+    purpose = Purpose.REPLACEMENT
+    binding.library().plasticity_words(seed, purpose, place.ctypes.data, len(found), found.ctypes.data)
+    assert found.tolist() == words(seed, purpose, position, len(found)).tolist()
+
+
+def respond(activation: str, z: np.ndarray, kernel: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """h and slope as the kernel has them."""
+    arrays = [aligned(padded(len(z))) for _ in range(3)]
+    arrays[0][: len(z)] = z
+    pointers = [array.ctypes.data for array in arrays]
+    binding.kernel(kernel).activate(ACTIVATIONS.index(activation), len(arrays[0]), *pointers)
+    return arrays[1][: len(z)], arrays[2][: len(z)]
+
+
+def in_units_of_the_last_place(found: np.ndarray, exact: np.ndarray) -> float:
+    """The largest error, in units of the last place of the exact values."""
+    return float((np.abs(found.astype(np.float64) - exact) / np.spacing(np.abs(exact).astype(np.float32))).max())
+
+
+def spread(low: float, high: float) -> np.ndarray:
+    """Numbers of all sizes, of both signs where the range has both."""
+    sizes = np.geomspace(1e-30, max(-low, high), 40_000)
+    numbers = np.concatenate([np.linspace(low, high, 200_000), sizes, -sizes, [0.0]])
+    return numbers[(numbers >= low) & (numbers <= high)].astype(np.float32)
+
+
+erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+@pytest.mark.parametrize(
+    "activation, exact, low, high",
+    [
+        ("tanh", np.tanh, -12, 12),
+        ("elu", lambda z: np.where(z > 0, z, np.expm1(z)), -90, 5),
+        ("sigmoid", lambda z: np.exp(z) / (1 + np.exp(z)), -86, 30),
+        ("relu", lambda z: np.maximum(z, 0), -5, 5),
+        ("leaky_relu", lambda z: np.where(z > 0, z, np.float64(np.float32(0.01)) * z), -5, 5),
+        ("swish", lambda z: z * np.exp(z) / (1 + np.exp(z)), -80, 30),
+        # Below, 1 + erf cancels, as it does in the definition.
+        ("gelu", lambda z: z * (1 + erf(z / math.sqrt(2))) / 2, -0.5, 8),
+    ],
+)
+def test_activations_are_exact_to_a_few_units_in_the_last_place(activation, exact, low, high):
+    z = spread(low, high)
+    found, _ = respond(activation, z)
+    assert in_units_of_the_last_place(found, exact(z.astype(np.float64))) < 4
+
+
+def test_erf_and_exponential_are_exact_to_three_units_in_the_last_place():
+    z = spread(0.5, 8)
+    share, _ = respond("gelu", z)
+    found = 2 * (share.astype(np.float64) / z) - 1
+    assert np.abs(found - erf(z.astype(np.float64) / math.sqrt(2))).max() < 4 * 2.0**-24
+    z = spread(-86, -20)  # where 1 + e^z is 1, a sigmoid is e^z
+    assert in_units_of_the_last_place(respond("sigmoid", z)[0], np.exp(z.astype(np.float64))) < 3
+
+
+@pytest.mark.parametrize("activation", GAINS)
+def test_slopes_are_the_derivatives(activation):
+    z = spread(-8, 8)
+    z = z[np.abs(z) > 1e-3]  # some have no derivative at 0
+    step = 1e-2 * np.minimum(np.abs(z), 1)
+    below, above = (z - step).astype(np.float32), (z + step).astype(np.float32)
+    difference = respond(activation, above)[0].astype(np.float64) - respond(activation, below)[0]
+    _, slope = respond(activation, z)
+    assert np.abs(slope - difference / (above.astype(np.float64) - below)).max() < 2e-3
+
+
+@pytest.mark.parametrize("activation", GAINS)
+def test_activations_at_their_limits(activation):
+    z = np.array([0.0, -0.0, 1e-40, -1e-40, 100.0, -100.0, 3e38, -3e38, math.nan], np.float32)
+    expected = ReferenceLearner(small_config(activation=activation), initial_state(small_config())).activation
+    found, _ = respond(activation, z)
+    np.testing.assert_allclose(found, expected(torch.from_numpy(z)).numpy(), rtol=1e-6, atol=1e-6)
+    assert math.isnan(found[-1])
+
+
+def test_a_mismatch_of_rows_and_network_is_refused():
+    config = small_config(inputs=3, outputs=2)
+    task = random_task(config, 5)
+    wrong = [
+        replace(task, order=np.array([0, 7], np.int32)),
+        replace(task, order=np.array([-1], np.int32)),
+        replace(task, targets=task.targets + 2),
+        replace(task, targets=task.targets[:-1]),
+        replace(task, rows=task.rows[:, :2]),
+        replace(task, permutation=np.array([0, 1, 3], np.int32)),
+        replace(task, permutation=np.array([0, 1], np.int32)),
+        replace(task, rows=replace(SparseRows.of(task.rows), columns=4)),
+        replace(task, rows=replace(SparseRows.of(task.rows), index=np.full(100, 3, np.int32))),
+    ]
+    for task in wrong:
+        with pytest.raises(ValueError):
+            NativeLearner(config, initial_state(config)).learn(task, ignore)
+
+
+# --- The engine ------------------------------------------------------------------------------------------
+
+
+class FakeRun:
+    """A run of random tasks that keeps what it is given, and the exception that it takes upon itself."""
+
+    def __init__(self, config: RunConfig, tasks: int = 3, caught: type[BaseException] = Diverged):
+        self.config, self.number, self.caught = config, tasks, caught
+        self.results: list[TaskResult] = []
+        self.last: State | None = None
+        self.error: BaseException | None = None
+        self.thread: threading.Thread | None = None
+        self.before_task: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> "FakeRun":
+        self.thread = threading.current_thread()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.error = error
+        return isinstance(error, self.caught)
+
+    def start(self) -> State:
+        return initial_state(self.config)
+
+    def tasks(self) -> Iterator[Task]:
+        for number in range(self.number):
+            self.before_task()
+            yield random_task(self.config, 200, number)
+
+    def advance(self, examples: int) -> None: ...
+
+    def record(self, task: Task, result: TaskResult, learner: NativeLearner) -> None:
+        self.results.append(result)
+        self.last = learner.state()
+
+
+def fake_runs(number: int, **options: float) -> list[FakeRun]:
+    return [FakeRun(small_config(inputs=8, width=20, depth=2, seed=seed, **options)) for seed in range(number)]
+
+
+def test_runs_side_by_side_equal_runs_one_after_the_other():
+    together, alone = fake_runs(4), fake_runs(4)
+    meeting = threading.Barrier(2)
+    for run in together[:2]:
+        run.before_task = lambda: meeting.wait(timeout=30)  # they cannot get past it but at the same time
+    NativeEngine(threads=2).compute(together)
+    NativeEngine(threads=1).compute(alone)
+    assert together[0].thread is not together[1].thread
+    for one, other in zip(together, alone, strict=True):
+        assert_identical(one.last, other.last)
+        assert len(one.results) == 3
+
+
+def test_a_run_that_diverges_harms_no_other():
+    good, alone = fake_runs(1)[0], fake_runs(1)[0]
+    config = small_config(inputs=8, width=20, depth=2, loss="squared_error", step_size=1e10)
+    bad = FakeRun(config)
+    NativeEngine(threads=2).compute([bad, good])
+    NativeEngine(threads=2).compute([alone])
+    assert isinstance(bad.error, Diverged) and (bad.error.task, bad.error.step) == divergence(
+        ReferenceLearner(config, initial_state(config)), [random_task(config, 200)]
+    )
+    assert_identical(good.last, alone.last)
+
+
+def test_runs_are_started_when_there_is_a_thread_for_them():
+    runs, taken = fake_runs(5), []
+
+    def handed_out() -> Iterator[FakeRun]:
+        for number, run in enumerate(runs):
+            assert all(earlier.last is not None for earlier in runs[: max(number - 1, 0)])
+            taken.append(run)
+            yield run
+
+    NativeEngine(threads=1).compute(handed_out())
+    assert taken == runs
+
+
+def test_an_exception_of_a_run_ends_the_computation_when_the_others_have_ended():
+    runs = fake_runs(4)
+    runs[0].before_task = lambda: 1 / 0
+    meeting = threading.Event()
+    runs[1].before_task = lambda: meeting.wait(timeout=0.2)
+    with pytest.raises(ZeroDivisionError):
+        NativeEngine(threads=2).compute(runs)
+    assert len(runs[1].results) == 3
+    assert runs[3].last is None
+
+
+def test_an_interrupt_gets_through():
+    run, done = fake_runs(1)[0], threading.Event()
+    run.before_task = lambda: done.wait(timeout=30) or None
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            NativeEngine(threads=1).compute([run, *fake_runs(1)])
+    finally:
+        done.set()
+    run.thread.join(timeout=30)
+    assert len(run.results) == 3
+
+
+@pytest.mark.parametrize("granted, expected", [(None, 4), ("2", 2), ("8", 4), ("", 4), ("0", 4), ("many", 4)])
+def test_threads_follow_affinity_and_slurm(monkeypatch, granted, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5, 6})
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    if granted is not None:
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", granted)
+    assert cores() == expected
+    assert NativeEngine().threads == expected
+    assert NativeEngine(threads=3).threads == 3
