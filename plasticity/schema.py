@@ -50,9 +50,10 @@ def number(
     )
 
     def check(key: str, value: Any) -> float:
-        real = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        real = isinstance(value, (int, float)) and not isinstance(value, bool)
         if (
             not real
+            or not abs(value) <= sys.float_info.max
             or (at_least is not None and value < at_least)
             or (above is not None and value <= above)
             or (at_most is not None and value > at_most)

@@ -39,6 +39,8 @@ class Command:
             [sys.executable, *program],
             cwd=self.tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             env=os.environ | {"COLUMNS": "200"} | environment,
+            # As from a terminal, even where the tests themselves run in the background.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         self.started.append(process)
         return process

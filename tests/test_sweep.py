@@ -148,7 +148,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
 class Halving(Sweeper):
-    def __init__(self, seeds):
+    def __init__(self, seeds, **grid):
         self.seeds = seeds
     def setup(self, *, hydra_context, task_function, config):
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -165,7 +165,7 @@ class Halving(Sweeper):
     )
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     arguments = ["hydra/sweeper=grid", "hydra.sweeper._target_=hydra_plugins.halving.Halving"]
-    arguments += ["~hydra.sweeper.params", "~hydra.sweeper.max_batch_size", "+hydra.sweeper.seeds=[0,1,2,3]"]
+    arguments += ["+hydra.sweeper.seeds=[0,1,2,3]"]
     done = subprocess.run(
         [sys.executable, "launch.py", *SWEEP, *arguments, f"runs_dir={command.runs}"],
         cwd=ROOT, env=environment, capture_output=True, text=True,

@@ -6,8 +6,9 @@ import sys
 from submitit.helpers import DelayedSubmission
 
 from plasticity.config import RunConfig
+from plasticity.cores import cores
 from plasticity.launcher.labels import labels
-from plasticity.launcher.local import Local, cores
+from plasticity.launcher.local import Local
 from plasticity.launcher.summary import states, summary
 from plasticity.progress import Display
 from plasticity.settings import Settings

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from plasticity.config import RunConfig
+from plasticity.cores import cores
 from plasticity.engines import resolve
 from plasticity.launcher.estimate import duration, seconds_per_step, spoken
 from plasticity.launcher.labels import labels
-from plasticity.launcher.local import Local, Outcome, cores
+from plasticity.launcher.local import Local, Outcome
 from plasticity.launcher.plan import Plan, plan
 from plasticity.launcher.summary import states, summary
 from plasticity.progress import Display

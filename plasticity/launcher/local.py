@@ -1,7 +1,6 @@
 """The local launcher: computes runs on this machine, one worker process per core."""
 
 import multiprocessing
-import os
 import signal
 import time
 from collections import deque
@@ -51,12 +50,6 @@ class Worker:
             self.connection.send(message)
         except OSError:
             pass  # it died; the end of its pipe will say so
-
-
-def cores() -> int:
-    """Number of cores that this process may use: its affinity and allocation, not the machine's size."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(available, int(os.environ.get("SLURM_CPUS_PER_TASK") or available))
 
 
 class Local:
