@@ -49,11 +49,19 @@ def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command
     ]
 
 
-def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, fresh):
+@pytest.mark.parametrize(
+    "run",
+    [
+        RUN,
+        ["engine=native", "dataset.tasks=150", "dataset.examples_per_task=1500", "checkpoint_seconds=0.05"],
+    ],
+    ids=["reference", "native"],
+)
+def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, fresh, run):
     whole = fresh()
-    assert whole(*RUN).returncode == 0
+    assert whole(*run).returncode == 0
     for kill in range(3):
-        process = command.start(*RUN)
+        process = command.start(*run)
         wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists(), process)
         time.sleep(random.Random(time.time_ns()).uniform(0, 0.8))
         os.killpg(process.pid, signal.SIGKILL)
@@ -61,7 +69,7 @@ def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, fr
         if state(command.folders()[0])["status"] == "finished":
             assert kill > 0
             break
-    assert command(*RUN).returncode == 0
+    assert command(*run).returncode == 0
     assert command.tables() == whole.tables()
 
 
