@@ -33,7 +33,7 @@ INLINE Exponential exponential(vec x)
 {
     static const float expm1[] = {0.49999997f, 0.166665435f, 0.0416672006f, 0.00836652052f, 0.0013882519f};
     const vec lowest = all(LOWEST_EXPONENT), shift = all(0x1.8p23f);
-    x = choose(less(x, lowest), lowest, x);
+    x = blend(less(x, lowest), lowest, x);
     const vec shifted = multiply_add(x, all(1.44269502f), shift);
     const vec k = subtract(shifted, shift);
     const vec r = multiply_add(k, all(1.90465421e-09f), multiply_add(k, all(-0.693147182f), x));
@@ -69,7 +69,7 @@ INLINE vec tanh_of(vec x)
 INLINE vec sigmoid_of(vec x)
 {
     const vec e = exp_negative(negative_magnitude(x)), one = all(1);
-    return divide(choose(less(x, all(0)), e, one), add(one, e));
+    return divide(blend(less(x, all(0)), e, one), add(one, e));
 }
 
 /* erf(x) = x · p(x²) below 1; from 1 on 1 − e^q(|x|), until it is 1. */
@@ -80,22 +80,22 @@ INLINE vec erf_of(vec x)
     static const float log_erfc[] = {-0.000341512583f, -1.12708926f,    -0.638144732f, -0.103106819f,
                                      0.0218380969f,    -0.00294766692f, 0.000186380086f};
     const vec one = all(1), magnitude = absolute(x);
-    const vec a = choose(less(all(4), magnitude), all(4), magnitude);
+    const vec a = blend(less(all(4), magnitude), all(4), magnitude);
     const vec tail = subtract(one, exp_negative(polynomial(log_erfc, 6, a)));
     const vec centre = multiply(a, polynomial(small, 6, multiply(a, a)));
-    return with_sign(choose(less(a, one), centre, tail), x);
+    return with_sign(blend(less(a, one), centre, tail), x);
 }
 
 /* The natural logarithm of a normal x > 0, for the cross-entropy: x = 2^k · m, and with f = (m − 1) / (m + 1)
  * log m = 2 (f + f³/3 + f⁵/5 + …). */
-static double log_of(double x)
+static inline double log_of(double x)
 {
     union {
         double value;
         int64_t bits;
     } m = {x};
     const int64_t k = (m.bits - 0x3fe6a09e667f3bcd) >> 52; /* the bits of √½: m is from √½ to √2 */
-    m.bits -= k << 52;
+    m.bits -= k * ((int64_t)1 << 52);
     const double f = (m.value - 1) / (m.value + 1), square = f * f;
     double series = 0;
     for (int n = 15; n > 0; n -= 2)
@@ -116,7 +116,7 @@ INLINE Response relu(vec z)
 
 INLINE Response leaky_relu(vec z)
 {
-    const vec slope = choose(less(all(0), z), all(1), all(LEAKY_RELU_SLOPE));
+    const vec slope = blend(less(all(0), z), all(1), all(LEAKY_RELU_SLOPE));
     return (Response){multiply(z, slope), slope};
 }
 
@@ -124,8 +124,8 @@ INLINE Response exponential_unit(vec z, float scale, float alpha)
 {
     const vec positive = less(all(0), z);
     const vec below = multiply(all(scale * alpha), expm1_negative(without(z, positive)));
-    return (Response){choose(positive, multiply(all(scale), z), below),
-                      choose(positive, all(scale), add(below, all(scale * alpha)))};
+    return (Response){blend(positive, multiply(all(scale), z), below),
+                      blend(positive, all(scale), add(below, all(scale * alpha)))};
 }
 
 INLINE Response tanh_unit(vec z)
@@ -169,7 +169,7 @@ INLINE Response respond(const Activation activation, vec z)
 }
 
 /* h and slope of `units` units, a multiple of 16, from their z. */
-static void activate(Activation activation, int units, const float *z, float *h, float *slope)
+static inline void activate(Activation activation, int units, const float *z, float *h, float *slope)
 {
 #define CASE(kind)                                         \
     case kind:                                             \

@@ -5,8 +5,6 @@ import os
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_uint64, c_void_p
 from functools import cache
 
-import numpy as np
-
 from plasticity.engines.kernel import build
 from plasticity.errors import UserError
 
@@ -15,6 +13,8 @@ VARIANT = "PLASTICITY_KERNEL"
 
 
 class Layer(ctypes.Structure):
+    """`Layer` of `learner.h`."""
+
     _fields_ = [
         ("inputs", c_int32),
         ("units", c_int32),
@@ -46,6 +46,8 @@ class Layer(ctypes.Structure):
 
 
 class Network(ctypes.Structure):
+    """`Learner` of `learner.h`."""
+
     _fields_ = [
         ("depth", c_int32),
         ("layer", POINTER(Layer)),
@@ -68,6 +70,8 @@ class Network(ctypes.Structure):
 
 
 class Examples(ctypes.Structure):
+    """`Examples` of `learner.h`."""
+
     _fields_ = [
         ("start", c_void_p),
         ("index", c_void_p),
@@ -94,7 +98,11 @@ class Kernel(ctypes.Structure):
 @cache
 def library() -> ctypes.CDLL:
     """The built library. Raises build.Unavailable."""
-    loaded = ctypes.CDLL(str(build.library()))
+    path = build.library()
+    try:
+        loaded = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise build.Unavailable(f"The native engine's kernel cannot be loaded ({error}).") from error
     loaded.plasticity_kernel.argtypes = [c_char_p]
     loaded.plasticity_kernel.restype = POINTER(Kernel)
     loaded.plasticity_words.argtypes = [c_uint64, c_uint64, c_void_p, c_int64, c_void_p]
@@ -120,16 +128,3 @@ def kernel(variant: str | None = None) -> Kernel:
             "x86-64-v3 and x86-64-v4, or not set."
         )
     return found.contents
-
-
-def aligned(shape: int | tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Zeros that start at a multiple of 64 bytes, as the kernel's vectors need."""
-    length = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.zeros(length + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + length].view(dtype).reshape(shape)
-
-
-def padded(length: int) -> int:
-    """A length rounded up to whole vectors of 16."""
-    return -(-length // 16) * 16

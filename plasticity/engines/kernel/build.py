@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from plasticity.errors import UserError
+
 SOURCES = Path(__file__).parent
 FLAGS = (
     *("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math"),
@@ -30,7 +32,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 CACHE = "PLASTICITY_CACHE"
 
 
-class Unavailable(Exception):
+class Unavailable(UserError):
     """The kernel cannot be built. Its text is one sentence that says why."""
 
 
@@ -44,7 +46,7 @@ def cache_directory() -> Path:
 def library(extra_flags: tuple[str, ...] = ()) -> Path:
     """The shared library, built now if the cache does not hold it. Raises Unavailable."""
     directory, compiler = cache_directory(), _compiler()
-    name = _hash(FLAGS, extra_flags, VARIANTS, platform.machine(), *map(Path.read_bytes, _sources("*.[ch]")))
+    name = _hash(FLAGS, extra_flags, VARIANTS, platform.machine(), *map(Path.read_bytes, _sources()))
     if compiler is None:
         # The results are the same whichever compiler built it.
         for built in sorted(directory.glob(f"{name}-*.so")):
@@ -53,10 +55,16 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
             "The native engine needs a C compiler, and there is none called "
             f"{os.environ.get('CC') or 'cc, gcc or clang'}: install gcc, or set the environment variable CC."
         )
-    built = directory / f"{name}-{_hash(_version(compiler))}.so"
-    if not built.exists():
-        _build(compiler, extra_flags, built)
-    return built
+    try:
+        built = directory / f"{name}-{_hash(_version(compiler))}.so"
+        if not built.exists():
+            _build(compiler, extra_flags, built)
+        return built
+    except OSError as error:
+        raise Unavailable(
+            f"The native engine's kernel cannot be built by {compiler[0]} in {directory} ({error.strerror}): "
+            f"set the environment variable {CACHE} to a folder that can be written, or CC to a C compiler."
+        ) from error
 
 
 def _compiler() -> list[str] | None:
@@ -76,32 +84,24 @@ def _hash(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _sources(pattern: str) -> list[Path]:
-    return sorted(SOURCES.glob(pattern))
+def _sources() -> list[Path]:
+    return sorted(SOURCES.glob("*.[ch]"))
 
 
 def _build(compiler: list[str], extra_flags: tuple[str, ...], target: Path) -> None:
     """Compiles all variants at once and puts the library in place whole, whoever else is building it."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as folder:
-            command = [*compiler, *FLAGS, *extra_flags]
-            variants = VARIANTS.get(platform.machine(), {"baseline": ()})
-            objects = [f"{folder}/{name}.o" for name in ("dispatch", *variants)]
-            _run_all(
-                [*command, "-c", str(SOURCES / "dispatch.c"), "-o", objects[0]],
-                *(
-                    [*command, *flags, f"-DKERNEL=kernel_{name}", "-c", str(SOURCES / "step.c"), "-o", output]
-                    for (name, flags), output in zip(variants.items(), objects[1:], strict=True)
-                ),
-            )
-            _run_all([*command, "-shared", *objects, "-o", f"{folder}/kernel.so"])
-            os.replace(f"{folder}/kernel.so", target)
-    except OSError as error:
-        raise Unavailable(
-            f"The native engine's kernel cannot be built in {target.parent} ({error.strerror}): set the "
-            f"environment variable {CACHE} to a folder that can be written."
-        ) from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = [*compiler, *FLAGS, *extra_flags]
+    variants = VARIANTS.get(platform.machine(), {"baseline": ()})
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as folder:
+        objects = [f"{folder}/{name}.o" for name in ("dispatch", *variants)]
+        steps = [
+            [*command, *flags, f"-DKERNEL=kernel_{name}", "-c", str(SOURCES / "step.c"), "-o", output]
+            for (name, flags), output in zip(variants.items(), objects[1:], strict=True)
+        ]
+        _run_all([*command, "-c", str(SOURCES / "dispatch.c"), "-o", objects[0]], *steps)
+        _run_all([*command, "-shared", *objects, "-o", f"{folder}/kernel.so"])
+        os.replace(f"{folder}/kernel.so", target)
 
 
 def _run_all(*commands: list[str]) -> None:
@@ -111,7 +111,7 @@ def _run_all(*commands: list[str]) -> None:
         for command in commands
     ]
     messages = [process.communicate()[1].splitlines() for process in running]
-    for process, lines in zip(running, messages, strict=True):
+    for command, process, lines in zip(commands, running, messages, strict=True):
         if process.returncode:
-            error = next((line for line in lines if "error" in line.lower()), "no message")
-            raise Unavailable(f"The native engine's kernel cannot be compiled by {process.args[0]}: {error}.")  # type: ignore[index]
+            error = next((line for line in lines if "error" in line), f"exit status {process.returncode}")
+            raise Unavailable(f"The native engine's kernel cannot be compiled by {command[0]}: {error}.")

@@ -1,5 +1,4 @@
 /* The kernel for the processor that this runs on. */
-#include <stddef.h>
 #include <string.h>
 
 #include "kernel.h"
@@ -41,6 +40,9 @@ EXPORT const Kernel *plasticity_kernel(const char *name)
     return name ? NULL : &kernel_baseline;
 }
 #endif
+
+/* For the check that Python mirrors the structures. */
+EXPORT const int64_t plasticity_sizes[] = {sizeof(Layer), sizeof(Learner), sizeof(Examples)};
 
 /* The first words of a random stream at a position, as plasticity.streams.words. */
 EXPORT void plasticity_words(uint64_t seed, uint64_t purpose, const uint64_t *position, int64_t count,

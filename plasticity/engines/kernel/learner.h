@@ -3,6 +3,8 @@
 #ifndef LEARNER_H
 #define LEARNER_H
 
+#include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "activation.h"

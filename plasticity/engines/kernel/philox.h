@@ -13,12 +13,12 @@ typedef struct {
 
 enum { REPLACEMENT = 4, RANDOM_UTILITY = 5 }; /* plasticity.streams.Purpose */
 
-static Stream stream(uint64_t seed, uint64_t purpose, uint64_t x, uint64_t y, uint64_t z)
+static inline Stream stream(uint64_t seed, uint64_t purpose, uint64_t x, uint64_t y, uint64_t z)
 {
     return (Stream){.key = {seed, purpose}, .counter = {0, x, y, z}, .used = 4};
 }
 
-static void next_block(Stream *s)
+static inline void next_block(Stream *s)
 {
     s->counter[0]++;
     uint64_t a = s->counter[0], b = s->counter[1], c = s->counter[2], d = s->counter[3];
@@ -37,7 +37,7 @@ static void next_block(Stream *s)
     s->used = 0;
 }
 
-static uint64_t next_word(Stream *s)
+static inline uint64_t next_word(Stream *s)
 {
     if (s->used == 4)
         next_block(s);
@@ -45,13 +45,13 @@ static uint64_t next_word(Stream *s)
 }
 
 /* A draw from U(0, 1): the upper 24 bits of a word over 2^24. */
-static float unit_interval(Stream *s)
+static inline float unit_interval(Stream *s)
 {
     return (float)(next_word(s) >> 40) * 0x1p-24f;
 }
 
 /* A draw from U(−bound, bound), rounded once. */
-static float uniform(Stream *s, float bound)
+static inline float uniform(Stream *s, float bound)
 {
     return bound * ((float)(next_word(s) >> 40) * 0x1p-23f - 1.0f);
 }

@@ -1,41 +1,44 @@
-/* Continual backpropagation after every step of gradient descent: age, utility, choice and replacement of the
- * hidden units. `plasticity.replacement` is the definition. */
+/* Continual backpropagation, after every step of gradient descent: age, utility, choice and replacement of
+ * the hidden units. `plasticity.replacement` is the definition. */
 #ifndef REPLACEMENT_H
 #define REPLACEMENT_H
 
 #include "philox.h"
 #include "rows.h"
 
-/* decay rate ^ age; 0 where it is too small to be seen in 1 − decay rate ^ age. */
-static double faded(const Learner *net, int64_t age)
-{
-    if (age >= net->faded_at)
-        return 0;
-    double power = 1, square = net->decay_rate;
-    for (; age > 0; age >>= 1, square *= square)
-        if (age & 1)
-            power *= square;
-    return power;
-}
-
-/* A running mean corrected for its start. */
-INLINE float corrected(float running, double fading)
-{
-    return (float)(running / (1 - fading));
-}
-
 INLINE int64_t age_of(const Learner *net, const Layer *layer, int unit)
 {
     return net->clock - layer->born[unit];
 }
 
-/* f̂ of 16 units, whose ages have grown by 1. */
-INLINE vec mean_activation(const Learner *net, const Layer *layer, int first, vec running)
+/* η^age; 0 where it is too small to be seen in 1 − η^age. */
+static double faded(const Learner *net, int64_t age)
+{
+    if (age >= net->faded_at)
+        return 0;
+    double power = 1, square = net->decay_rate;
+    for (; age > 0; age >>= 1, square *= square) {
+        const double factor[] = {1, square}; /* the bits of an age are too random for a branch */
+        power *= factor[age & 1];
+    }
+    return power;
+}
+
+/* A running mean corrected for its start: over 1 − η^age. */
+INLINE float corrected(float running, double fading)
+{
+    return (float)(running / (1 - fading));
+}
+
+/* f̂ of 16 units, whose ages have just grown by 1. */
+INLINE vec corrected_means(const Learner *net, const Layer *layer, int first, vec running)
 {
     float mean[LANES] __attribute__((aligned(64)));
     store(mean, running);
-    for (int i = 0; i < LANES; i++)
-        mean[i] = corrected(mean[i], layer->fading[first + i] *= net->decay_rate);
+    for (int i = 0; i < LANES; i++) {
+        layer->fading[first + i] *= net->decay_rate;
+        mean[i] = corrected(mean[i], layer->fading[first + i]);
+    }
     return load(mean);
 }
 
@@ -50,7 +53,7 @@ INLINE void observe_by(const Utility utility, const Learner *net, const Layer *l
     for (int i = 0; i < layer->stride; i += LANES) {
         const vec h = load(layer->activation + i);
         const vec f = multiply_add(keep, load(layer->mean_activation + i), multiply(gain, h));
-        const vec mean = needs_mean_activation(utility) ? mean_activation(net, layer, i, f) : f;
+        const vec mean = needs_mean_activation(utility) ? corrected_means(net, layer, i, f) : f;
         const vec outgoing = multiply(load(next->row_sum + i), per_output);
         const vec incoming = multiply(load(layer->scratch + i), per_input);
         const vec y = instantaneous(utility, h, mean, outgoing, incoming);
@@ -61,16 +64,18 @@ INLINE void observe_by(const Utility utility, const Learner *net, const Layer *l
 
 static void observe(const Learner *net, const Layer *layer, const Layer *next)
 {
-#define CASE(utility) \
-    case utility: observe_by(utility, net, layer, next); break;
+#define CASE(utility)                          \
+    case utility:                              \
+        observe_by(utility, net, layer, next); \
+        break;
     switch (net->utility) {
-        CASE(CONTRIBUTION) CASE(ZERO_CONTRIBUTION) CASE(ADAPTABLE_CONTRIBUTION)
-        CASE(ADAPTATION) CASE(WEIGHT) CASE(FEATURE_BY_INPUT) CASE(RANDOM)
+        CASE(CONTRIBUTION) CASE(ZERO_CONTRIBUTION) CASE(ADAPTABLE_CONTRIBUTION) CASE(ADAPTATION)
+        CASE(WEIGHT) CASE(FEATURE_BY_INPUT) CASE(RANDOM)
     }
 #undef CASE
 }
 
-/* Counts the units of age, and finds out when the next one will be. */
+/* Counts the eligible units, and finds out when there will be one more. */
 static void count_mature(const Learner *net, Layer *layer)
 {
     layer->mature = 0;
@@ -85,7 +90,7 @@ static void count_mature(const Learner *net, Layer *layer)
 }
 
 /* What the eligible units are ranked by: û, or a uniform draw. */
-static void rank(const Learner *net, Layer *layer, int number, int64_t step)
+static void rank_units(const Learner *net, Layer *layer, int number, int64_t step)
 {
     if (net->utility == RANDOM) {
         Stream draws = stream(net->seed, RANDOM_UTILITY, (uint64_t)number, (uint64_t)step, 0);
@@ -116,11 +121,12 @@ static void choose_units(const Learner *net, Layer *layer, int number, int64_t s
     layer->debt -= layer->choices;
     if (layer->choices == 0)
         return;
-    rank(net, layer, number, step);
+    rank_units(net, layer, number, step);
     int32_t *unit = layer->chosen, eligible = 0;
     for (int i = 0; i < layer->units; i++)
         if (age_of(net, layer, i) > net->maturity_threshold)
             unit[eligible++] = i;
+    layer->choices = layer->choices < eligible ? layer->choices : eligible;
     for (int i = 0; i < layer->choices; i++)
         for (int other = i + 1; other < eligible; other++)
             if (precedes(layer->scratch, unit[other], unit[i])) {
@@ -139,10 +145,15 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
             next->bias[i] += mean * ((float)net->scale * outgoing[i]);
     }
     Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
-    for (int i = 0; i < layer->inputs; i++)
-        layer->weight[(int64_t)i * layer->stride + unit] = (float)(uniform(&draws, layer->bound) / net->scale);
+    float *incoming = layer->weight + unit;
+    for (int i = 0; i < layer->inputs; i++, incoming += layer->stride) {
+        const float fresh = uniform(&draws, layer->bound) / (float)net->scale;
+        layer->row_sum[i] += fabsf(fresh) - fabsf(*incoming);
+        *incoming = fresh;
+    }
     for (int i = 0; i < next->stride; i++)
         outgoing[i] = 0;
+    next->row_sum[unit] = 0;
     layer->bias[unit] = layer->utility[unit] = layer->mean_activation[unit] = 0;
     layer->born[unit] = net->clock;
     layer->fading[unit] = 1;
@@ -164,11 +175,8 @@ static void replace(Learner *net, int64_t step)
         for (int i = 0; i < layer->choices; i++)
             replace_unit(net, layer, next, number, layer->chosen[i], step);
         layer->replaced += layer->choices;
-        if (layer->choices > 0) {
+        if (layer->choices > 0)
             layer->next_mature = net->clock;
-            measure_rows(layer);
-            measure_rows(next);
-        }
     }
 }
 

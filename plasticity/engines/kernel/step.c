@@ -1,8 +1,6 @@
-/* One step of online learning, an example at a time: predict, descend, replace. Compiled once for every
- * kind of processor in VARIANTS of build.py, as KERNEL. `plasticity.engines.reference` is the definition. */
-#include <math.h>
-#include <stddef.h>
-
+/* Online learning, one example at a time: predict, descend, replace. `plasticity.engines.reference` is the
+ * definition. This file is compiled once for every kind of processor, as the KERNEL of that name; what is in
+ * the headers is part of it. */
 #include "denormals.h"
 #include "kernel.h"
 #include "replacement.h"
@@ -12,8 +10,9 @@ static void fold_scale(Learner *net)
 {
     const vec scale = all((float)net->scale);
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
-        for (int64_t i = 0; i < (int64_t)layer->inputs * layer->stride; i += LANES)
-            store(layer->weight + i, multiply(scale, load(layer->weight + i)));
+        float *end = layer->weight + (int64_t)layer->inputs * layer->stride;
+        for (float *weight = layer->weight; weight < end; weight += LANES)
+            store(weight, multiply(scale, load(weight)));
         measure_rows(layer);
     }
     net->scale = 1;
@@ -117,13 +116,13 @@ static double cross_entropy(Learner *net, Layer *output, int label)
 /* Mean over the outputs of (prediction − target)². */
 static double squared_error(const Layer *output, const float *target)
 {
-    double total = 0;
+    float total = 0;
     for (int i = 0; i < output->units; i++) {
         const float difference = output->activation[i] - target[i];
         output->error[i] = difference * (2.0f / (float)output->units);
-        total += (double)difference * difference;
+        total += difference * difference;
     }
-    return total / output->units;
+    return total / (float)output->units;
 }
 
 /* The error of the units below a layer from what it sent back to them. */

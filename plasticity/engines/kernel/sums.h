@@ -32,7 +32,8 @@ INLINE vec halve_16(vec x, vec y)
 #elif PART == 8
     return (vec){{x.part[0] + x.part[1], y.part[0] + y.part[1]}};
 #else
-    return (vec){{x.part[0] + x.part[2], x.part[1] + x.part[3], y.part[0] + y.part[2], y.part[1] + y.part[3]}};
+    return (vec){{x.part[0] + x.part[2], x.part[1] + x.part[3],
+                  y.part[0] + y.part[2], y.part[1] + y.part[3]}};
 #endif
 }
 
@@ -47,7 +48,8 @@ INLINE vec halve_8(vec x, vec y)
     return (vec){{SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15),
                   SHUFFLE(c, d, 0, 1, 2, 3, 8, 9, 10, 11) + SHUFFLE(c, d, 4, 5, 6, 7, 12, 13, 14, 15)}};
 #else
-    return (vec){{x.part[0] + x.part[1], x.part[2] + x.part[3], y.part[0] + y.part[1], y.part[2] + y.part[3]}};
+    return (vec){{x.part[0] + x.part[1], x.part[2] + x.part[3],
+                  y.part[0] + y.part[1], y.part[2] + y.part[3]}};
 #endif
 }
 

@@ -10,6 +10,8 @@
 
 #if defined __FMA__ && defined __AVX__
 #include <immintrin.h>
+#elif !defined __FP_FAST_FMAF
+#define FUSED_IN_SOFTWARE
 #endif
 
 #if defined __AVX512F__
@@ -26,7 +28,11 @@
 enum { LANES = 16, PARTS = LANES / PART };
 
 #define INLINE static inline __attribute__((always_inline))
+#if defined FUSED_IN_SOFTWARE
+#define UNROLL /* arithmetic takes all the time there */
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 #define EACH_PART(i) UNROLL for (int i = 0; i < PARTS; i++)
 
 typedef float floats __attribute__((vector_size(4 * PART)));
@@ -81,7 +87,7 @@ LANEWISE(without, (ints)a & ~(ints)b)
 LANEWISE(with_sign, (ints)a | ((ints)b & INT32_MIN))
 
 /* x where the mask is set, elsewhere y. */
-INLINE vec choose(vec mask, vec x, vec y)
+INLINE vec blend(vec mask, vec x, vec y)
 {
     return either(both(mask, x), without(y, mask));
 }
@@ -105,19 +111,19 @@ INLINE int pack(vec x, int first, float *value, int32_t *number)
 {
 #if PART == 16
     const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512 lane_values = (__m512)x.part[0];
-    const __mmask16 kept = _mm512_cmp_ps_mask(lane_values, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    _mm512_storeu_ps(value, _mm512_maskz_compress_ps(kept, lane_values));
-    _mm512_storeu_si512(number, _mm512_maskz_compress_epi32(kept, _mm512_add_epi32(lanes, _mm512_set1_epi32(first))));
+    const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
+    const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x.part[0], _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    _mm512_storeu_ps(value, _mm512_maskz_compress_ps(kept, (__m512)x.part[0]));
+    _mm512_storeu_si512(number, _mm512_maskz_compress_epi32(kept, numbers));
     return __builtin_popcount(kept);
 #else
     int count = 0;
-    EACH_PART(i) UNROLL for (int lane = 0; lane < PART; lane++)
-    {
-        value[count] = x.part[i][lane];
-        number[count] = first + i * PART + lane;
-        count += value[count] != 0;
-    }
+    EACH_PART(i)
+        for (int lane = 0; lane < PART; lane++) {
+            value[count] = x.part[i][lane];
+            number[count] = first + i * PART + lane;
+            count += value[count] != 0;
+        }
     return count;
 #endif
 }

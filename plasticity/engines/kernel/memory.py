@@ -1,0 +1,139 @@
+"""The kernel's memory: arrays aligned and padded as `learner.h` wants them, structures that point to them."""
+
+import numpy as np
+
+from plasticity.datasets.task import SparseRows, Task
+from plasticity.engines.kernel import binding
+
+LANES = 16
+"""Floats in a vector; arrays are padded with zeros to whole vectors, and start at multiples of one's size."""
+
+
+def aligned(shape: int | tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """Zeros that start where a vector may."""
+    length, step = int(np.prod(shape)) * np.dtype(dtype).itemsize, 4 * LANES
+    memory = np.zeros(length + step, np.uint8)
+    start = -memory.ctypes.data % step
+    return memory[start : start + length].view(dtype).reshape(shape)
+
+
+def padded(length: int) -> int:
+    """A length rounded up to whole vectors."""
+    return -(-length // LANES) * LANES
+
+
+class LayerMemory:
+    """A linear layer and the units that it leads to.
+
+    Args:
+        inputs: number of inputs.
+        units: number of units.
+        weight: float32, [units, inputs].
+        bias: float32, [units].
+    """
+
+    def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray):
+        self.inputs, self.units = inputs, units
+        rows, stride = padded(inputs), padded(units)
+        self.arrays = {
+            "weight": aligned((rows, stride)),
+            "bias": aligned(stride),
+            "row_sum": aligned(rows),
+            "row": aligned(rows + LANES, np.int32),
+            "value": aligned(rows + LANES),
+            "activation": aligned(stride),
+            "slope": aligned(stride),
+            "error": aligned(stride),
+            "born": aligned(stride, np.int64),
+            "utility": aligned(stride),
+            "mean_activation": aligned(stride),
+            "fading": aligned(stride, np.float64),
+            "chosen": aligned(stride, np.int32),
+            "scratch": aligned(stride),
+        }
+        self["weight"][:] = weight.T
+        self["bias"][:] = bias
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """What units have of an array, without its padding: weights [inputs, units], all else [units]."""
+        array = self.arrays[name]
+        return array[: self.inputs, : self.units] if array.ndim == 2 else array[: self.units]
+
+    def use_all_of(self, below: "LayerMemory") -> None:
+        """Makes all units of the layer below the inputs in use; else the kernel lists them in each step."""
+        self.arrays["row"][: self.inputs] = np.arange(self.inputs)
+        self.arrays["value"] = below.arrays["activation"]
+
+    def structure(self) -> binding.Layer:
+        """The layer as the kernel takes it."""
+        pointers = {name: array.ctypes.data for name, array in self.arrays.items()}
+        return binding.Layer(
+            inputs=self.inputs, units=self.units, stride=padded(self.units), used=self.inputs, **pointers
+        )
+
+
+class ExampleMemory:
+    """The examples of task after task, checked, since the kernel follows their indices unseen.
+
+    Args:
+        inputs: number of inputs of an example.
+        outputs: number of outputs: classes, or values.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        self.inputs, self.outputs = inputs, outputs
+        self.rows: SparseRows | np.ndarray | None = None
+        self.targets: np.ndarray | None = None
+
+    def structure(self, task: Task) -> binding.Examples:
+        """A task as the kernel takes it; it points to arrays that stay until the next call.
+
+        Raises:
+            ValueError: an array does not fit the network, or an index leads out of an array.
+        """
+        if task.rows is not self.rows or task.targets is not self.targets:
+            self._take(task.rows, task.targets)
+        self.of_task = {"order": _indices(task.order, self.count)}
+        if task.permutation is not None:
+            self.of_task["permutation"] = _indices(task.permutation, self.inputs)
+            if len(task.permutation) != self.inputs:
+                raise ValueError(f"a permutation of {len(task.permutation)} inputs for {self.inputs}")
+        arrays = self.of_rows | self.of_task
+        pointers = {name: array.ctypes.data for name, array in arrays.items()}
+        return binding.Examples(first_step=task.first_step, count=task.examples, **pointers)
+
+    def _take(self, rows: SparseRows | np.ndarray, targets: np.ndarray) -> None:
+        """Takes the rows that tasks draw on; mostly once in a run."""
+        if isinstance(rows, SparseRows):
+            columns, self.count = rows.columns, len(rows.start) - 1
+            self.of_rows = {
+                "start": _indices(rows.start, len(rows.value) + 1, np.int64),
+                "index": _indices(rows.index, columns),
+                "entry": np.ascontiguousarray(rows.value, np.float32),
+            }
+            lengths = np.diff(rows.start)
+            if lengths.min(initial=0) < 0 or lengths.max(initial=0) > columns:
+                raise ValueError(f"rows of {lengths.min()} to {lengths.max()} entries in {columns} columns")
+            if len(rows.index) != len(rows.value):
+                raise ValueError(f"{len(rows.index)} indices of {len(rows.value)} entries")
+        else:
+            self.count, columns = rows.shape
+            self.of_rows = {"dense": np.ascontiguousarray(rows, np.float32)}
+        if targets.dtype.kind == "i":
+            self.of_rows["label"] = _indices(targets, self.outputs)
+        else:
+            self.of_rows["target"] = np.ascontiguousarray(targets, np.float32)
+        width = targets[0].size if targets.dtype.kind != "i" and len(targets) else self.outputs
+        if columns != self.inputs or len(targets) != self.count or width != self.outputs:
+            raise ValueError(
+                f"{self.count} rows of {columns} inputs and targets {targets.shape} for a network with "
+                f"{self.inputs} inputs and {self.outputs} outputs"
+            )
+        self.rows, self.targets = rows, targets
+
+
+def _indices(array: np.ndarray, end: int, dtype: type = np.int32) -> np.ndarray:
+    """An array of indices from 0 to below `end`, as the kernel reads it."""
+    if array.size and (array.min() < 0 or array.max() >= end):
+        raise ValueError(f"indices from {array.min()} to {array.max()} into {end} items")
+    return np.ascontiguousarray(array, dtype)

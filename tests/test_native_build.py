@@ -1,0 +1,208 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plasticity.engines.kernel import build
+from plasticity.engines.native import unavailable
+
+HERE = Path(__file__).resolve().parent
+
+needs_a_compiler = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+
+PRINT_REASON = "from plasticity.engines.native import unavailable; print(unavailable())"
+
+
+def python(code: str, **environment: str | Path) -> subprocess.Popen:
+    """A Python process of its own that can import the package and the tests' helpers."""
+    given = {name: str(value) for name, value in environment.items()}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])} | given,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def output(process: subprocess.Popen) -> str:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
+def script(path: Path, text: str) -> Path:
+    """A program in a file."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that two processes filled at the same time."""
+    cache = tmp_path_factory.mktemp("cache")
+    outputs = [
+        output(process) for process in [python(PRINT_REASON, PLASTICITY_CACHE=cache) for _ in range(2)]
+    ]
+    assert outputs == ["None", "None"]
+    return cache
+
+
+@needs_a_compiler
+def test_two_processes_that_build_at_once_leave_one_library_and_nothing_else(built):
+    assert [path.suffix for path in (built / "kernel").iterdir()] == [".so"]
+
+
+@needs_a_compiler
+def test_a_built_library_is_used_again(built, tmp_path, monkeypatch):
+    monkeypatch.setenv(build.CACHE, str(built))
+    calls = tmp_path / "calls"
+    compiler = shutil.which(os.environ.get("CC") or "cc")
+    monkeypatch.setenv("CC", str(script(tmp_path / "cc", f'echo "$@" >> {calls}\nexec {compiler} "$@"')))
+    assert build.library().parent == built / "kernel"
+    assert calls.read_text() == "--version\n"
+
+
+@needs_a_compiler
+def test_a_built_library_needs_no_compiler(built):
+    assert output(python(PRINT_REASON, PLASTICITY_CACHE=built, CC="/nonexistent")) == "None"
+
+
+def test_without_a_compiler_one_sentence_says_so(tmp_path):
+    reason = output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC="/nonexistent/cc"))
+    assert reason == (
+        "The native engine needs a C compiler, and there is none called /nonexistent/cc: install gcc, or set "
+        "the environment variable CC."
+    )
+    nothing = python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC="", PATH="/nonexistent")
+    assert "there is none called cc, gcc or clang: install gcc" in output(nothing)
+
+
+def test_the_first_error_of_a_compiler_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv(build.CACHE, str(tmp_path))
+    lines = "echo 'step.c: In function f:' >&2\necho 'step.c:7: error: no such thing' >&2"
+    monkeypatch.setenv("CC", str(script(tmp_path / "cc", f'[ "$1" = --version ] && exit 0\n{lines}\nexit 1')))
+    with pytest.raises(build.Unavailable) as failure:
+        build.library()
+    assert str(failure.value) == (
+        f"The native engine's kernel cannot be compiled by {tmp_path}/cc: step.c:7: error: no such thing."
+    )
+    assert list((tmp_path / "kernel").iterdir()) == []
+
+
+@needs_a_compiler
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(build.CACHE, str(tmp_path / "file"))
+    with pytest.raises(
+        build.Unavailable, match=r"in .*/file/kernel \(Not a directory\): set .* PLASTICITY_CACHE"
+    ):
+        build.library()
+
+
+@needs_a_compiler
+def test_a_library_that_cannot_be_loaded_is_named(built, tmp_path):
+    shutil.copytree(built, tmp_path / "cache")
+    (library,) = (tmp_path / "cache" / "kernel").iterdir()
+    library.write_bytes(b"not a library")
+    reason = output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache"))
+    assert reason.startswith("The native engine's kernel cannot be loaded") and library.name in reason
+
+
+@pytest.mark.parametrize(
+    "environment, expected",
+    [
+        ({"PLASTICITY_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a/kernel"),
+        ({"PLASTICITY_CACHE": "", "XDG_CACHE_HOME": "/b"}, "/b/plasticity/kernel"),
+        ({"PLASTICITY_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/c"}, "/c/.cache/plasticity/kernel"),
+    ],
+)
+def test_cache_follows_the_environment(monkeypatch, environment, expected):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert build.cache_directory() == Path(expected)
+
+
+# --- Sanitizers ------------------------------------------------------------------------------------------
+
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0", "-g1")
+
+WORKLOAD = """
+import ctypes
+from itertools import product
+
+import numpy as np
+
+from plasticity.config import UTILITIES
+from plasticity.engines.kernel import binding, build, memory
+from plasticity.errors import UserError
+
+build.FLAGS = (*build.FLAGS, *{flags})
+libc = ctypes.CDLL(None)
+libc.aligned_alloc.restype = ctypes.c_void_p
+libc.aligned_alloc.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
+
+
+def exactly(shape, dtype=np.float32):
+    # No slack behind an array: the sanitizer sees the first byte beyond it.
+    length = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    array = np.ctypeslib.as_array((ctypes.c_uint8 * length).from_address(libc.aligned_alloc(64, length)))
+    array[:] = 0
+    return array.view(dtype).reshape(shape)
+
+
+memory.aligned = exactly
+
+from dataclasses import replace
+
+from oracle import random_task, small_config
+from plasticity.datasets.task import SparseRows
+from plasticity.engines.native import ACTIVATIONS, NativeLearner
+from plasticity.network import initial_state
+
+for name in ("x86-64", "x86-64-v3", "x86-64-v4", None):
+    try:
+        kernel = binding.kernel(name)
+    except UserError:
+        continue
+    for number, (width, utility) in enumerate(product((1, 16, 17, 300), UTILITIES)):
+        config = small_config(
+            inputs=1 + number, width=width, depth=1 + number % 3, outputs=1 + number % 18,
+            activation=ACTIVATIONS[number % 8 * (number % 2)], utility=utility, step_size=0.01,
+            loss="squared_error" if number % 3 == 1 else "cross_entropy", weight_decay=0.05 * (number % 2),
+            rate=0.2, maturity_threshold=2, bias_compensation=True,
+        )
+        learner, task = NativeLearner(config, initial_state(config)), random_task(config, 10)
+        learner.kernel = kernel
+        if number % 2:
+            task = replace(task, rows=SparseRows.of(task.rows))
+        learner.learn(task, lambda examples: None)
+        learner.state()
+print("done", {afterwards})
+"""
+
+
+def sanitizer_library() -> str | None:
+    """The address sanitizer's library, which must be loaded before any other; None if there is none."""
+    if not shutil.which("gcc"):
+        return None
+    asked = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True)
+    return asked.stdout.strip() if Path(asked.stdout.strip()).is_absolute() else None
+
+
+def sanitized(cache: Path, afterwards: str) -> subprocess.Popen:
+    return python(
+        WORKLOAD.format(flags=SANITIZERS, afterwards=afterwards),
+        CC="gcc", PLASTICITY_CACHE=cache, LD_PRELOAD=str(sanitizer_library()),
+        ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="print_stacktrace=1",
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(sanitizer_library() is None, reason="gcc has no address sanitizer here")
+def test_sanitizers_find_nothing_but_what_is_planted(tmp_path):
+    assert output(sanitized(tmp_path, afterwards="1")) == "done 1"
+    planted = "kernel.activate(0, 32, *[exactly(16).ctypes.data] * 3)"
+    out, err = sanitized(tmp_path, afterwards=planted).communicate(timeout=300)
+    assert "heap-buffer-overflow" in err and "done" not in out
