@@ -45,9 +45,9 @@ def cache_directory() -> Path:
 
 def library(extra_flags: tuple[str, ...] = ()) -> Path:
     """The shared library, built now if the cache does not hold it. Raises Unavailable."""
-    directory, compiler = cache_directory(), _compiler()
+    directory, command = cache_directory(), compiler()
     name = _hash(FLAGS, extra_flags, VARIANTS, platform.machine(), *map(Path.read_bytes, _sources()))
-    if compiler is None:
+    if command is None:
         # The results are the same whichever compiler built it.
         for built in sorted(directory.glob(f"{name}-*.so")):
             return built
@@ -56,18 +56,18 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
             f"{os.environ.get('CC') or 'cc, gcc or clang'}: install gcc, or set the environment variable CC."
         )
     try:
-        built = directory / f"{name}-{_hash(_version(compiler))}.so"
+        built = directory / f"{name}-{_hash(_version(command))}.so"
         if not built.exists():
-            _build(compiler, extra_flags, built)
+            _build(command, extra_flags, built)
         return built
     except OSError as error:
         raise Unavailable(
-            f"The native engine's kernel cannot be built by {compiler[0]} in {directory} ({error.strerror}): "
+            f"The native engine's kernel cannot be built by {command[0]} in {directory} ({error.strerror}): "
             f"set the environment variable {CACHE} to a folder that can be written, or CC to a C compiler."
         ) from error
 
 
-def _compiler() -> list[str] | None:
+def compiler() -> list[str] | None:
     """The compiler's command: $CC if it is set, else the first of the usual names. None if there is none."""
     for name in [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]:
         command = shlex.split(name)

@@ -1,0 +1,53 @@
+"""The paper's own PyTorch code, timed where a checkout of it is at hand.
+
+It is built on the code of Dohare et al., github.com/shibhansh/loss-of-plasticity; either checkout does:
+`lop.nets.deep_ffnn` has the network, `lop.algos.cbp` the learner.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from plasticity.config import RunConfig
+from plasticity.datasets.task import Task
+
+
+def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int = 1000) -> float:
+    """Time per step of the paper's code on the network of a run: continual backpropagation on all layers.
+
+    Args:
+        path: the checkout.
+        config: shape, activation, step size, rate and weight decay.
+        task: the examples.
+        steps: number of steps to time, after a tenth as many to warm up.
+    """
+    sys.path.insert(0, str(path))
+    import torch
+    from lop.algos.cbp import ContinualBackprop
+    from lop.nets.deep_ffnn import DeepFFNN
+
+    torch.set_num_threads(1)
+    network = DeepFFNN(
+        input_size=config.dataset.inputs,
+        num_features=config.model.width,
+        num_outputs=config.dataset.outputs,
+        num_hidden_layers=config.model.depth,
+        act_type=config.activation.name,
+    )
+    learner = ContinualBackprop(
+        network,
+        step_size=config.optimiser.step_size,
+        loss="nll",
+        replacement_rate=config.replacement.rate,
+        decay_rate=config.replacement.decay_rate,
+        maturity_threshold=config.replacement.maturity_threshold,
+        weight_decay=config.regulariser.strength,
+    )
+    warm_up = steps // 10
+    examples = [torch.from_numpy(task.example(step))[None] for step in range(warm_up + steps)]
+    labels = torch.from_numpy(task.targets[task.order].astype("int64"))
+    for step, example in enumerate(examples):
+        if step == warm_up:
+            began = time.perf_counter()
+        learner.learn(x=example, target=labels[step : step + 1])
+    return 1e6 * (time.perf_counter() - began) / steps
