@@ -15,6 +15,9 @@ from plasticity.datasets.task import Task
 def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int = 1000) -> float:
     """Time per step of the paper's code on the network of a run: continual backpropagation on all layers.
 
+    A step is what its experiment does with an example, and what our engines do with it: learn from it, note
+    whether it was classified rightly, and sum up the magnitude of each layer's weights.
+
     Args:
         path: the checkout.
         config: shape, activation, step size, rate and weight decay.
@@ -23,6 +26,7 @@ def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int 
     """
     sys.path.insert(0, str(path))
     import torch
+    import torch.nn.functional as F
     from lop.algos.cbp import ContinualBackprop
     from lop.nets.deep_ffnn import DeepFFNN
 
@@ -41,13 +45,21 @@ def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int 
         replacement_rate=config.replacement.rate,
         decay_rate=config.replacement.decay_rate,
         maturity_threshold=config.replacement.maturity_threshold,
+        accumulate=True,
         weight_decay=config.regulariser.strength,
     )
     warm_up = steps // 10
     examples = [torch.from_numpy(task.example(step))[None] for step in range(warm_up + steps)]
     labels = torch.from_numpy(task.targets[task.order].astype("int64"))
+    linear = [layer for layer in network.layers if isinstance(layer, torch.nn.Linear)]
+    magnitudes, rights = torch.zeros(len(examples), len(linear)), torch.zeros(len(examples))
     for step, example in enumerate(examples):
         if step == warm_up:
             began = time.perf_counter()
-        learner.learn(x=example, target=labels[step : step + 1])
+        label = labels[step : step + 1]
+        _, outputs = learner.learn(x=example, target=label)
+        for number, layer in enumerate(linear):
+            magnitudes[step, number] = layer.weight.data.abs().sum()
+        with torch.no_grad():
+            rights[step] = (F.softmax(outputs, dim=1).argmax(dim=1) == label).float().mean()
     return 1e6 * (time.perf_counter() - began) / steps

@@ -1,6 +1,5 @@
 """The native engine: the step of the reference engine, fused in compiled code; one run per core at a time."""
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from ctypes import byref
@@ -9,6 +8,7 @@ import numpy as np
 
 from plasticity.activations import replacement_bound
 from plasticity.config import UTILITIES, RunConfig
+from plasticity.cores import cores
 from plasticity.datasets.task import Task
 from plasticity.engines.engine import Run, TaskResult, follow
 from plasticity.engines.kernel import binding, build
@@ -162,10 +162,3 @@ class _Queue:
     def _next(self) -> Run | None:
         with self.lock:
             return None if self.closed else next(self.runs, None)
-
-
-def cores() -> int:
-    """Number of cores that this process may use: its affinity, and no more than SLURM granted the task."""
-    allowed = len(os.sched_getaffinity(0))
-    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return min(allowed, int(granted)) if granted.isdecimal() and int(granted) > 0 else allowed

@@ -14,15 +14,14 @@ from plasticity.errors import UserError
 SOURCES = Path(__file__).parent
 FLAGS = (
     *("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math"),
-    "-fno-tree-loop-distribute-patterns",  # a call of memset costs more than the few vectors that it sets
     "-ffp-contract=off",  # what is fused is said in the sources: so all variants compute the same
 )
 
-X86_64_V3 = ("-mavx2", "-mfma", "-mbmi", "-mbmi2")
+X86_64_V3 = ("-march=x86-64", "-mavx2", "-mfma", "-mbmi", "-mbmi2")
 X86_64_V4 = (*X86_64_V3, *(f"-mavx512{part}" for part in ("f", "bw", "cd", "dq", "vl")))
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
-        "baseline": (),
+        "baseline": ("-march=x86-64",),
         "v3": X86_64_V3,
         "v4": (*X86_64_V4, "-mprefer-vector-width=512"),
     }

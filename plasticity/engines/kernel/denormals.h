@@ -19,6 +19,7 @@ static void restore_denormals(unsigned int mode)
 }
 
 #elif defined __aarch64__
+#include <stdint.h>
 
 static unsigned int flush_denormals(void)
 {

@@ -196,11 +196,9 @@ static void begin_task(Learner *net)
     net->faded_at = 1;
     for (double power = net->decay_rate; power > 0x1p-60; power *= power)
         net->faded_at *= 2;
-    for (Layer *layer = net->layer; layer < output; layer++) {
-        layer->next_mature = 0;
+    for (Layer *layer = net->layer; layer < output; layer++)
         for (int i = 0; i < layer->units; i++)
             layer->fading[i] = faded(net, age_of(net, layer, i));
-    }
     for (Layer *layer = net->layer; layer <= output; layer++)
         measure_rows(layer);
     measure(net);
