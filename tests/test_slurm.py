@@ -40,7 +40,8 @@ def slurm():
     Path(folder).chmod(0o755)  # munge insists
     started = subprocess.run(
         [ROOT / "tests/slurm/start.sh", folder],
-        env=os.environ | {"SLURM_LAB_PORT": str(free_port()), "SLURM_LAB_CPUS": "2"},
+        env=os.environ | {"SLURM_LAB_PORT": str(free_port()), "SLURM_LAB_CPUS": "2"}
+        | {"SLURM_LAB_ARRAY": "4"},  # small, so that sweeps have to be split
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     if started.returncode != 0:
@@ -98,12 +99,16 @@ def uninterrupted(tmp_path_factory):
 def test_a_packed_sweep_returns_at_once_and_equals_the_local_one(cluster, fresh):
     sweep = [*SHORT, "seed=range(12)", "replacement=all,layer_1"]
     began = time.monotonic()
-    submitted = cluster(*SLURM, *sweep, "launch.runs_per_job=5")
+    submitted = cluster(*SLURM, *sweep, "launch.runs_per_job=5", "launch.max_parallel_jobs=2")
     took = time.monotonic() - began
     assert submitted.returncode == 0, submitted.stderr
     assert "24 runs: 0 finished, 0 resumed, 24 new; 5 jobs of about" in submitted.stdout
     for shown in ("Submitted 5 jobs. Logs:", "python -m analysis.runs", "scancel "):
         assert shown in submitted.stdout
+    arrays = submitted.stdout.partition("Cancel: scancel ")[2].partition("\n")[0].split()
+    assert len(arrays) == 2, "five jobs where an array may have four"
+    waiting = subprocess.run(["scontrol", "show", "job", arrays[1]], capture_output=True, text=True).stdout
+    assert f"Dependency=afterany:{arrays[0]}" in waiting, "the limit holds for both arrays together"
     assert jobs() and took < 30
     quiet()
     local = fresh()
