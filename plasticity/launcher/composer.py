@@ -18,8 +18,7 @@ class Composer:
 
     def __init__(self, loader: ConfigLoader, master: DictConfig):
         self.loader, self.master = loader, master
-        self.parser = OverridesParser.create(config_loader=loader)
-        self.parse = lru_cache(maxsize=None)(self._parse)
+        self.parse = lru_cache(maxsize=None)(OverridesParser.create(config_loader=loader).parse_override)
         self.compose = lru_cache(maxsize=None)(self._compose)
         self.options = lru_cache(maxsize=None)(loader.get_group_options)
 
@@ -35,9 +34,6 @@ class Composer:
             override = self.parse(text)
             OmegaConf.update(config, override.get_key_element(), override.value(), merge=True)
         return config
-
-    def _parse(self, text: str) -> Override:
-        return self.parser.parse_override(text)
 
     def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
         config = self.loader.load_sweep_config(self.master, list(overrides))
