@@ -411,6 +411,16 @@ def test_sparse_dense_and_permuted_rows_are_the_same_examples():
         assert_agree(state, first)
 
 
+def test_examples_stay_as_they_are_whatever_is_shown_after_them():
+    config = small_config(inputs=9, width=7, depth=2, rate=0.1, maturity_threshold=2)
+    dense = random_task(config, 30)
+    thin = sparse(dense)
+    before = [array.copy() for array in (dense.rows, thin.rows.start, thin.rows.index, thin.rows.value)]
+    learnt(config, [thin, dense, thin, dense])
+    after = dense.rows, thin.rows.start, thin.rows.index, thin.rows.value
+    assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+
+
 def test_state_is_a_copy_and_the_one_it_started_from_stays():
     config = widest_config("tanh")
     start = initial_state(config)

@@ -78,6 +78,7 @@ class NativeLearner:
 
     def learn(self, task: Task, advance: Callable[[int], None]) -> TaskResult:
         examples = self.examples.structure(task)
+        self.memory[0].arrange(task.permutation)  # once, so that no step looks a permutation up
         for first in range(0, task.examples, ADVANCE_EVERY):
             end = min(first + ADVANCE_EVERY, task.examples)
             reached = self.kernel.learn(byref(self.network), byref(examples), first, end)
@@ -95,7 +96,7 @@ class NativeLearner:
     def state(self) -> State:
         hidden = self.memory[:-1]
         return State(
-            weights=[memory["weight"].T.copy() for memory in self.memory],
+            weights=[memory.weight for memory in self.memory],
             biases=[memory["bias"].copy() for memory in self.memory],
             utility=[memory["utility"].copy() for memory in hidden],
             mean_activation=[memory["mean_activation"].copy() for memory in hidden],

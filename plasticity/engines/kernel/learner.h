@@ -15,14 +15,19 @@ typedef enum { CROSS_ENTROPY, SQUARED_ERROR } Loss;
 /* A linear layer and the units that it leads to. */
 typedef struct {
     int32_t inputs, units;
-    int32_t stride;         /* units, rounded up to whole vectors: the length of a row of weights */
-    float *weight;          /* [inputs][stride]: the weights that lead out of one input lie together */
+    int32_t stride;         /* units, rounded up to whole vectors */
+    int32_t body_length;    /* of these, those in whole vectors ... */
+    int32_t tail_length;    /* ... and 0, 4 or 8 more */
+    float *body;            /* [inputs][body_length], weights: those that lead out of one input lie together */
+    float *tail;            /* [inputs][tail_length], the others of them */
+    const int32_t *place;   /* [inputs], which row is that of an input */
     float *bias;            /* [stride] */
     float *row_sum;         /* [inputs], Σ|w| of each row */
     /* The current step. */
     int32_t used;           /* number of inputs that are not 0, the only ones whose rows matter */
     int32_t *row;           /* [inputs], which these are */
     float *value;           /* [inputs], their values */
+    float *sent;            /* [inputs], error · row, what goes back to each of them */
     float *activation;      /* [stride], h; of the output layer, its logits or predictions */
     float *slope;           /* [stride], dh/dz */
     float *error;           /* [stride], dloss/dz */
@@ -66,15 +71,14 @@ typedef struct {
 
 /* The examples of a task; see plasticity.datasets.task. */
 typedef struct {
-    const int64_t *start;       /* sparse rows ... */
-    const int32_t *index;
-    const float *entry;
-    const float *dense;         /* ... or dense ones, if not null */
-    const int32_t *permutation; /* or null */
-    const int32_t *label;       /* classes ... */
-    const float *target;        /* ... or the values of the outputs */
+    const int64_t *start; /* where a sparse row starts: its entries' columns ... */
+    int32_t *index;
+    float *entry;         /* ... and values; of dense rows, room for those of one */
+    const float *dense;   /* null, or rows of all inputs */
+    const int32_t *label; /* classes ... */
+    const float *target;  /* ... or the values of the outputs */
     const int32_t *order;
-    int64_t first_step;         /* number of the task's first step in the run */
+    int64_t first_step;   /* number of the task's first step in the run */
     int64_t count;
 } Examples;
 

@@ -22,6 +22,14 @@ def padded(length: int) -> int:
     return -(-length // LANES) * LANES
 
 
+def body_and_tail(units: int) -> tuple[int, int]:
+    """The lengths of both parts of a row of weights: whole vectors, and a half or a quarter of one."""
+    for tail in (LANES // 4, LANES // 2):
+        if 0 < units % LANES <= tail:
+            return units // LANES * LANES, tail
+    return padded(units), 0
+
+
 class LayerMemory:
     """A linear layer and the units that it leads to.
 
@@ -35,12 +43,16 @@ class LayerMemory:
     def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray):
         self.inputs, self.units = inputs, units
         rows, stride = padded(inputs), padded(units)
+        self.body_length, self.tail_length = body_and_tail(units)
         self.arrays = {
-            "weight": aligned((rows, stride)),
+            "body": aligned((rows, self.body_length)),
+            "tail": aligned((rows, self.tail_length)),
+            "place": np.arange(inputs, dtype=np.int32),
             "bias": aligned(stride),
             "row_sum": aligned(rows),
             "row": aligned(rows + LANES, np.int32),
             "value": aligned(rows + LANES),
+            "sent": aligned(rows + LANES),
             "activation": aligned(stride),
             "slope": aligned(stride),
             "error": aligned(stride),
@@ -51,13 +63,36 @@ class LayerMemory:
             "chosen": aligned(stride, np.int32),
             "scratch": aligned(stride),
         }
-        self["weight"][:] = weight.T
         self["bias"][:] = bias
+        of_inputs = np.zeros((inputs, self.body_length + self.tail_length), np.float32)
+        of_inputs[:, :units] = weight.T
+        self.arrays["body"][:inputs] = of_inputs[:, : self.body_length]
+        self.arrays["tail"][:inputs] = of_inputs[:, self.body_length :]
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """What units have of an array, without its padding: weights [inputs, units], all else [units]."""
-        array = self.arrays[name]
-        return array[: self.inputs, : self.units] if array.ndim == 2 else array[: self.units]
+        """What units have of an array, without its padding: [units]."""
+        return self.arrays[name][: self.units]
+
+    @property
+    def weight(self) -> np.ndarray:
+        """A copy: [units, inputs]."""
+        rows = np.concatenate([self.arrays["body"], self.arrays["tail"]], axis=1)
+        return np.ascontiguousarray(rows[self.arrays["place"], : self.units].T)
+
+    def arrange(self, order: np.ndarray | None) -> None:
+        """Puts the rows of weights in an order: row i will be that of input order[i]. None: of input i.
+
+        Raises:
+            ValueError: it is not an order of the inputs.
+        """
+        inputs = np.arange(self.inputs, dtype=np.int32)
+        order = inputs if order is None else order
+        if not np.array_equal(np.sort(order), inputs):
+            raise ValueError(f"{len(order)} numbers are no order of {self.inputs} inputs")
+        moved = self.arrays["place"][order]
+        for array in self.arrays["body"], self.arrays["tail"]:
+            array[: self.inputs] = array[moved]
+        self.arrays["place"][order] = inputs
 
     def use_all_of(self, below: "LayerMemory") -> None:
         """Makes all units of the layer below the inputs in use; else the kernel lists them in each step."""
@@ -68,7 +103,13 @@ class LayerMemory:
         """The layer as the kernel takes it."""
         pointers = {name: array.ctypes.data for name, array in self.arrays.items()}
         return binding.Layer(
-            inputs=self.inputs, units=self.units, stride=padded(self.units), used=self.inputs, **pointers
+            inputs=self.inputs,
+            units=self.units,
+            stride=padded(self.units),
+            body_length=self.body_length,
+            tail_length=self.tail_length,
+            used=self.inputs,
+            **pointers,
         )
 
 
@@ -93,12 +134,8 @@ class ExampleMemory:
         """
         if task.rows is not self.rows or task.targets is not self.targets:
             self._take(task.rows, task.targets)
-        self.of_task = {"order": _indices(task.order, self.count)}
-        if task.permutation is not None:
-            self.of_task["permutation"] = _indices(task.permutation, self.inputs)
-            if len(task.permutation) != self.inputs:
-                raise ValueError(f"a permutation of {len(task.permutation)} inputs for {self.inputs}")
-        arrays = self.of_rows | self.of_task
+        self.order = _indices(task.order, self.count)
+        arrays = self.of_rows | {"order": self.order}
         pointers = {name: array.ctypes.data for name, array in arrays.items()}
         return binding.Examples(first_step=task.first_step, count=task.examples, **pointers)
 
@@ -118,7 +155,11 @@ class ExampleMemory:
                 raise ValueError(f"{len(rows.index)} indices of {len(rows.value)} entries")
         else:
             self.count, columns = rows.shape
-            self.of_rows = {"dense": np.ascontiguousarray(rows, np.float32)}
+            self.of_rows = {
+                "dense": np.ascontiguousarray(rows, np.float32),
+                "index": np.zeros(columns, np.int32),
+                "entry": np.zeros(columns, np.float32),
+            }
         if targets.dtype.kind == "i":
             self.of_rows["label"] = _indices(targets, self.outputs)
         else:

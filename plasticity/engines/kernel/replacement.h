@@ -138,21 +138,21 @@ static void choose_units(const Learner *net, Layer *layer, int number, int64_t s
 /* Makes a unit anew: incoming weights drawn afresh, all else of it 0. */
 static void replace_unit(const Learner *net, Layer *layer, Layer *next, int number, int unit, int64_t step)
 {
-    float *outgoing = next->weight + (int64_t)unit * next->stride;
     if (net->bias_compensation) {
         const float mean = corrected(layer->mean_activation[unit], faded(net, age_of(net, layer, unit)));
         for (int i = 0; i < next->units; i++)
-            next->bias[i] += mean * ((float)net->scale * outgoing[i]);
+            next->bias[i] += mean * ((float)net->scale * *weight(next, unit, i));
     }
     Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
-    float *incoming = layer->weight + unit;
-    for (int i = 0; i < layer->inputs; i++, incoming += layer->stride) {
+    for (int i = 0; i < layer->inputs; i++) {
+        const int row = layer->place[i];
+        float *incoming = weight(layer, row, unit);
         const float fresh = uniform(&draws, layer->bound) / (float)net->scale;
-        layer->row_sum[i] += fabsf(fresh) - fabsf(*incoming);
+        layer->row_sum[row] += fabsf(fresh) - fabsf(*incoming);
         *incoming = fresh;
     }
-    for (int i = 0; i < next->stride; i++)
-        outgoing[i] = 0;
+    for (int i = 0; i < next->units; i++)
+        *weight(next, unit, i) = 0;
     next->row_sum[unit] = 0;
     layer->bias[unit] = layer->utility[unit] = layer->mean_activation[unit] = 0;
     layer->born[unit] = net->clock;
@@ -162,9 +162,6 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
 /* One step of it: all layers choose, then the chosen units are replaced, first layer first. */
 static void replace(Learner *net, int64_t step)
 {
-    net->clock++;
-    for (int number = 0; number < net->depth; number++)
-        observe(net, &net->layer[number], &net->layer[number + 1]);
     int any = 0;
     for (int number = 0; number < net->depth; number++) {
         choose_units(net, &net->layer[number], number, step);

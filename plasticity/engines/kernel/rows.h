@@ -24,28 +24,71 @@ enum { MOST_BLOCKS = 7 };
 #endif
 #define EACH_BLOCK(b) UNROLL for (int b = 0; b < blocks; b++)
 
-INLINE float *row_of(const Layer *layer, int k, int column)
+/* The rows of a layer's weights from a column on, and one of them: whole vectors, and what is left of one.
+ * The tails of several rows share a cache line, which otherwise their padding would fill. */
+typedef struct {
+    float *body, *tail;
+    int64_t body_length, tail_length;
+} Rows;
+
+typedef struct {
+    float *body, *tail;
+} Row;
+
+INLINE Rows rows_of(const Layer *layer, int column)
 {
-    return layer->weight + (int64_t)layer->row[k] * layer->stride + column;
+    return (Rows){layer->body + column, layer->tail, layer->body_length, layer->tail_length};
+}
+
+INLINE Row row_of(Rows rows, int input)
+{
+    return (Row){rows.body + input * rows.body_length, rows.tail + input * rows.tail_length};
+}
+
+/* The weight from an input, by the number of its row, to a unit. */
+INLINE float *weight(const Layer *layer, int input, int unit)
+{
+    const Row row = row_of(rows_of(layer, 0), input);
+    return unit < layer->body_length ? row.body + unit : row.tail + (unit - layer->body_length);
+}
+
+/* The b-th vector of a row; of the last one only the first lanes may be there. */
+INLINE vec load_block(const int blocks, const int tail, Row row, const int b)
+{
+    return tail && b == blocks - 1 ? load_first(tail, row.tail) : load(row.body + b * LANES);
+}
+
+INLINE void store_block(const int blocks, const int tail, Row row, const int b, vec x)
+{
+    if (tail && b == blocks - 1)
+        store_first(tail, row.tail, x);
+    else
+        store(row.body + b * LANES, x);
 }
 
 /* sum = Σ_k value[k] · row[k]. The rows of narrow layers are summed in several chains, to fill the pipeline. */
-SPECIALISED void sum_rows(const int blocks, const int chains, const Layer *layer, int column, float *sum)
+SPECIALISED void sum_rows(const int blocks, const int tail, const int chains, const Layer *layer, int column,
+                          float *sum)
 {
+    const Rows rows = rows_of(layer, column);
+    const int32_t *input = layer->row;
+    const float *values = layer->value;
+    const int used = layer->used;
     vec chain[4][MOST_BLOCKS];
     UNROLL for (int c = 0; c < chains; c++)
         EACH_BLOCK(b) chain[c][b] = all(0);
     int k = 0;
-    for (; k + chains <= layer->used; k += chains)
+    for (; k + chains <= used; k += chains)
         UNROLL for (int c = 0; c < chains; c++) {
-            const float *row = row_of(layer, k + c, column);
-            const vec value = all(layer->value[k + c]);
-            EACH_BLOCK(b) chain[c][b] = multiply_add(value, load(row + b * LANES), chain[c][b]);
+            const Row row = row_of(rows, input[k + c]);
+            const vec value = all(values[k + c]);
+            EACH_BLOCK(b)
+                chain[c][b] = multiply_add(value, load_block(blocks, tail, row, b), chain[c][b]);
         }
-    for (; k < layer->used; k++) {
-        const float *row = row_of(layer, k, column);
-        const vec value = all(layer->value[k]);
-        EACH_BLOCK(b) chain[0][b] = multiply_add(value, load(row + b * LANES), chain[0][b]);
+    for (; k < used; k++) {
+        const Row row = row_of(rows, input[k]);
+        const vec value = all(values[k]);
+        EACH_BLOCK(b) chain[0][b] = multiply_add(value, load_block(blocks, tail, row, b), chain[0][b]);
     }
     UNROLL for (int c = 1; c < chains; c++)
         EACH_BLOCK(b) chain[0][b] = add(chain[0][b], chain[c][b]);
@@ -56,22 +99,25 @@ SPECIALISED void sum_rows(const int blocks, const int chains, const Layer *layer
  * error, then magnitude[k] = Σ|row|; the lanes of product and magnitude are still to be summed. A later piece
  * of the columns adds to what the one before it found. The rows come in the opposite order to `sum_rows`:
  * what was read last is still in the nearest cache. */
-SPECIALISED void update_rows(const int blocks, const int with_product, const Layer *layer, int column,
-                             int first, int count, float rate, vec *product, vec *magnitude)
+SPECIALISED void update_rows(const int blocks, const int tail, const int with_product, const Layer *layer,
+                             int column, int first, int count, float rate, vec *product, vec *magnitude)
 {
+    const Rows rows = rows_of(layer, column);
+    const int32_t *input = layer->row + first;
+    const float *value = layer->value + first;
     vec error[MOST_BLOCKS];
     EACH_BLOCK(b) error[b] = load(layer->error + column + b * LANES);
     for (int k = count - 1; k >= 0; k--) {
-        float *row = row_of(layer, first + k, column);
-        const vec change = all(rate * layer->value[first + k]);
+        const Row row = row_of(rows, input[k]);
+        const vec change = all(rate * value[k]);
         vec p = column && with_product ? product[k] : all(0);
         vec m = column ? magnitude[k] : all(0);
         EACH_BLOCK(b) {
-            vec w = load(row + b * LANES);
+            vec w = load_block(blocks, tail, row, b);
             if (with_product)
                 p = multiply_add(w, error[b], p);
             w = multiply_add(change, error[b], w);
-            store(row + b * LANES, w);
+            store_block(blocks, tail, row, b, w);
             m = add(m, absolute(w));
         }
         if (with_product)
@@ -81,90 +127,98 @@ SPECIALISED void update_rows(const int blocks, const int with_product, const Lay
 }
 
 /* sum = Σ|row| over all rows. */
-SPECIALISED void sum_magnitudes(const int blocks, const Layer *layer, int column, float *sum)
+SPECIALISED void sum_magnitudes(const int blocks, const int tail, const Layer *layer, int column, float *sum)
 {
     vec total[MOST_BLOCKS];
     EACH_BLOCK(b) total[b] = all(0);
+    const Rows rows = rows_of(layer, column);
     for (int input = 0; input < layer->inputs; input++) {
-        const float *row = layer->weight + (int64_t)input * layer->stride + column;
-        EACH_BLOCK(b) total[b] = add(total[b], absolute(load(row + b * LANES)));
+        const Row row = row_of(rows, input);
+        EACH_BLOCK(b) total[b] = add(total[b], absolute(load_block(blocks, tail, row, b)));
     }
     EACH_BLOCK(b) store(sum + column + b * LANES, total[b]);
 }
 
-/* These functions for n vectors, and tables of them by n − 1. */
+/* These functions for n vectors, of the last of which `tail` lanes are kept apart, and tables of them. */
 #define CHAINS(n) (n <= 2 ? 4 : n <= 5 ? 2 : 1)
-#define DEFINE(n)                                                                                      \
-    static void sum_rows_##n(const Layer *layer, int column, float *sum)                               \
+#define DEFINE_FOR(n, tail)                                                                            \
+    static void sum_rows_##n##_##tail(const Layer *layer, int column, float *sum)                      \
     {                                                                                                  \
         if (layer->stride == n * LANES)                                                                \
-            sum_rows(n, CHAINS(n), layer, column, sum);                                                \
+            sum_rows(n, tail, CHAINS(n), layer, column, sum);                                          \
         else                                                                                           \
-            sum_rows(n, 1, layer, column, sum);                                                        \
+            sum_rows(n, tail, 1, layer, column, sum);                                                  \
     }                                                                                                  \
-    static void update_rows_##n(const Layer *layer, int column, int first, int count, float rate,      \
-                                vec *product, vec *magnitude)                                          \
+    static void update_rows_##n##_##tail(const Layer *layer, int column, int first, int count,         \
+                                         float rate, vec *product, vec *magnitude)                     \
     {                                                                                                  \
         if (product)                                                                                   \
-            update_rows(n, 1, layer, column, first, count, rate, product, magnitude);                  \
+            update_rows(n, tail, 1, layer, column, first, count, rate, product, magnitude);            \
         else                                                                                           \
-            update_rows(n, 0, layer, column, first, count, rate, product, magnitude);                  \
+            update_rows(n, tail, 0, layer, column, first, count, rate, product, magnitude);            \
     }                                                                                                  \
-    static void sum_magnitudes_##n(const Layer *layer, int column, float *sum)                         \
+    static void sum_magnitudes_##n##_##tail(const Layer *layer, int column, float *sum)                \
     {                                                                                                  \
-        sum_magnitudes(n, layer, column, sum);                                                         \
+        sum_magnitudes(n, tail, layer, column, sum);                                                   \
     }
-#define SUM_ROWS(n) sum_rows_##n,
-#define UPDATE_ROWS(n) update_rows_##n,
-#define SUM_MAGNITUDES(n) sum_magnitudes_##n,
+#define DEFINE(n) DEFINE_FOR(n, 0) DEFINE_FOR(n, 4) DEFINE_FOR(n, 8)
+#define EACH_TAIL(name, n) {name##_##n##_0, name##_##n##_4, name##_##n##_8},
+#define SUM_ROWS(n) EACH_TAIL(sum_rows, n)
+#define UPDATE_ROWS(n) EACH_TAIL(update_rows, n)
+#define SUM_MAGNITUDES(n) EACH_TAIL(sum_magnitudes, n)
 
 EACH_WIDTH(DEFINE)
-static void (*const SUM_ROWS_OF[])(const Layer *, int, float *) = {EACH_WIDTH(SUM_ROWS)};
-static void (*const UPDATE_ROWS_OF[])(const Layer *, int, int, int, float, vec *, vec *) = {
-    EACH_WIDTH(UPDATE_ROWS)};
-static void (*const SUM_MAGNITUDES_OF[])(const Layer *, int, float *) = {EACH_WIDTH(SUM_MAGNITUDES)};
+typedef void Sum(const Layer *, int, float *);
+typedef void Update(const Layer *, int, int, int, float, vec *, vec *);
+static Sum *const SUM_ROWS_OF[][3] = {EACH_WIDTH(SUM_ROWS)};
+static Update *const UPDATE_ROWS_OF[][3] = {EACH_WIDTH(UPDATE_ROWS)};
+static Sum *const SUM_MAGNITUDES_OF[][3] = {EACH_WIDTH(SUM_MAGNITUDES)};
 
 /* The pieces of a layer's columns: where one starts, and its place in the tables. */
 #define EACH_PIECE(column, layer) for (int column = 0; column < layer->stride; column += MOST_BLOCKS * LANES)
-INLINE int piece(const Layer *layer, int column)
+#define OF_PIECE(table, layer, column) table[piece_blocks(layer, column) - 1][piece_tail(layer, column)]
+INLINE int piece_blocks(const Layer *layer, int column)
 {
     const int blocks = (layer->stride - column) / LANES;
-    return (blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS) - 1;
+    return blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS;
+}
+
+INLINE int piece_tail(const Layer *layer, int column)
+{
+    return column + MOST_BLOCKS * LANES < layer->stride ? 0 : layer->tail_length / 4;
 }
 
 /* What the units of a layer receive from its inputs: [stride]. */
 static void receive(const Layer *layer, float *received)
 {
-    EACH_PIECE(column, layer) SUM_ROWS_OF[piece(layer, column)](layer, column, received);
+    EACH_PIECE(column, layer) OF_PIECE(SUM_ROWS_OF, layer, column)(layer, column, received);
 }
 
 /* Σ|w_in| of each unit of a layer: [stride]. */
 static void incoming_magnitude(const Layer *layer, float *magnitude)
 {
-    EACH_PIECE(column, layer) SUM_MAGNITUDES_OF[piece(layer, column)](layer, column, magnitude);
+    EACH_PIECE(column, layer) OF_PIECE(SUM_MAGNITUDES_OF, layer, column)(layer, column, magnitude);
 }
 
-/* Moves the rows in use by rate · value · error and keeps their Σ|w|. If `below` is not null, the products
- * error · row, of the rows as they were before, go into below[input]. */
-static void descend(Layer *layer, float rate, float *below)
+/* Moves the rows in use by rate · value · error and keeps their Σ|w|. If `sent` is not null, the products
+ * error · row, of the rows as they were before, go there, in the order of the inputs in use. */
+static void descend(Layer *layer, float rate, float *sent)
 {
-    vec product[LANES], magnitude[LANES], *const sent = below ? product : NULL;
-    float products[LANES] __attribute__((aligned(64))), magnitudes[LANES] __attribute__((aligned(64)));
+    vec product[LANES], magnitude[LANES];
+    float magnitudes[LANES] __attribute__((aligned(64)));
     for (int first = (layer->used - 1) / LANES * LANES; first >= 0; first -= LANES) {
         const int count = layer->used - first < LANES ? layer->used - first : LANES;
         const int32_t *input = layer->row + first;
         for (int k = count; k < LANES; k++)
             product[k] = magnitude[k] = all(0);
         EACH_PIECE(column, layer)
-            UPDATE_ROWS_OF[piece(layer, column)](layer, column, first, count, rate, sent, magnitude);
+            OF_PIECE(UPDATE_ROWS_OF, layer, column)
+            (layer, column, first, count, rate, sent ? product : NULL, magnitude);
+        if (sent)
+            store(sent + first, sums(product));
         store(magnitudes, sums(magnitude));
         for (int k = 0; k < count; k++)
             layer->row_sum[input[k]] = magnitudes[k];
-        if (below) {
-            store(products, sums(product));
-            for (int k = 0; k < count; k++)
-                below[input[k]] = products[k];
-        }
     }
 }
 
@@ -174,10 +228,12 @@ static void measure_rows(Layer *layer)
     for (int first = 0; first < layer->inputs; first += LANES) {
         vec magnitude[LANES];
         for (int k = 0; k < LANES; k++) {
-            const float *row = layer->weight + (int64_t)(first + k) * layer->stride;
+            const Row row = row_of(rows_of(layer, 0), first + k);
             magnitude[k] = all(0);
-            for (int i = 0; i < layer->stride; i += LANES)
-                magnitude[k] = add(magnitude[k], absolute(load(row + i)));
+            for (int i = 0; i < layer->body_length; i += LANES)
+                magnitude[k] = add(magnitude[k], absolute(load(row.body + i)));
+            if (layer->tail_length)
+                magnitude[k] = add(magnitude[k], absolute(load_first(layer->tail_length, row.tail)));
         }
         store(layer->row_sum + first, sums(magnitude));
     }
@@ -186,10 +242,13 @@ static void measure_rows(Layer *layer)
 /* Σ|w| of a layer. */
 static float layer_magnitude(const Layer *layer)
 {
-    vec total = all(0);
-    for (int i = 0; i < layer->inputs; i += LANES)
-        total = add(total, load(layer->row_sum + i));
-    return sum(total);
+    vec total[4] = {all(0), all(0), all(0), all(0)};
+    int i = 0;
+    for (; i + 4 * LANES <= layer->inputs; i += 4 * LANES)
+        UNROLL for (int c = 0; c < 4; c++) total[c] = add(total[c], load(layer->row_sum + i + c * LANES));
+    for (; i < layer->inputs; i += LANES)
+        total[0] = add(total[0], load(layer->row_sum + i));
+    return sum(add(add(total[0], total[1]), add(total[2], total[3])));
 }
 
 #endif

@@ -2,69 +2,43 @@
  * definition. This file is compiled once for every kind of processor, as the KERNEL of that name; what is in
  * the headers is part of it. */
 #include "denormals.h"
+#include "examples.h"
 #include "kernel.h"
 #include "replacement.h"
+
+static void scale_all(float *number, int64_t count, vec scale)
+{
+    for (int64_t i = 0; i < count; i += LANES)
+        store(number + i, multiply(scale, load(number + i)));
+}
 
 /* Multiplies all weights out, so that the scale is 1 again. */
 static void fold_scale(Learner *net)
 {
     const vec scale = all((float)net->scale);
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
-        float *end = layer->weight + (int64_t)layer->inputs * layer->stride;
-        for (float *weight = layer->weight; weight < end; weight += LANES)
-            store(weight, multiply(scale, load(weight)));
+        scale_all(layer->body, (int64_t)layer->inputs * layer->body_length, scale);
+        scale_all(layer->tail, (int64_t)layer->inputs * layer->tail_length, scale);
         measure_rows(layer);
     }
     net->scale = 1;
 }
 
-/* Asks for an example's data before its step comes: it lies anywhere in memory. */
-INLINE void expect(const Examples *examples, int64_t example)
+/* h of a layer from its z, and the list of the units that pass something on: the active ones of ReLU, whose
+ * slope is 1; of other activations always all. */
+static void pass_on(const Learner *net, Layer *from, Layer *to)
 {
-    if (!examples->start || example + 2 >= examples->count)
+    float *h = from->activation;
+    if (net->activation != RELU) {
+        activate(net->activation, from->stride, h, h, from->slope);
         return;
-    __builtin_prefetch(examples->start + examples->order[example + 2]);
-    if (examples->label)
-        __builtin_prefetch(examples->label + examples->order[example + 1]);
-    const int64_t *range = examples->start + examples->order[example + 1];
-    for (int64_t k = range[0]; k < range[1]; k += LANES) {
-        __builtin_prefetch(examples->index + k);
-        __builtin_prefetch(examples->entry + k);
     }
-}
-
-/* Lists the inputs of an example that are not 0. */
-static void show(Layer *layer, const Examples *examples, int64_t row)
-{
-    const int32_t *permutation = examples->permutation;
-    int used = 0;
-    if (examples->dense) {
-        const float *input = examples->dense + row * layer->inputs;
-        for (int i = 0; i < layer->inputs; i++) {
-            layer->row[used] = permutation ? permutation[i] : i;
-            layer->value[used] = input[i];
-            used += input[i] != 0;
-        }
-    } else {
-        const int64_t start = examples->start[row];
-        used = (int)(examples->start[row + 1] - start);
-        for (int k = 0; k < used; k++) {
-            const int32_t column = examples->index[start + k];
-            layer->row[k] = permutation ? permutation[column] : column;
-            layer->value[k] = examples->entry[start + k];
-        }
-    }
-    layer->used = used;
-}
-
-/* Lists the units that pass something on: the active ones of ReLU; of other activations always all. */
-static void pass_on(const Learner *net, const Layer *from, Layer *to)
-{
-    if (net->activation != RELU)
-        return;
     to->used = 0;
-    for (int i = 0; i < from->stride; i += LANES)
-        to->used += pack(load(from->activation + i), i, to->value + to->used, to->row + to->used);
+    for (int i = 0; i < from->stride; i += LANES) {
+        const vec active = relu(load(h + i)).value;
+        store(h + i, active);
+        to->used += pack(active, i, to->value + to->used, to->row + to->used);
+    }
 }
 
 /* z of a layer, from the rows that its inputs use. */
@@ -76,11 +50,11 @@ static void linear(const Learner *net, const Layer *layer, float *z)
         store(z + i, multiply_add(scale, load(z + i), load(layer->bias + i)));
 }
 
-static void predict(const Learner *net)
+static void predict(const Learner *net, Fetch *next)
 {
     for (Layer *layer = net->layer; layer < net->layer + net->depth; layer++) {
         linear(net, layer, layer->activation);
-        activate(net->activation, layer->stride, layer->activation, layer->activation, layer->slope);
+        fetch_some(next);
         pass_on(net, layer, layer + 1);
     }
     linear(net, &net->layer[net->depth], net->layer[net->depth].activation);
@@ -125,34 +99,39 @@ static double squared_error(const Layer *output, const float *target)
     return total / (float)output->units;
 }
 
-/* The error of the units below a layer from what it sent back to them. */
-static void send_back(const Learner *net, const Layer *below)
+/* The error of the units below a layer from what it sent back to them: to the active ones only, if of ReLU. */
+static void send_back(const Learner *net, const Layer *layer, Layer *below, vec scale)
 {
-    const vec scale = all((float)net->scale);
+    int position = 0;
     for (int i = 0; i < below->stride; i += LANES)
-        store(below->error + i, multiply(multiply(scale, load(below->error + i)), load(below->slope + i)));
+        if (net->activation == RELU) {
+            const vec sent = unpack(load(below->activation + i), layer->sent, &position);
+            store(below->error + i, multiply(scale, sent));
+        } else
+            store(below->error + i, multiply(multiply(scale, load(layer->sent + i)), load(below->slope + i)));
 }
 
 /* Backpropagation and the step of gradient descent, layer by layer from the output on: the error goes
  * through a layer's weights as they were before its step, in one pass with it. */
-static void learn_from_error(Learner *net)
+static void learn_from_error(Learner *net, Fetch *next)
 {
-    const double scale = net->scale * net->decay;
-    const float rate = (float)(-net->step_size / scale);
+    const vec scale = all((float)net->scale);
+    net->scale *= net->decay;
+    const float rate = (float)(-net->step_size / net->scale);
     const vec decay = all((float)net->decay), bias_rate = all((float)-net->step_size);
     for (Layer *layer = net->layer + net->depth; layer >= net->layer; layer--) {
         Layer *below = layer > net->layer ? layer - 1 : NULL;
-        for (int i = 0; below && i < below->stride; i += LANES)
-            store(below->error + i, all(0));
-        descend(layer, rate, below ? below->error : NULL);
+        descend(layer, rate, below ? layer->sent : NULL);
         for (int i = 0; i < layer->stride; i += LANES) {
             const vec kept = multiply(decay, load(layer->bias + i));
             store(layer->bias + i, multiply_add(bias_rate, load(layer->error + i), kept));
         }
         if (below)
-            send_back(net, below);
+            send_back(net, layer, below, scale);
+        fetch_some(next);
+        if (layer < net->layer + net->depth)
+            observe(net, layer, layer + 1);
     }
-    net->scale = scale;
 }
 
 /* Σ|w| of each layer after the step. Infinite or undefined weights show in the next step's loss. */
@@ -172,15 +151,16 @@ static int step(Learner *net, const Examples *examples, int64_t example)
     const int64_t row = examples->order[example];
     Layer *output = &net->layer[net->depth];
     show(net->layer, examples, row);
-    expect(examples, example);
-    predict(net);
+    Fetch next = fetch_of(net, examples, example + 1);
+    predict(net, &next);
     const double loss = net->loss == CROSS_ENTROPY
                             ? cross_entropy(net, output, examples->label[row])
                             : squared_error(output, examples->target + row * output->units);
     if (!isfinite(loss) || !net->finite)
         return 0;
     net->total_loss += loss;
-    learn_from_error(net);
+    net->clock++;
+    learn_from_error(net, &next);
     replace(net, examples->first_step + example);
     if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
