@@ -46,7 +46,8 @@ class Session:
         stop: set it to have every run checkpointed and left at its next opportunity.
         checkpoint_seconds: time between two checkpoints of a run.
         data_root: where the data sets are kept; None for the usual place.
-        force: compute runs anew that were finished.
+        anew_before: a run that was started before this time, in seconds since the epoch, starts anew. A time,
+            since a job that is requeued must not start anew what it began itself.
         publish: called with the folder of every run that finishes.
     """
 
@@ -55,7 +56,7 @@ class Session:
     stop: Event
     checkpoint_seconds: float = 60.0
     data_root: str | None = None
-    force: bool = False
+    anew_before: float = 0.0
     publish: Callable[[RunFolder], None] = lambda folder: None
 
 
@@ -79,13 +80,14 @@ class Training:
         self.folder.create(self.config)
         self.held = self.resources.enter_context(self.folder.claim())
         self.state = self.folder.state() if self.held else RunState(status="held")
-        if not self.held or (self.state.status == "finished" and not self.session.force):
+        anew = (self.state.started or 0.0) < self.session.anew_before
+        if not self.held or (self.state.status == "finished" and not anew):
             return None
-        return self._begin()
+        return self._begin(anew)
 
-    def _begin(self) -> State:
+    def _begin(self, anew: bool) -> State:
         """Goes on from the checkpoint, dropping the rows that came after it, or starts anew."""
-        if self.session.force:
+        if anew:
             self.folder.remove_checkpoint()
         found = self.folder.checkpoint()
         self.first_task, network = found or (0, initial_state(self.config))

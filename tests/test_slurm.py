@@ -138,11 +138,13 @@ def test_a_second_launch_submits_only_what_no_living_job_covers(cluster):
 
 @pytest.mark.parametrize("how", ["requeue", "preempt", "kill"])
 def test_an_interrupted_job_goes_on_to_the_same_numbers(cluster, uninterrupted, how):
-    submitted = cluster(*SLURM, *LONG)
+    force = ["force=true"] if how == "requeue" else []  # of the submission, not of every start
+    submitted = cluster(*SLURM, *LONG, *force)
     assert submitted.returncode == 0, submitted.stderr
     (job,) = jobs()
     until(lambda: any((folder / "checkpoint.npz").exists() for folder in cluster.folders()))
     (state,) = cluster.states().values()
+    started = state["started"]
     if how == "requeue":
         subprocess.run(["scontrol", "requeue", job], check=True)
     elif how == "preempt":
@@ -161,6 +163,7 @@ def test_an_interrupted_job_goes_on_to_the_same_numbers(cluster, uninterrupted, 
     quiet()
     (state,) = cluster.states().values()
     assert state["status"] == "finished" and state["attempt"] == 2, logs(cluster)
+    assert state["started"] == started  # it went on, and did not start anew
     assert cluster.tables() == uninterrupted
     if how == "preempt":
         assert f"Leaving with checkpoints of 1 unfinished runs: {cluster.folders()[0].name}" in logs(cluster)

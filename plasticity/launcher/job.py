@@ -24,10 +24,12 @@ class Job:
         configs: the runs, the longest first.
         settings: folders, engine, tracker; with absolute paths.
         engine: the engine's resolved name.
+        anew_before: runs that were started before this time start anew.
     """
 
-    def __init__(self, configs: list[RunConfig], settings: Settings, engine: str):
+    def __init__(self, configs: list[RunConfig], settings: Settings, engine: str, anew_before: float = 0.0):
         self.configs, self.settings, self.engine = configs, settings, engine
+        self.anew_before = anew_before
         self.local: Local | None = None
 
     def __call__(self) -> None:
@@ -37,7 +39,8 @@ class Job:
             RuntimeError: naming the runs that failed, when all others are finished.
         """
         display = Display(self.configs, labels(self.configs))
-        self.local = Local(self.settings, self.engine, min(cores(), len(self.configs)), display)
+        workers = min(cores(), len(self.configs))
+        self.local = Local(self.settings, self.engine, workers, display, self.anew_before)
         outcome = self.local.compute(self.configs)
         print(summary(self.configs, outcome, self.settings), flush=True)
         if outcome.interrupted:
@@ -53,7 +56,7 @@ class Job:
         if self.local is not None:
             self.local.leave()
         self._name_unfinished()
-        return DelayedSubmission(Job(self.configs, self.settings, self.engine))
+        return DelayedSubmission(Job(self.configs, self.settings, self.engine, self.anew_before))
 
     def _name_unfinished(self) -> None:
         """Leaves in the log what goes on only if the job is requeued."""

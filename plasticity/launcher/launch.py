@@ -53,7 +53,7 @@ def launch(configs: Sequence[RunConfig | None], settings: Settings) -> int:
     outcome = Outcome()
     if todo.to_compute:
         display = Display(todo.to_compute, labels(todo.to_compute))
-        outcome = Local(settings, engine, workers, display).compute(todo.to_compute)
+        outcome = Local(settings, engine, workers, display, todo.anew_before).compute(todo.to_compute)
     return close(todo, outcome, settings)
 
 

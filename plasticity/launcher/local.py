@@ -60,10 +60,14 @@ class Local:
         engine: the engine's resolved name.
         workers: number of runs computed at a time.
         display: hears of all progress.
+        anew_before: runs that were started before this time start anew.
     """
 
-    def __init__(self, settings: Settings, engine: str, workers: int, display: Display):
+    def __init__(
+        self, settings: Settings, engine: str, workers: int, display: Display, anew_before: float = 0.0
+    ):
         self.settings, self.engine, self.number, self.display = settings, engine, workers, display
+        self.anew_before = anew_before
         self.workers: list[Worker] = []
         self.outcome = Outcome()
         self.held: list[RunConfig] = []
@@ -94,7 +98,7 @@ class Local:
     def _start_worker(self) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        arguments = (theirs, self.settings, self.engine)
+        arguments = (theirs, self.settings, self.engine, self.anew_before)
         process = context.Process(target=work, args=arguments, daemon=True)
         # Where SLURM signals every process of a job, the worker must not die of it before it is set up.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})

@@ -1,5 +1,6 @@
 """What a launch has to do: of all runs asked for, those that are neither duplicates nor finished."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ class Plan:
         steps_left: number of steps that each of those still has to take.
         resumed: number of runs that go on from a checkpoint.
         absent: number of combinations that are no runs.
+        anew_before: runs that were started before this time, in seconds since the epoch, start anew.
     """
 
     asked: list[RunConfig]
@@ -25,6 +27,7 @@ class Plan:
     steps_left: list[int]
     resumed: int
     absent: int
+    anew_before: float = 0.0
 
     def sentence(self) -> str:
         """For the user, before anything starts."""
@@ -63,6 +66,7 @@ def plan(configs: Sequence[RunConfig | None], runs_dir: Path, force: bool) -> Pl
         steps_left=[steps for _, steps in left],
         resumed=resumed,
         absent=sum(config is None for config in configs),
+        anew_before=time.time() if force else 0.0,
     )
 
 

@@ -55,8 +55,10 @@ def submit(configs: Sequence[RunConfig | None], settings: Settings, cluster: Clu
         if settings.launch.dry_run:
             return 0
         if packed:
-            print(_submit(packed, settings, cluster, engine), flush=True)
-    jobs = {job for identity, job in covered(settings.runs).items() if identity in _identities(todo)}
+            submitted = _submit(packed, settings, cluster, engine, todo.anew_before)
+            in_jobs |= {run: job for job, runs in submitted.jobs().items() for run in runs}
+            print(f"Submitted {len(submitted.jobs())} jobs. Logs: {submitted.logs}", flush=True)
+    jobs = {in_jobs[identity] for identity in _identities(todo) if identity in in_jobs}
     if jobs:
         print(_commands(jobs, settings), flush=True)
     if not settings.launch.wait:
@@ -81,8 +83,10 @@ def _pack(
     return pack(runs, seconds, jobs, settings.launch.runs_per_job), sum(seconds)
 
 
-def _submit(packed: list[list[RunConfig]], settings: Settings, cluster: Cluster, engine: str) -> str:
-    """Submits jobs, each array as large as the cluster takes it, and says where their logs are."""
+def _submit(
+    packed: list[list[RunConfig]], settings: Settings, cluster: Cluster, engine: str, anew_before: float
+) -> Submission:
+    """Submits jobs, each array as large as the cluster takes it."""
     submission = Submission.new(settings.runs)
     setup = _environment(submission, settings)
     limit = settings.launch.max_parallel_jobs
@@ -96,7 +100,7 @@ def _submit(packed: list[list[RunConfig]], settings: Settings, cluster: Cluster,
         executor.update_parameters(**parameters)
         try:
             with executor.batch():
-                jobs = [executor.submit(Job(runs, settings, engine)) for runs in array]
+                jobs = [executor.submit(Job(runs, settings, engine, anew_before)) for runs in array]
         except FailedJobError as error:
             raise UserError(f"SLURM refused the job: {str(error).strip()}") from error
         last = str(jobs[0].job_id).partition("_")[0]
@@ -104,7 +108,7 @@ def _submit(packed: list[list[RunConfig]], settings: Settings, cluster: Cluster,
             job.job_id: [run.identity for run in runs] for job, runs in zip(jobs, array, strict=True)
         }
         submission.record(recorded)
-    return f"Submitted {len(recorded)} jobs. Logs: {submission.logs}"
+    return submission
 
 
 def _environment(submission: Submission, settings: Settings) -> list[str]:

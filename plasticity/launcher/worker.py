@@ -81,7 +81,7 @@ class Reporter:
             self.stop.set()
 
 
-def work(connection: Connection, settings: Settings, engine: str) -> None:
+def work(connection: Connection, settings: Settings, engine: str, anew_before: float) -> None:
     """Computes the runs that come through a pipe, until None comes or the other end closes.
 
     SIGTERM, and the launcher's death, have the current run checkpointed and left. SIGINT goes to the
@@ -105,7 +105,7 @@ def work(connection: Connection, settings: Settings, engine: str) -> None:
         stop=stop,
         checkpoint_seconds=settings.checkpoint_seconds,
         data_root=settings.data_root,
-        force=settings.force,
+        anew_before=anew_before,
         publish=publisher(settings.tracker),
     )
 
