@@ -58,6 +58,10 @@ class RunState:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+MOST_BYTES_PER_ROW = 2**16
+"""Of a network of a thousand layers."""
+
+
 class RunFolder:
     """The folder of one run. Reading needs no claim; only the holder of its claim writes."""
 
@@ -135,6 +139,17 @@ class RunFolder:
                 return list(csv.DictReader(file))
         except FileNotFoundError:
             return []
+
+    def last_row(self) -> dict[str, str] | None:
+        """The last row so far, read from the end of the file; None if there is none."""
+        try:
+            with open(self.path / "tasks.csv", "rb") as file:
+                columns, first = file.readline().decode().strip(), file.tell()
+                file.seek(max(first, file.seek(0, os.SEEK_END) - MOST_BYTES_PER_ROW))
+                whole, _, _ = file.read().decode().rpartition("\n")
+        except FileNotFoundError:
+            return None
+        return dict(zip(columns.split(","), whole.split("\n")[-1].split(","), strict=True)) if whole else None
 
     def keep_rows(self, number: int) -> list[dict[str, str]]:
         """Drops all rows but the first `number`, and returns those."""

@@ -45,9 +45,9 @@ def _look(folder: RunFolder, seen: dict[str, int], examples: int) -> Message | N
     state = folder.state()
     if state.status == "new":
         return None
-    rows = folder.rows()
-    before, now = seen.get(folder.identity), len(rows)
+    row = folder.last_row()
+    before, now = seen.get(folder.identity), int(row["task"]) + 1 if row else 0
     seen[folder.identity] = now
-    accuracy = float(rows[-1]["accuracy"]) if rows else None
+    accuracy = float(row["accuracy"]) if row else None
     kind = "began" if before is None else "ended" if state.status in ("finished", "failed") else "progress"
     return Message(kind, folder.identity, now, (now - (before or 0)) * examples, accuracy, state)
