@@ -7,6 +7,10 @@ It is built on the code of Dohare et al., github.com/shibhansh/loss-of-plasticit
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
 
 from plasticity.config import RunConfig
 from plasticity.datasets.task import Task
@@ -25,33 +29,12 @@ def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int 
         steps: number of steps to time, after a tenth as many to warm up.
     """
     sys.path.insert(0, str(path))
-    import torch
-    import torch.nn.functional as F
-    from lop.algos.cbp import ContinualBackprop
-    from lop.nets.deep_ffnn import DeepFFNN
-
     torch.set_num_threads(1)
-    network = DeepFFNN(
-        input_size=config.dataset.inputs,
-        num_features=config.model.width,
-        num_outputs=config.dataset.outputs,
-        num_hidden_layers=config.model.depth,
-        act_type=config.activation.name,
-    )
-    learner = ContinualBackprop(
-        network,
-        step_size=config.optimiser.step_size,
-        loss="nll",
-        replacement_rate=config.replacement.rate,
-        decay_rate=config.replacement.decay_rate,
-        maturity_threshold=config.replacement.maturity_threshold,
-        accumulate=True,
-        weight_decay=config.regulariser.strength,
-    )
+    learner = _learner(config)
     warm_up = steps // 10
     examples = [torch.from_numpy(task.example(step))[None] for step in range(warm_up + steps)]
     labels = torch.from_numpy(task.targets[task.order].astype("int64"))
-    linear = [layer for layer in network.layers if isinstance(layer, torch.nn.Linear)]
+    linear = [layer for layer in learner.net.layers if isinstance(layer, torch.nn.Linear)]
     magnitudes, rights = torch.zeros(len(examples), len(linear)), torch.zeros(len(examples))
     for step, example in enumerate(examples):
         if step == warm_up:
@@ -63,3 +46,27 @@ def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int 
         with torch.no_grad():
             rights[step] = (F.softmax(outputs, dim=1).argmax(dim=1) == label).float().mean()
     return 1e6 * (time.perf_counter() - began) / steps
+
+
+def _learner(config: RunConfig) -> Any:
+    """The checkout's learner, with a network, for a run."""
+    from lop.algos.cbp import ContinualBackprop
+    from lop.nets.deep_ffnn import DeepFFNN
+
+    network = DeepFFNN(
+        input_size=config.dataset.inputs,
+        num_features=config.model.width,
+        num_outputs=config.dataset.outputs,
+        num_hidden_layers=config.model.depth,
+        act_type=config.activation.name,
+    )
+    return ContinualBackprop(
+        network,
+        step_size=config.optimiser.step_size,
+        loss="nll",
+        replacement_rate=config.replacement.rate,
+        decay_rate=config.replacement.decay_rate,
+        maturity_threshold=config.replacement.maturity_threshold,
+        accumulate=True,
+        weight_decay=config.regulariser.strength,
+    )
