@@ -159,7 +159,7 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     layer->fading[unit] = 1;
 }
 
-/* One step of it: all layers choose, then the chosen units are replaced, first layer first. */
+/* The rest of it, once units are observed: all layers choose, then what they chose is replaced, in order. */
 static void replace(Learner *net, int64_t step)
 {
     int any = 0;

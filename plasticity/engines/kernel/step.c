@@ -112,7 +112,8 @@ static void send_back(const Learner *net, const Layer *layer, Layer *below, vec 
 }
 
 /* Backpropagation and the step of gradient descent, layer by layer from the output on: the error goes
- * through a layer's weights as they were before its step, in one pass with it. */
+ * through a layer's weights as they were before its step, in one pass with it. The units between two layers
+ * that have moved are observed at once, while what that reads is in the nearest cache. */
 static void learn_from_error(Learner *net, Fetch *next)
 {
     const vec scale = all((float)net->scale);
