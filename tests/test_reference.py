@@ -137,29 +137,28 @@ def one_example(config: RunConfig, label: int, times: int) -> Task:
     return Task(0, 0, rows, np.array([label], np.int32), np.zeros(times, np.int32))
 
 
-def test_accuracy_counts_the_prediction_before_the_update():
-    # A step of size 1 makes (1 − p, p) of the output biases (1, 0), p = e / (1 + e) = 0.73: wrong once, then
-    # right. Counted after the update it would be right all 4 times.
+def of_biases_alone(steps: int) -> TaskResult:
+    """Steps of size 1 on an example of class 1, from output biases (1, 0) and weights of 0.
+
+    The first one makes them (1 − p, p), p = e / (1 + e) = 0.73.
+    """
     config = small_config(step_size=1.0, layers=())
     start = initial_state(config)
     for weight in start.weights:
         weight[:] = 0
     start.biases[1][:] = [1, 0]
-    result = ReferenceLearner(config, start).learn(one_example(config, 1, 4), ignore)
-    assert result.accuracy == 0.75
+    return ReferenceLearner(config, start).learn(one_example(config, 1, steps), ignore)
+
+
+def test_accuracy_counts_the_prediction_before_the_update():
+    # Wrong once, then right. Counted after the update it would be right all 4 times.
+    assert of_biases_alone(4).accuracy == 0.75
 
 
 def test_loss_is_that_before_the_update():
-    config = small_config(step_size=1.0, layers=())
-    start = initial_state(config)
-    for weight in start.weights:
-        weight[:] = 0
-    start.biases[1][:] = [1, 0]
-    # ln(1 + e), then biases (1 − p, p) with p = e / (1 + e): ln(1 + e^(1 − 2 p)).
     p = np.e / (1 + np.e)
     expected = (np.log(1 + np.e) + np.log(1 + np.exp(1 - 2 * p))) / 2
-    result = ReferenceLearner(config, start).learn(one_example(config, 1, 2), ignore)
-    assert result.loss == pytest.approx(expected, rel=1e-6)
+    assert of_biases_alone(2).loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_weight_magnitude_is_measured_after_each_step_and_its_replacement_without_biases():
