@@ -16,7 +16,7 @@ from plasticity.config import RunConfig
 from plasticity.datasets.task import Task
 
 
-def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int = 1000) -> float:
+def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int = 400) -> float:
     """Time per step of the paper's code on the network of a run: continual backpropagation on all layers.
 
     A step is what its experiment does with an example, and what our engines do with it: learn from it, note

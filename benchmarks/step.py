@@ -1,8 +1,9 @@
 """What a step costs: python -m benchmarks.step [--paper-code PATH]
 
 Times both engines on the networks of the paper, after 20,000 steps of training, since what a step costs hangs
-on how many units are active. All times are medians over several repetitions on one core, in microseconds per
-step; `all cores` is one run on each of them at the same time. The floor is what the caches of this machine
+on how many units are active. All times are medians on one core, in microseconds per step; `all cores` is one
+run on each of them at the same time. What is compared is timed in turns, round after round, so that a burst
+of work elsewhere on the machine spoils a round and no figure. The floor is what the caches of this machine
 need for the weights that a step must touch (see `benchmarks.floor`).
 """
 
@@ -45,7 +46,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
 """The networks by what sets them apart from the base network, with the hyperparameters of their row."""
 
 WARM_UP_TASKS = 2
-REPETITIONS = 15
+ROUNDS = 5
+REPETITIONS = 5
+"""In each round."""
 STEPS = 2_000
 SLOW_STEPS = 100
 """Steps of a repetition of what takes about a millisecond per step."""
@@ -112,17 +115,27 @@ def measure(config: RunConfig, data: PermutedMnist, code: Path | None) -> list[s
         learner.learn(data.task(number), ignore)
     state, task = learner.state(), data.task(WARM_UP_TASKS)
 
-    native = time_per_step(learner, task, STEPS)
-    reference = time_per_step(ReferenceLearner(config, state), task, SLOW_STEPS)
     touched = floor.touched_weights(config, state, task)
-    speed = floor.bytes_per_second(sum(weight.size for weight in state.weights), round(touched))
-    least = 4 * floor.PASSES * touched / speed * 1e6
-    one, together = (steps_per_second(config, state, task, runs) for runs in (1, cores()))
-    cells = [f"{reference:.0f}", f"{native:.2f}", f"{reference / native:.0f}", f"{least:.2f}"]
-    cells += [f"{native / least:.2f}", f"{together:,.0f}", f"{together / one:.2f}"]
+    weights = sum(weight.size for weight in state.weights)
+    reference_learner = ReferenceLearner(config, state)
+    timers: dict[str, Callable[[], float]] = {
+        "native": lambda: time_per_step(NativeLearner(config, state), task, STEPS),
+        "reference": lambda: time_per_step(reference_learner, task, SLOW_STEPS),
+        "speed": lambda: floor.bytes_per_second(weights, round(touched)),
+        "one": lambda: steps_per_second(config, state, task, 1),
+        "all": lambda: steps_per_second(config, state, task, cores()),
+    }
     if code:
-        paper = paper_code.microseconds_per_step(code, config, task)
-        cells += [f"{paper:.0f}", f"{paper / native:.0f}"]
+        timers["paper"] = lambda: paper_code.microseconds_per_step(code, config, task)
+    rounds = [{name: timer() for name, timer in timers.items()} for _ in range(ROUNDS)]
+    found = {name: statistics.median(each[name] for each in rounds) for name in timers}
+
+    least = 4 * floor.PASSES * touched / found["speed"] * 1e6
+    native, reference = found["native"], found["reference"]
+    cells = [f"{reference:.0f}", f"{native:.2f}", f"{reference / native:.0f}", f"{least:.2f}"]
+    cells += [f"{native / least:.2f}", f"{found['all']:,.0f}", f"{found['all'] / found['one']:.2f}"]
+    if code:
+        cells += [f"{found['paper']:.0f}", f"{found['paper'] / native:.0f}"]
     return cells
 
 
