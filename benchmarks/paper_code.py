@@ -28,7 +28,8 @@ def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int 
         task: the examples.
         steps: number of steps to time, after a tenth as many to warm up.
     """
-    sys.path.insert(0, str(path))
+    if str(path) not in sys.path:
+        sys.path.insert(0, str(path))
     torch.set_num_threads(1)
     learner = _learner(config)
     warm_up = steps // 10

@@ -53,11 +53,9 @@ INLINE void store(float *to, vec x)
     EACH_PART(i) *(floats *)(to + i * PART) = x.part[i];
 }
 
-/* The first 4, 8 or 16 lanes of a vec; the others are 0. */
+/* The first 4 or 8 lanes of a vec; the others are 0. */
 INLINE vec load_first(const int lanes, const float *from)
 {
-    if (lanes >= LANES)
-        return load(from);
     vec r = {0};
 #if PART == 16
     r.part[0] = lanes == 8 ? (floats)_mm512_zextps256_ps512(_mm256_load_ps(from))
@@ -72,21 +70,18 @@ INLINE vec load_first(const int lanes, const float *from)
 
 INLINE void store_first(const int lanes, float *to, vec x)
 {
-    if (lanes >= LANES)
-        store(to, x);
 #if PART == 16
-    else if (lanes == 8)
+    if (lanes == 8)
         _mm256_store_ps(to, _mm512_castps512_ps256((__m512)x.part[0]));
     else
         _mm_store_ps(to, _mm512_castps512_ps128((__m512)x.part[0]));
 #elif PART == 8
-    else if (lanes == 8)
+    if (lanes == 8)
         *(floats *)to = x.part[0];
     else
         _mm_store_ps(to, _mm256_castps256_ps128((__m256)x.part[0]));
 #else
-    else
-        UNROLL for (int i = 0; i * PART < lanes; i++) *(floats *)(to + i * PART) = x.part[i];
+    UNROLL for (int i = 0; i * PART < lanes; i++) *(floats *)(to + i * PART) = x.part[i];
 #endif
 }
 
@@ -142,14 +137,26 @@ INLINE vec power_of_two(vec shifted)
     return shifted;
 }
 
+#if PART == 16
+INLINE __m512i numbers_from(int first)
+{
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
+}
+
+INLINE __mmask16 not_zero(vec x)
+{
+    return _mm512_cmp_ps_mask((__m512)x.part[0], _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
+#endif
+
 /* Packs the lanes that are not 0: their values, and their numbers counted from `first`. Returns how many
  * there are; may write 16 of each. */
 INLINE int pack(vec x, int first, float *value, int32_t *number)
 {
 #if PART == 16
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
-    const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x.part[0], _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    const __m512i numbers = numbers_from(first);
+    const __mmask16 kept = not_zero(x);
     _mm512_storeu_ps(value, _mm512_maskz_compress_ps(kept, (__m512)x.part[0]));
     _mm512_storeu_si512(number, _mm512_maskz_compress_epi32(kept, numbers));
     return __builtin_popcount(kept);
@@ -170,12 +177,10 @@ INLINE int pack(vec x, int first, float *value, int32_t *number)
 INLINE vec unpack(vec x, const float *number, int *position)
 {
 #if PART == 16
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i places = _mm512_add_epi32(lanes, _mm512_set1_epi32(*position % LANES));
     const float *from = number + *position / LANES * LANES;
     const __m512 first = (__m512)load(from).part[0], second = (__m512)load(from + LANES).part[0];
-    const __m512 next = _mm512_permutex2var_ps(first, places, second);
-    const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x.part[0], _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    const __m512 next = _mm512_permutex2var_ps(first, numbers_from(*position % LANES), second);
+    const __mmask16 kept = not_zero(x);
     *position += __builtin_popcount(kept);
     return (vec){{(floats)_mm512_maskz_expand_ps(kept, next)}};
 #else
