@@ -14,7 +14,7 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from analysis.paper import INDIVIDUAL, NETWORKS, hyperparameters, names
+from analysis.paper import INDIVIDUAL, NETWORKS, declared, names
 from analysis.statistics import Interval, Sample, contrast, rank_correlation
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "too few seeds"
@@ -81,12 +81,12 @@ def findings(found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for claim, (judge, needed) in _JUDGES.items():
         for network in NETWORKS:
-            values = hyperparameters(network)
-            if claim == "d" and values["activation"]["name"] == "relu":
+            base = declared(network)
+            if claim == "d" and base.activation.name == "relu":
                 continue
             scores = _scores(found[found["network"] == network])
             seeds = min(len(scores[cell]) for cell in needed if cell in scores)
-            finding = judge(scores, values["model"]["depth"]) if seeds >= 2 else Finding()
+            finding = judge(scores, len(base.model.hidden_units)) if seeds >= 2 else Finding()
             rows.append({"claim": claim, "network": names(network)} | vars(finding) | {"seeds": seeds})
     return pd.DataFrame(rows)
 

@@ -33,13 +33,13 @@ def collect(directories: list[str], output: Path) -> str:
     results = Results(output)
     sources = [str(output), *directories] if results.exists() else directories
     summaries = summarise(*sources)
-    runs = summaries[summaries["state"].isin(ENDED)].drop(columns=PRIVATE, errors="ignore")
+    runs = summaries[summaries["status"].isin(ENDED)].drop(columns=PRIVATE, errors="ignore")
     runs = runs.dropna(axis="columns", how="all")
     if runs.empty:
         raise UserError(f"There are no finished runs in {', '.join(directories)}.")
     tasks = load_runs(*sources)
     results.write(runs, tasks[tasks["run"].isin(runs["run"])])
-    failed = int((runs["state"] == "failed").sum())
+    failed = int((runs["status"] == "failed").sum())
     files = sorted(output.glob("*.parquet"))
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
     return f"{len(runs) - failed} finished and {failed} failed runs are in {output}: {sizes}."

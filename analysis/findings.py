@@ -9,7 +9,7 @@ from analysis.claims import CLAIMS, EXPLANATIONS, findings
 from analysis.command import command, table_arguments, table_runs, write
 from analysis.grid import cells
 from analysis.notes import measured, notes
-from analysis.paper import LAYERS
+from analysis.paper import FINDINGS
 from analysis.render import Cell, Section, Table, render
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--format", choices=["text", "markdown", "csv"], default="text")
     arguments = parser.parse_args()
     runs = table_runs(arguments.runs)
-    found = cells(runs, LAYERS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
+    found = cells(runs, FINDINGS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
     frame, below = findings(found), notes(runs, found)
     if arguments.format == "csv":
         write(frame.to_csv(index=False), arguments.output)

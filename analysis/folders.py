@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from plasticity.claim import holder
 from plasticity.errors import UserError
-from plasticity.launcher.labels import flatten
+from plasticity.run import completed, flatten
 from plasticity.score import score
 from plasticity.store import RunFolder, RunState, run_folders
+from plasticity.store import rows as stored_rows
+from plasticity.store.claim import holder
 
 
 class Folders:
@@ -27,37 +28,40 @@ class Folders:
         """A row per run; the columns are explained by `analysis.load.summarise`."""
         return pd.DataFrame([_summary(folder) for folder in run_folders(self.path)])
 
-    def tasks(self, runs: Iterable[str]) -> pd.DataFrame:
+    def rows(self, runs: Iterable[str]) -> pd.DataFrame:
         """The rows of some runs: `run` and the columns of their `tasks.csv`."""
-        frames = [_tasks(RunFolder(self.path / run)) for run in runs]
+        frames = [_rows(RunFolder(self.path / run)) for run in runs]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"run": []})
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:
-    """What is known of a run. One that cannot be read is a row too: none is ever dropped."""
+    """What is known of a run. One that cannot be read is a row too: none is ever left out."""
     try:
         return _read(folder)
     except (OSError, ValueError, TypeError, AttributeError, LookupError, yaml.YAMLError) as error:
         first_line = str(error).partition("\n")[0]
         return {
             "run": folder.identity,
-            "state": "unreadable",
+            "status": "unreadable",
             "tasks_done": 0,
             "reason": f"{type(error).__name__}: {first_line}",
         }
 
 
 def _read(folder: RunFolder) -> dict[str, Any]:
-    config, state, rows = folder.config(), _state(folder), _whole_rows(folder)
-    tasks, done = config["dataset"]["tasks"], max(len(rows) - 1, 0)
+    config, state = completed(folder.config()), _state(folder)
+    scores = _scores(folder, state.score_name)
+    tasks, done = config["dataset"]["tasks"], len(scores) * state.tasks_per_record
     if state.status == "finished" and done != tasks:
         state.status = "incomplete"
         state.reason = f"tasks.csv holds {done:,} of {tasks:,} tasks, though the run was finished"
     return {
         "run": folder.identity,
-        "state": state.status,
+        "status": state.status,
         "tasks_done": done,
-        "score": score(_accuracies(rows)) if state.status == "finished" else None,
+        "score": score(scores) if state.status == "finished" else None,
+        "score_name": state.score_name,
+        "higher_is_better": state.higher_is_better,
         "reason": state.reason,
         "attempt": state.attempt,
         "started": state.started,
@@ -66,7 +70,11 @@ def _read(folder: RunFolder) -> dict[str, Any]:
         "seconds": state.seconds,
         "command": command(config),
         **{key: _plain(value) for key, value in flatten(config).items()},
-        **{f"provenance.{key}": value for key, value in state.provenance.items()},
+        **{
+            f"provenance.{key}": value
+            for key, value in state.provenance.items()
+            if not isinstance(value, dict)
+        },
     }
 
 
@@ -93,26 +101,30 @@ def _plain(value: Any) -> Any:
     return ",".join(map(str, value)) or "none" if isinstance(value, list) else value
 
 
-def _whole_rows(folder: RunFolder) -> list[bytes]:
-    """The lines of a run's `tasks.csv`, header first, without a last one that is not whole."""
+def _scores(folder: RunFolder, name: str) -> list[float]:
+    """What every whole row scored."""
+    scores: list[float] = []
+    for header, lines in stored_rows.sections(folder.path / "tasks.csv"):
+        column = header.split(b",").index(name.encode())
+        scores += [float(line.split(b",", column + 1)[column]) for line in lines]
+    return scores
+
+
+def _rows(folder: RunFolder) -> pd.DataFrame:
+    """The whole rows of a run, with the columns of all of them.
+
+    Raises:
+        UserError: when they cannot be read.
+    """
+    path = folder.path / "tasks.csv"
+    frames = []
     try:
-        text = (folder.path / "tasks.csv").read_bytes()
-    except FileNotFoundError:
-        return []
-    return text[: text.rfind(b"\n") + 1].splitlines()
-
-
-def _accuracies(rows: list[bytes]) -> list[float]:
-    column = rows[0].split(b",").index(b"accuracy")
-    return [float(row.split(b",", column + 1)[column]) for row in rows[1:]]
-
-
-def _tasks(folder: RunFolder) -> pd.DataFrame:
-    rows = _whole_rows(folder) or [b"task"]  # started anew a moment ago
-    try:
-        frame = pd.read_csv(io.BytesIO(b"\n".join(rows)), engine="pyarrow")
+        for header, lines in stored_rows.sections(path):
+            text = b"\n".join([header, *lines])
+            frames.append(pd.read_csv(io.BytesIO(text), engine="pyarrow"))
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({stored_rows.KEY: []})
     except ValueError as error:
-        raise UserError(f"{folder.path / 'tasks.csv'} cannot be read: {error}.") from error
+        raise UserError(f"{path} cannot be read: {error}.") from error
     frame.insert(0, "run", folder.identity)
     return frame
 
@@ -126,6 +138,8 @@ def command(config: Mapping[str, Any]) -> str:
     overrides = []
     for key, value in flatten(config).items():
         group, _, last = key.rpartition(".")
+        if last == "name":
+            key = {"replacement": "replacement/method"}.get(group, group)
         shown = json.dumps(value, separators=(",", ":")) if isinstance(value, (list, bool)) else value
-        overrides.append(shlex.quote(f"{group if last == 'name' else key}={shown}"))
+        overrides.append(shlex.quote(f"{key}={shown}"))
     return " ".join(["python launch.py", *overrides])

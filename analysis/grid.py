@@ -55,21 +55,21 @@ def cells(
 
     Columns:
         network: its file in `conf/tuned/`.
-        replacement: a key of `analysis.paper.LAYERS`. Sets that name a layer which the network lacks are
+        replacement: a key of `analysis.paper.CELLS`. Sets that name a layer which the network lacks are
             left out.
         seed, tasks, examples_per_task: what is asked for.
         run: identity of the run that is asked for.
-        state: its state; "absent" where there is no such run.
+        status: its status; "absent" where there is no such run.
         score: from 0 to 1, NaN where there is none.
         and the other columns of `runs`.
 
-    Args and Raises: as in `grid`; `replacements` are keys of `analysis.paper.LAYERS`.
+    Args and Raises: as in `grid`; `replacements` are keys of `analysis.paper.CELLS`.
     """
     replacements = list(replacements)
     length = _length(runs, replacements, seeds, tasks, examples_per_task)
     found = runs.drop(columns="seed", errors="ignore")
     joined = _expected(replacements, range(seeds), *length).merge(found, on="run", how="left")
-    joined["state"] = joined["state"].fillna("absent")
+    joined["status"] = joined["status"].fillna("absent")
     return joined
 
 
@@ -104,7 +104,7 @@ def best(row: pd.DataFrame) -> np.ndarray:
 def further_seeds(runs: pd.DataFrame, found: pd.DataFrame) -> list[int]:
     """Seeds beyond those asked for that `runs` has finished runs of these cells for."""
     asked, replacements = set(found["seed"]), list(dict.fromkeys(found["replacement"]))
-    finished = runs[runs["state"] == "finished"]
+    finished = runs[runs["status"] == "finished"]
     other = sorted({int(seed) for seed in finished["seed"].dropna()} - asked)
     length = found["tasks"].iloc[0], found["examples_per_task"].iloc[0]
     expected = _expected(replacements, other, *length)
@@ -118,11 +118,11 @@ def _expected(
     columns = ["network", "replacement", "seed", "tasks", "examples_per_task", "run"]
     length = int(tasks), int(examples_per_task)
     rows = [
-        (network, replacement, seed, *length, config.identity)
+        (network, replacement, seed, *length, asked.identity)
         for network in NETWORKS
         for replacement in replacements
         for seed in seeds
-        if (config := run(network, replacement, seed, *length)) is not None
+        if (asked := run(network, replacement, seed, *length)) is not None
     ]
     return pd.DataFrame(rows, columns=columns)
 

@@ -9,8 +9,10 @@ from analysis.folders import Folders
 from analysis.results import Results
 from plasticity.errors import UserError
 
-RECORD = ("run", "state", "tasks_done", "score", "reason", "attempt", "started", "updated", "finished",
-          "seconds", "command")  # fmt: skip
+RECORD = (
+    *("run", "status", "tasks_done", "score", "score_name", "higher_is_better", "reason", "attempt"),
+    *("started", "updated", "finished", "seconds", "command"),
+)
 """Columns of `summarise` that are neither config keys nor provenance."""
 
 
@@ -18,7 +20,7 @@ class _Source(Protocol):
     """Where runs are kept."""
 
     def summaries(self) -> pd.DataFrame: ...
-    def tasks(self, runs: list[str]) -> pd.DataFrame: ...
+    def rows(self, runs: list[str]) -> pd.DataFrame: ...
 
 
 def summarise(*paths: str | Path) -> pd.DataFrame:
@@ -26,13 +28,15 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
 
     Columns:
         run: the run's identity.
-        state: "finished", "failed", "running", "stopped" or "new", as the run says of itself; "interrupted"
+        status: "finished", "failed", "running", "stopped" or "new", as the run says of itself; "interrupted"
             where it was killed (it can be gone on with); "incomplete" where it was finished, but its rows
             are not all there; "unreadable" where its folder makes no sense.
         tasks_done: number of tasks whose rows are whole. A run that is gone on with starts from its last
             checkpoint, which may be earlier.
-        score: mean online accuracy over the last 15 % of the tasks, from 0 to 1, computed from the rows;
-            NaN unless finished.
+        score: mean over the last 15 % of the rows, computed from them: the online accuracy, from 0 to 1, or
+            the error; NaN unless finished.
+        score_name: "accuracy" or "error": the column of `load_runs` that it is the mean of.
+        higher_is_better: which is the better of two scores.
         reason: why it failed or cannot be used.
         attempt: how many times it was started or gone on with.
         started, updated, finished: seconds since 1970.
@@ -64,7 +68,7 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
         weight_magnitude.layer_1, …, weight_magnitude.output: the same by layer. NaN for layers that the
             network lacks. Collected results hold only the total.
         replaced.layer_1, …: number of units replaced in the task, likewise.
-        state, and the config keys: as in `summarise`.
+        status, and the config keys: as in `summarise`.
 
     The rows of unfinished runs are included; a row that is being written, or was torn, is not.
 
@@ -78,14 +82,14 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     summaries = _summaries(sources)
     learnt = summaries[summaries["tasks_done"] > 0]
     frames = [
-        source.tasks(list(learnt.loc[learnt["source"] == number, "run"]))
+        source.rows(list(learnt.loc[learnt["source"] == number, "run"]))
         for number, source in enumerate(sources)
     ]
     tasks = pd.concat(frames)
     if tasks.empty:
-        return pd.DataFrame(columns=["run", "task", "accuracy", "loss", "weight_magnitude", "state"])
+        return pd.DataFrame(columns=["run", "task", "accuracy", "loss", "weight_magnitude", "status"])
     tasks = tasks.sort_values(["run", "task"], ignore_index=True)
-    described = summaries.set_index("run")[["state", *config_columns(summaries)]]
+    described = summaries.set_index("run")[["status", *config_columns(summaries)]]
     return pd.concat([tasks, described.loc[tasks["run"]].reset_index(drop=True)], axis=1)
 
 
@@ -110,7 +114,9 @@ def _summaries(sources: list[_Source]) -> pd.DataFrame:
     runs = pd.concat([frame for frame in frames if len(frame)] or [pd.DataFrame(columns=["source"])])
     runs = runs.reindex(columns=[*RECORD, *(name for name in runs if name not in RECORD)])
     runs["score"] = runs["score"].astype(float)
-    finished = runs["state"] == "finished"
+    runs["score_name"] = runs["score_name"].fillna("accuracy")
+    runs["higher_is_better"] = runs["higher_is_better"].astype("boolean").fillna(True).astype(bool)
+    finished = runs["status"] == "finished"
     order = runs.assign(is_finished=finished).sort_values(
         ["run", "is_finished", "updated"], na_position="first"
     )

@@ -48,13 +48,13 @@ def missing(found: pd.DataFrame) -> list[str]:
 
 def _problem(cell: pd.Series) -> str:
     """Why a run has no score."""
-    if cell["state"] == "absent":
+    if cell["status"] == "absent":
         return "no such run"
-    if cell["state"] == "finished":
+    if cell["status"] == "finished":
         return f"finished, but its score is not a number ({cell['run']})"
     if pd.notna(cell["reason"]):
-        return f"{cell['state']}: {str(cell['reason']).rstrip('.')} ({cell['run']})"
-    return f"{cell['state']}, {cell['tasks_done']:,.0f} of {cell['tasks']:,} tasks done ({cell['run']})"
+        return f"{cell['status']}: {str(cell['reason']).rstrip('.')} ({cell['run']})"
+    return f"{cell['status']}, {cell['tasks_done']:,.0f} of {cell['tasks']:,} tasks done ({cell['run']})"
 
 
 def versions(found: pd.DataFrame) -> list[str]:

@@ -1,15 +1,14 @@
 """Table 1 of the paper: its rows, its columns, its published numbers, and the runs behind each cell."""
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import yaml
 
-from plasticity.config import RunConfig, run_config
-from plasticity.errors import ImpossibleLayer, UserError
+from plasticity.errors import ImpossibleLayer
+from plasticity.launch.compose import compose_all
+from plasticity.run import Run
 
 SECTIONS = {
     "width": "Varying Network Widths",
@@ -67,21 +66,19 @@ COLUMNS = {
 INDIVIDUAL = ("layer_1", "layer_2", "layer_3", "last")
 """The columns that replace one layer."""
 
-LAYERS: dict[str, str | list[int]] = {
-    "all": "all",
-    "layer_1": [1],
-    "layer_2": [2],
-    "layer_3": [3],
-    "last": "last",
-    "none": "none",
-    "except_first": "except_first",
+CELLS: dict[str, tuple[str, str]] = {
+    **{replacement: (replacement, "cbp") for replacement in [*COLUMNS, "none", "except_first"]},
+    "tuned_bp": ("none", "bp"),
+    "tuned_l2": ("none", "l2"),
 }
-"""`replacement.layers` by replacement set: the columns, and what the findings compare them with."""
+"""Replacement set and tuned method of what a network is run with: the table's columns at the step size of continual
+backpropagation, and what they are compared with."""
+
+FINDINGS = (*COLUMNS, "none", "except_first")
+"""The cells that the findings need."""
 
 PUBLISHED = Path(__file__).with_name("published_table_1.csv")
 PUBLISHED_SEEDS = 3
-
-_TUNED = Path(__file__).parent.parent / "conf" / "tuned"
 
 
 def names(network: str) -> str:
@@ -92,15 +89,12 @@ def names(network: str) -> str:
     return " = ".join(dict.fromkeys(row.label + suffix for row in rows))
 
 
-def run(network: str, replacement: str, seed: int, tasks: int, examples_per_task: int) -> RunConfig | None:
-    """The run of a cell: the network with its step size and rate for continual backpropagation.
-
-    Everything else is at its default: no regulariser, maturity threshold 100, decay rate 0.99, contribution
-    utility, no bias compensation.
+def run(network: str, cell: str, seed: int, tasks: int, examples_per_task: int) -> Run | None:
+    """The run of a cell, as `conf/` declares it.
 
     Args:
         network: a file in `conf/tuned/`.
-        replacement: a key of `LAYERS`.
+        cell: a key of `CELLS`.
         seed: the run's seed.
         tasks: number of tasks.
         examples_per_task: number of examples of each.
@@ -108,33 +102,35 @@ def run(network: str, replacement: str, seed: int, tasks: int, examples_per_task
     Returns:
         None where the network has no such layer.
     """
-    values = hyperparameters(network)
-    replaced = values["replacement"] | {"layers": LAYERS[replacement]}
-    dataset = {"tasks": tasks, "examples_per_task": examples_per_task}
+    layers, method = CELLS[cell]
+    base = declared(network, method)
+    length = {"tasks": tasks, "examples_per_task": examples_per_task}
     try:
-        return run_config(values | {"replacement": replaced, "dataset": dataset, "seed": seed})
+        return replace(
+            base,
+            replacement=replace(base.replacement, layers=layers),
+            dataset=replace(base.dataset, **length),
+            seed=seed,
+        )
     except ImpossibleLayer:
         return None
 
 
-@lru_cache
-def hyperparameters(network: str) -> dict[str, Any]:
-    """Model, activation, step size and replacement rate, from `conf/tuned/`."""
-    path = _TUNED / f"{network}.yaml"
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): Table 1 needs conf/.") from error
+def declared(network: str, method: str = "cbp") -> Run:
+    """A network with the hyperparameters of a method: "cbp" (all layers replaced), "bp" or "l2"."""
+    return _declared(method)[network]
+
+
+@cache
+def _declared(method: str) -> dict[str, Run]:
     chosen = {
-        key: name for entry in values["defaults"] if isinstance(entry, dict) for key, name in entry.items()
+        "cbp": ["replacement=all"],
+        "bp": ["replacement=none"],
+        "l2": ["replacement=none", "regulariser=l2"],
     }
-    tuned = values["tuned"]["cbp"]
-    return {
-        "model": values["model"],
-        "activation": {"name": chosen["override /activation"]},
-        "replacement": {"rate": float(tuned["rate"])},
-        "optimiser": {"step_size": float(tuned["step_size"])},
-    }
+    overrides = [f"tuned.method={method}", *chosen[method]]
+    runs = compose_all([[f"tuned={network}", *overrides] for network in NETWORKS])
+    return {network: run for network, run in zip(NETWORKS, runs, strict=True) if run is not None}
 
 
 def published() -> pd.DataFrame:

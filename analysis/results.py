@@ -1,16 +1,17 @@
 """Collected runs: two Parquet files that hold what tables and figures need, small enough to be committed."""
 
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 
 from plasticity.errors import UserError
+from plasticity.files import atomic_write
+from plasticity.run import LEFT_OUT, flatten
 
-MEASURES = ("accuracy", "loss", "weight_magnitude")
-"""What is kept of a task."""
+MEASURES = ("accuracy", "error", "loss", "weight_magnitude")
+"""What is kept of a row, as far as it has it."""
 
 DIRECTORY = Path(__file__).parent.parent / "results"
 """The committed results."""
@@ -28,9 +29,13 @@ class Results:
 
     def summaries(self) -> pd.DataFrame:
         """A row per run; the columns are explained by `analysis.load.summarise`."""
-        return _read(self.path / "runs.parquet")
+        frame = _read(self.path / "runs.parquet").rename(columns={"state": "status"})  # as it once was called
+        for key, value in flatten(LEFT_OUT).items():  # keys that came into existence later
+            if key not in frame:
+                frame[key] = value
+        return frame
 
-    def tasks(self, runs: Iterable[str]) -> pd.DataFrame:
+    def rows(self, runs: Iterable[str]) -> pd.DataFrame:
         """The rows of some runs: `run`, `task` and the measures."""
         frame = _read(self.path / "tasks.parquet")
         return frame[frame["run"].isin(list(runs))]
@@ -43,7 +48,10 @@ class Results:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _replace(self.path / "tasks.parquet", tasks[["run", "task", *MEASURES]])
+            _replace(
+                self.path / "tasks.parquet",
+                tasks[["run", "task", *(name for name in MEASURES if name in tasks)]],
+            )
             _replace(self.path / "runs.parquet", runs)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written to ({error.strerror}).") from error
@@ -57,12 +65,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _replace(path: Path, frame: pd.DataFrame) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        frame.to_parquet(temporary, index=False, compression="zstd", compression_level=9)
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    def contents(file: BinaryIO) -> None:
+        frame.to_parquet(file, index=False, compression="zstd", compression_level=9)
+
+    atomic_write(path, contents, mode=0o644)

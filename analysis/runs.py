@@ -20,7 +20,7 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 
     Args:
         runs: as from `analysis.summarise`.
-        conditions: each "column=value", such as "state=failed", "seed=0", "activation=relu",
+        conditions: each "column=value", such as "status=failed", "seed=0", "activation=relu",
             "replacement.layers=1,3" or "replacement.layers=[1,3]".
 
     Raises:
@@ -63,7 +63,7 @@ def _same(own: object, asked: str) -> bool:
 
 
 def listing(runs: pd.DataFrame) -> Table:
-    """Every run: identity, state, tasks done, score, step size and the config keys that vary.
+    """Every run: identity, status, tasks done, score, step size and the config keys that vary.
 
     Args:
         runs: as from `analysis.summarise`.
@@ -71,10 +71,12 @@ def listing(runs: pd.DataFrame) -> Table:
     keys = [key for key in config_columns(runs) if key != ALWAYS and runs[key].map(_shown).nunique() > 1]
     keys.insert(0, ALWAYS)
     rows = [_row(run, keys) for _, run in runs.sort_values([*keys[1:], "run"]).iterrows()]
-    columns = ["run", "state", "tasks", "score", *keys, "reason"]
+    columns = ["run", "status", "tasks", "score", *keys, "reason"]
     if not runs["reason"].notna().any():
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    counts = ", ".join(f"{number} {state}" for state, number in Counter(sorted(runs["state"])).most_common())
+    counts = ", ".join(
+        f"{number} {status}" for status, number in Counter(sorted(runs["status"])).most_common()
+    )
     return Table(
         columns, [Section("", rows)], [f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {counts}."]
     )
@@ -83,7 +85,7 @@ def listing(runs: pd.DataFrame) -> Table:
 def _row(run: pd.Series, keys: list[str]) -> list[Cell]:
     tasks = f"{run['tasks_done']:.0f}/{_shown(run.get('dataset.tasks'))}"
     score = "" if pd.isna(run["score"]) else f"{run['score']:.2%}"
-    values = [run["run"], run["state"], tasks, score, *(_shown(run.get(key)) for key in keys)]
+    values = [run["run"], run["status"], tasks, score, *(_shown(run.get(key)) for key in keys)]
     reason = "" if pd.isna(run["reason"]) else str(run["reason"])
     return [Cell(value) for value in (*values, reason)]
 
@@ -108,7 +110,7 @@ def main() -> None:
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="only runs with these, such as state=failed activation=relu replacement.layers=1",
+        help="only runs with these, such as status=failed activation=relu replacement.layers=1",
     )
     parser.add_argument(
         "--format", choices=["table", "csv"], default="table", help="csv has every column, scores from 0 to 1"

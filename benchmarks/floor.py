@@ -10,25 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
-from plasticity.config import RunConfig
 from plasticity.datasets.task import Task
-from plasticity.network import State
+from plasticity.network import Network
+from plasticity.run import Run
 
 PASSES = 3
 """A weight that is touched is read, read again and written."""
 
 
-def touched_weights(config: RunConfig, state: State, task: Task, examples: int = 500) -> float:
+def touched_weights(run: Run, network: Network, task: Task, examples: int = 500) -> float:
     """Mean number of weights whose input is not 0, over examples of a task: the only ones that a step needs.
 
-    The activations come from the given state, without learning. An activation other than ReLU touches all.
+    The activations come from the given network, without learning. An activation other than ReLU touches all.
     """
     inputs = np.stack([task.example(step) for step in range(examples)])
     touched = 0.0
-    for weight, bias in zip(state.weights, state.biases, strict=True):
+    for weight, bias in zip(network.weights, network.biases, strict=True):
         touched += float(np.count_nonzero(inputs, axis=1).mean()) * len(bias)
         received = inputs @ weight.T + bias
-        inputs = np.maximum(received, 0) if config.activation.name == "relu" else np.ones_like(received)
+        inputs = np.maximum(received, 0) if run.activation.name == "relu" else np.ones_like(received)
     return touched
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from plasticity.config import RunConfig
 from plasticity.datasets.task import Task
+from plasticity.run import Run, flatten
 
 
-def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int = 400) -> float:
+def microseconds_per_step(path: Path, run: Run, task: Task, steps: int = 400) -> float:
     """Time per step of the paper's code on the network of a run: continual backpropagation on all layers.
 
     A step is what its experiment does with an example, and what our engines do with it: learn from it, note
@@ -24,14 +24,14 @@ def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int 
 
     Args:
         path: the checkout.
-        config: shape, activation, step size, rate and weight decay.
+        run: shape, activation, step size, rate and weight decay.
         task: the examples.
         steps: number of steps to time, after a tenth as many to warm up.
     """
     if str(path) not in sys.path:
         sys.path.insert(0, str(path))
     torch.set_num_threads(1)
-    learner = _learner(config)
+    learner = _learner(run)
     warm_up = steps // 10
     examples = [torch.from_numpy(task.example(step))[None] for step in range(warm_up + steps)]
     labels = torch.from_numpy(task.targets[task.order].astype("int64"))
@@ -49,25 +49,26 @@ def microseconds_per_step(path: Path, config: RunConfig, task: Task, steps: int 
     return 1e6 * (time.perf_counter() - began) / steps
 
 
-def _learner(config: RunConfig) -> Any:
+def _learner(run: Run) -> Any:
     """The checkout's learner, with a network, for a run."""
     from lop.algos.cbp import ContinualBackprop
     from lop.nets.deep_ffnn import DeepFFNN
 
+    values = flatten(run.values())
     network = DeepFFNN(
-        input_size=config.dataset.inputs,
-        num_features=config.model.width,
-        num_outputs=config.dataset.outputs,
-        num_hidden_layers=config.model.depth,
-        act_type=config.activation.name,
+        input_size=run.dataset.inputs,
+        num_features=values["model.width"],
+        num_outputs=run.dataset.outputs,
+        num_hidden_layers=values["model.depth"],
+        act_type=values["activation.name"],
     )
     return ContinualBackprop(
         network,
-        step_size=config.optimiser.step_size,
+        step_size=values["optimiser.step_size"],
         loss="nll",
-        replacement_rate=config.replacement.rate,
-        decay_rate=config.replacement.decay_rate,
-        maturity_threshold=config.replacement.maturity_threshold,
+        replacement_rate=values["replacement.rate"],
+        decay_rate=values["replacement.decay_rate"],
+        maturity_threshold=values["replacement.maturity_threshold"],
         accumulate=True,
-        weight_decay=config.regulariser.strength,
+        weight_decay=values["regulariser.strength"],
     )

@@ -7,20 +7,20 @@ far, the weight magnitude, is summed up inside the step and counts as part of it
 
 import argparse
 import tempfile
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from plasticity.config import run_config
-from plasticity.datasets.permuted_mnist import PermutedMnist
-from plasticity.engines import make, resolve
+from plasticity.datasets.permuted_mnist import PermutedDigits, PermutedMnist
+from plasticity.engines import choose, get
+from plasticity.network import initial_network
+from plasticity.run import Run
 from plasticity.settings import TrackerSettings
-from plasticity.store import RunFolder, RunState
+from plasticity.store import RunFolder
 from plasticity.tracking import publisher
-from plasticity.training import Session, Training
+from plasticity.training import Attempt, Session, Silent, train
 
 
 class Shares:
@@ -42,45 +42,32 @@ class Shares:
         return run
 
 
-class Silent:
-    """An observer that nobody listens to."""
-
-    def began(self, identity: str, tasks_done: int, examples_done: int) -> None: ...
-    def advanced(self, identity: str, examples: int) -> None: ...
-    def learnt(self, identity: str, tasks_done: int, accuracy: float) -> None: ...
-    def ended(self, identity: str, state: RunState) -> None: ...
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", type=int, default=400, help="length of the run (default: 400)")
     parser.add_argument("--engine", default="auto", help="auto, native or reference")
     arguments = parser.parse_args()
 
-    shares, name = Shares(), resolve(arguments.engine)
-    engine = make(name, threads=1)
-    config = run_config({"dataset": {"tasks": arguments.tasks}})
-    config.dataset.open(0, None)  # loading MNIST is once per process, not per run
-    engine.learner.learn = shares.timed("step", engine.learner.learn)  # type: ignore[attr-defined]
-    PermutedMnist.task = shares.timed("data", PermutedMnist.task)  # type: ignore[method-assign]
-    Training.record = shares.timed("store", Training.record)  # type: ignore[method-assign]
+    shares = Shares()
+    run = Run(dataset=PermutedMnist(tasks=arguments.tasks))
+    run.dataset.open(0, None)  # loading MNIST is once per process, not per run
+    learner = type(get(choose(arguments.engine, run).engine).learner(run, initial_network(run)))
+    learner.learn = shares.timed("step", learner.learn)  # type: ignore[method-assign]
+    PermutedDigits.task = shares.timed("data", PermutedDigits.task)  # type: ignore[method-assign]
+    for name in ("start_or_resume", "record", "checkpoint_if_due"):
+        setattr(Attempt, name, shares.timed("store", getattr(Attempt, name)))
+    wandb = TrackerSettings(name="wandb", project="plasticity", entity=None, mode="offline", every=10)
     with tempfile.TemporaryDirectory() as directory:
         session = Session(
-            engine=name,
             observer=Silent(),
-            stop=threading.Event(),
+            engine=arguments.engine,
             checkpoint_seconds=5,  # a twelfth of the usual time, so that a short run has its share
-            publish=shares.timed("tracker", publisher(TrackerSettings(name="wandb"))),
+            publish=shares.timed("tracker", publisher(wandb)),
         )
-        training = Training(config, RunFolder.of(Path(directory), config), session)
         began = time.perf_counter()
-        engine.compute(_one(training))
+        train(run, RunFolder.of(Path(directory), run), session)
         total = time.perf_counter() - began
-    report(shares.seconds, total, config.steps)
-
-
-def _one(training: Training) -> Iterator[Training]:
-    yield training
+    report(shares.seconds, total, run.steps)
 
 
 def report(seconds: dict[str, float], total: float, steps: int) -> None:

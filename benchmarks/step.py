@@ -21,14 +21,14 @@ import numpy as np
 import torch
 
 from benchmarks import floor, paper_code
-from plasticity.config import RunConfig, run_config
 from plasticity.cores import cores
-from plasticity.datasets.permuted_mnist import IMAGES, PIXELS, PermutedMnist, PermutedMnistConfig
+from plasticity.datasets.permuted_mnist import IMAGES, PIXELS, PermutedDigits, PermutedMnist
 from plasticity.datasets.task import SparseRows, Task
 from plasticity.engines.native import NativeLearner
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.errors import UserError
-from plasticity.network import State, initial_state
+from plasticity.network import Network, initial_network
+from plasticity.run import Run
 
 SLOW = {"optimiser": {"step_size": 0.0005}}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -54,18 +54,18 @@ SLOW_STEPS = 100
 """Steps of a repetition of what takes about a millisecond per step."""
 
 
-def examples() -> PermutedMnist:
+def examples() -> PermutedDigits:
     """MNIST, if it is on this machine; else digits made up of as many pixels, as easy to tell apart."""
     os.environ["PLASTICITY_OFFLINE"] = "1"
     try:
-        return PermutedMnistConfig().open(seed=0, root=None)
+        return PermutedMnist().open(seed=0, root=None)
     except UserError:
         print("MNIST is not on this machine: made-up digits take its place.")
     draw = np.random.default_rng(0)
     labels = draw.integers(0, 10, IMAGES).astype(np.int32)
     strokes = draw.random((10, PIXELS)) < 0.25
     digits = strokes[labels] * (draw.random((IMAGES, PIXELS), np.float32) - 0.24).clip(0)
-    return PermutedMnist(PermutedMnistConfig(), 0, SparseRows.of(digits.astype(np.float32)), labels)
+    return PermutedDigits(PermutedMnist(), 0, SparseRows.of(digits.astype(np.float32)), labels)
 
 
 def ignore(count: int) -> None:
@@ -94,9 +94,9 @@ def time_per_step(learner: NativeLearner | ReferenceLearner, task: Task, steps: 
     return median_time(lambda number: learner.learn(parts[number], ignore)) / steps * 1e6
 
 
-def steps_per_second(config: RunConfig, state: State, task: Task, runs: int) -> float:
+def steps_per_second(run: Run, network: Network, task: Task, runs: int) -> float:
     """Speed of several runs at a time, in a thread each."""
-    learners = [NativeLearner(config, state) for _ in range(runs)]
+    learners = [NativeLearner(run, network) for _ in range(runs)]
 
     def learn_together(_: int) -> None:
         threads = [threading.Thread(target=learner.learn, args=(task, ignore)) for learner in learners]
@@ -108,25 +108,25 @@ def steps_per_second(config: RunConfig, state: State, task: Task, runs: int) -> 
     return runs * task.examples / median_time(learn_together)
 
 
-def measure(config: RunConfig, data: PermutedMnist, code: Path | None) -> list[str]:
+def measure(run: Run, data: PermutedDigits, code: Path | None) -> list[str]:
     """One row of the table."""
-    learner = NativeLearner(config, initial_state(config))
+    learner = NativeLearner(run, initial_network(run))
     for number in range(WARM_UP_TASKS):
         learner.learn(data.task(number), ignore)
-    state, task = learner.state(), data.task(WARM_UP_TASKS)
+    network, task = learner.network(), data.task(WARM_UP_TASKS)
 
-    touched = floor.touched_weights(config, state, task)
-    weights = sum(weight.size for weight in state.weights)
-    reference_learner = ReferenceLearner(config, state)
+    touched = floor.touched_weights(run, network, task)
+    weights = sum(weight.size for weight in network.weights)
+    reference_learner = ReferenceLearner(run, network)
     timers: dict[str, Callable[[], float]] = {
-        "native": lambda: time_per_step(NativeLearner(config, state), task, STEPS),
+        "native": lambda: time_per_step(NativeLearner(run, network), task, STEPS),
         "reference": lambda: time_per_step(reference_learner, task, SLOW_STEPS),
         "speed": lambda: floor.bytes_per_second(weights, round(touched)),
-        "one": lambda: steps_per_second(config, state, task, 1),
-        "all": lambda: steps_per_second(config, state, task, cores()),
+        "one": lambda: steps_per_second(run, network, task, 1),
+        "all": lambda: steps_per_second(run, network, task, cores()),
     }
     if code:
-        timers["paper"] = lambda: paper_code.microseconds_per_step(code, config, task)
+        timers["paper"] = lambda: paper_code.microseconds_per_step(code, run, task)
     rounds = [{name: timer() for name, timer in timers.items()} for _ in range(ROUNDS)]
     found = {name: statistics.median(each[name] for each in rounds) for name in timers}
 
@@ -161,7 +161,7 @@ def main() -> None:
     heads += ["paper's code", "ratio"] if arguments.paper_code else []
     print("µs per step  " + "  ".join(f"{head:>9}" for head in heads))
     for name in arguments.networks:
-        cells = measure(run_config(NETWORKS[name]), data, arguments.paper_code)
+        cells = measure(Run.of(NETWORKS[name]), data, arguments.paper_code)
         widths = [max(9, len(head)) for head in heads]
         print(
             f"{name:<11}  " + "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)), flush=True

@@ -1,3 +1,73 @@
-"""Loss of plasticity and continual backpropagation, computed exactly and fast."""
+"""Loss of plasticity and continual backpropagation, computed exactly and fast.
 
-__version__ = "0.1.0"
+In a notebook:
+
+    import plasticity
+
+    run = plasticity.compose("activation=tanh", "replacement=layer_1", "dataset.tasks=20")
+    result = plasticity.train(run)                        # with a progress bar; runs_dir="runs" keeps it there
+    result.score, result.rows, result.network.weights[0]
+
+    for learnt in plasticity.learn(run):                  # task by task
+        print(learnt.row["accuracy"], abs(learnt.network.weights[0]).mean())
+
+    plasticity.load("runs", run).rows                     # a run that is stored
+
+For parts of one's own: the kinds `Activation`, `Utility`, `Regulariser`, `Optimiser`, `Replacement`, `Objective`,
+`Dataset` and `Diagnostic`, and the fields `number`, `integer`, `choice`, `flag`, `text` and `part`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.2.0"
+
+if TYPE_CHECKING:
+    from plasticity.activations import Activation
+    from plasticity.datasets import Dataset, SparseRows, Task
+    from plasticity.diagnostics import Diagnostic, View
+    from plasticity.errors import ConfigError, UserError
+    from plasticity.launch.compose import compose
+    from plasticity.model import Model
+    from plasticity.network import Network
+    from plasticity.notebook import Learnt, Result, learn, load, train
+    from plasticity.objectives import Objective
+    from plasticity.optimisers import Optimiser
+    from plasticity.part import Part, choice, flag, integer, number, part, text
+    from plasticity.regularisers import Regulariser
+    from plasticity.replacement import Replacement, Step
+    from plasticity.run import Run
+    from plasticity.utilities import Measures, Utility
+
+_HOME = {
+    "activations": ("Activation",),
+    "datasets": ("Dataset", "SparseRows", "Task"),
+    "diagnostics": ("Diagnostic", "View"),
+    "errors": ("ConfigError", "UserError"),
+    "launch.compose": ("compose",),
+    "model": ("Model",),
+    "network": ("Network",),
+    "notebook": ("Learnt", "Result", "learn", "load", "train"),
+    "objectives": ("Objective",),
+    "optimisers": ("Optimiser",),
+    "part": ("Part", "choice", "flag", "integer", "number", "part", "text"),
+    "regularisers": ("Regulariser",),
+    "replacement": ("Replacement", "Step"),
+    "run": ("Run",),
+    "utilities": ("Measures", "Utility"),
+}
+"""Where each public name lives; it is imported when it is first asked for, so that a command answers at once."""
+
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *_MODULE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,40 +1,120 @@
-"""What a network needs to know of its activation before the first step: the gain its weights start with.
-
-The functions themselves belong to the engines, which share no arithmetic.
-"""
+"""Activations of the hidden units."""
 
 from math import sqrt
+from typing import TYPE_CHECKING, ClassVar
+
+from plasticity.part import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LEAKY_RELU_SLOPE = 0.01
 """Slope of leaky ReLU below 0, PyTorch's default."""
 
-GAINS = {
-    "relu": sqrt(2.0),
-    "selu": 3.0 / 4.0,
-    "tanh": 5.0 / 3.0,
-    "sigmoid": 1.0,
-    "leaky_relu": sqrt(2.0 / (1.0 + LEAKY_RELU_SLOPE**2)),
-    "elu": sqrt(2.0),
-    "swish": sqrt(2.0),
-    "gelu": sqrt(2.0),
-}
-"""Gain by activation, as `torch.nn.init.calculate_gain`; ELU, swish and GELU, which it lacks, take ReLU's."""
 
+class Activation(Part):
+    """What a hidden unit makes of its pre-activation z, and how its incoming weights start.
 
-def initial_bound(activation: str | None, fan_in: int) -> float:
-    """Bound b of the U(−b, b) that weights start from: gain · √(3 / fan_in) (Kaiming-uniform).
-
-    Args:
-        activation: the activation behind the layer, or None for the output layer, whose gain is 1.
-        fan_in: number of inputs of the layer.
+    Attributes:
+        gain: weights start from U(−b, b), b = gain · √(3 / fan_in) (Kaiming-uniform).
+        replacement_gain: the gain for the weights of a replaced unit; None: the same.
     """
-    gain = 1.0 if activation is None else GAINS[activation]
-    return gain * sqrt(3.0 / fan_in)
+
+    gain: ClassVar[float] = 1.0
+    replacement_gain: ClassVar[float | None] = None
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        """h, elementwise: a tensor of any shape."""
+        raise NotImplementedError
+
+    def initial_bound(self, fan_in: int) -> float:
+        """Bound b of the U(−b, b) that the weights of units with `fan_in` inputs start from."""
+        return self.gain * sqrt(3.0 / fan_in)
+
+    def replacement_bound(self, fan_in: int) -> float:
+        """The same for the incoming weights of a replaced unit."""
+        gain = self.gain if self.replacement_gain is None else self.replacement_gain
+        return gain * sqrt(3.0 / fan_in)
 
 
-def replacement_bound(activation: str, fan_in: int) -> float:
-    """Bound of the U(−b, b) that a replaced unit's incoming weights come from.
+class ReLU(Activation, name="relu"):
+    """max(z, 0)."""
 
-    As at initialisation, but for SELU, which takes LeCun's √(3 / fan_in).
-    """
-    return sqrt(3.0 / fan_in) if activation == "selu" else initial_bound(activation, fan_in)
+    gain = sqrt(2.0)
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        return z.relu()
+
+
+class SELU(Activation, name="selu"):
+    """λ z for z > 0, λ α (eᶻ − 1) below (Klambauer et al. 2017). A replaced unit starts as LeCun has it: gain 1."""
+
+    gain = 3.0 / 4.0
+    replacement_gain = 1.0
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        from torch import selu
+
+        return selu(z)
+
+
+class Tanh(Activation, name="tanh"):
+    """tanh z."""
+
+    gain = 5.0 / 3.0
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        return z.tanh()
+
+
+class Sigmoid(Activation, name="sigmoid"):
+    """1 / (1 + e⁻ᶻ)."""
+
+    gain = 1.0
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        return z.sigmoid()
+
+
+class LeakyReLU(Activation, name="leaky_relu"):
+    """z for z > 0, 0.01 z below."""
+
+    gain = sqrt(2.0 / (1.0 + LEAKY_RELU_SLOPE**2))
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        from torch.nn.functional import leaky_relu
+
+        return leaky_relu(z, LEAKY_RELU_SLOPE)
+
+
+class ELU(Activation, name="elu"):
+    """z for z > 0, eᶻ − 1 below (Clevert et al. 2016). PyTorch knows no gain for it: it takes ReLU's."""
+
+    gain = sqrt(2.0)
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        from torch.nn.functional import elu
+
+        return elu(z)
+
+
+class Swish(Activation, name="swish"):
+    """z · sigmoid(z) (Ramachandran et al. 2017), with ReLU's gain."""
+
+    gain = sqrt(2.0)
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        from torch.nn.functional import silu
+
+        return silu(z)
+
+
+class GELU(Activation, name="gelu"):
+    """z · Φ(z), Φ the normal distribution function (Hendrycks and Gimpel 2016), with ReLU's gain."""
+
+    gain = sqrt(2.0)
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        from torch.nn.functional import gelu
+
+        return gelu(z)

@@ -28,9 +28,13 @@ class Diverged(Exception):
 
     Args:
         task: number of the task, from 0.
-        step: number of the example within the task, from 0.
+        step: number of the step within the task, from 0.
     """
 
     def __init__(self, task: int, step: int):
         super().__init__(f"diverged in task {task} at step {step}: the loss is no longer finite")
         self.task, self.step = task, step
+
+
+class Damaged(Exception):
+    """A file of a run's folder makes no sense. Its text says which, and why."""

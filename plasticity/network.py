@@ -1,74 +1,72 @@
-"""The network and how it starts: what a run has learnt, in plain arrays that every engine uses."""
+"""A network between two steps: what a run has learnt, in plain arrays that every engine takes and gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import sqrt
 
 import numpy as np
 
-from plasticity.activations import initial_bound
-from plasticity.config import RunConfig
+from plasticity.run import Run
 from plasticity.streams import Purpose, uniform
 
 
 @dataclass
-class State:
-    """A network and the memory of its replacement, between two steps.
+class Network:
+    """Weights and biases, and what the parts of a run remember beside them.
 
-    Layer numbers start at 1 in the config, list positions at 0: `weights[0]` leads from the inputs to hidden
-    layer 1, `utility[0]` is hidden layer 1's.
+    Layers are numbered from 1 in configs and columns; list positions start at 0: `weights[0]` leads from the
+    inputs to hidden layer 1.
 
     Attributes:
         weights: depth + 1 arrays, float32, [units, inputs of the layer].
         biases: depth + 1 arrays, float32, [units].
-        utility: depth arrays, float32, [width]: the running utility u, not corrected for its start.
-        mean_activation: depth arrays, float32, [width]: the running mean activation f, likewise.
-        age: depth arrays, int64, [width]: steps since a unit was made.
-        debt: float64, [depth]: the part of a unit that each layer still owes.
+        memory: further arrays by name. What replacement remembers of hidden layer 1 is named "utility.0", what an
+            optimiser remembers of its weights "weights.momentum.0".
     """
 
     weights: list[np.ndarray]
     biases: list[np.ndarray]
-    utility: list[np.ndarray]
-    mean_activation: list[np.ndarray]
-    age: list[np.ndarray]
-    debt: np.ndarray
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Every array by a flat name, as a checkpoint stores them; `from_arrays` is the way back."""
-        named = {"debt": self.debt}
-        for kind in ("weights", "biases", "utility", "mean_activation", "age"):
-            named |= {f"{kind}.{layer}": array for layer, array in enumerate(getattr(self, kind))}
-        return named
+        """Every array by a flat name, as checkpoints store them; `from_arrays` is the way back."""
+        named = {f"weights.{layer}": array for layer, array in enumerate(self.weights)}
+        named |= {f"biases.{layer}": array for layer, array in enumerate(self.biases)}
+        if shadowed := named.keys() & self.memory.keys():
+            raise ValueError(f"{min(shadowed)} is a parameter: what is remembered needs another name")
+        return named | self.memory
 
     @classmethod
-    def from_arrays(cls, named: dict[str, np.ndarray]) -> "State":
-        """The state that `arrays` named."""
+    def from_arrays(cls, named: dict[str, np.ndarray]) -> "Network":
+        """The network whose arrays `arrays` named."""
+        rest = dict(named)
 
         def series(kind: str) -> list[np.ndarray]:
-            return [named[f"{kind}.{layer}"] for layer in range(sum(n.startswith(f"{kind}.") for n in named))]
+            number = sum(f"{kind}.{layer}" in named for layer in range(len(named)))
+            return [rest.pop(f"{kind}.{layer}") for layer in range(number)]
 
-        return cls(
-            weights=series("weights"),
-            biases=series("biases"),
-            utility=series("utility"),
-            mean_activation=series("mean_activation"),
-            age=series("age"),
-            debt=named["debt"],
-        )
+        return cls(weights=series("weights"), biases=series("biases"), memory=rest)
+
+    def remembered(self, name: str) -> list[np.ndarray]:
+        """What replacement remembers of every hidden layer by a name, such as "age"."""
+        return [self.memory[f"{name}.{layer}"] for layer in range(len(self.weights) - 1)]
 
 
-def initial_state(config: RunConfig) -> State:
-    """The state before the first step: weights Kaiming-uniform with the activation's gain, all else 0."""
-    sizes, depth, width = config.layer_sizes, config.model.depth, config.model.width
-    weights = []
+def initial_network(run: Run) -> Network:
+    """The network before the first step: weights Kaiming-uniform with the activation's gain, biases 0.
+
+    Weights of the output layer start with gain 1.
+    """
+    sizes = run.layer_sizes
+    weights: list[np.ndarray] = []
+    memory: dict[str, np.ndarray] = {}
     for layer, (fan_in, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        bound = initial_bound(config.activation.name if layer < depth else None, fan_in)
-        draws = uniform(bound, config.seed, Purpose.INITIAL_WEIGHTS, (layer,), units * fan_in)
+        is_output = layer + 2 == len(sizes)
+        bound = sqrt(3.0 / fan_in) if is_output else run.activation.initial_bound(fan_in)
+        draws = uniform(bound, run.seed, Purpose.INITIAL_WEIGHTS, (layer,), units * fan_in)
         weights.append(draws.reshape(units, fan_in))
-    return State(
-        weights=weights,
-        biases=[np.zeros(units, np.float32) for units in sizes[1:]],
-        utility=[np.zeros(width, np.float32) for _ in range(depth)],
-        mean_activation=[np.zeros(width, np.float32) for _ in range(depth)],
-        age=[np.zeros(width, np.int64) for _ in range(depth)],
-        debt=np.zeros(depth, np.float64),
+        if not is_output:
+            remembered = run.replacement.initial_memory(units)
+            memory |= {f"{name}.{layer}": array for name, array in remembered.items()}
+    return Network(
+        weights=weights, biases=[np.zeros(units, np.float32) for units in sizes[1:]], memory=memory
     )

@@ -4,18 +4,38 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from plasticity.config import RunConfig
-
-if TYPE_CHECKING:
-    from plasticity.launcher.worker import Message
+from plasticity.objectives import Objective
+from plasticity.run import Run
+from plasticity.store import Row, RunState
 
 LOG_SECONDS = 15.0
 """Time between two lines where there is no terminal."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is heard of a run.
+
+    Attributes:
+        kind: "began", "progress" or "ended".
+        identity: the run.
+        tasks_done: number of tasks learnt.
+        steps: number of steps taken since the last message; at "began", those of earlier attempts.
+        score: of the last row.
+        state: how the run ended.
+    """
+
+    kind: str
+    identity: str
+    tasks_done: int = 0
+    steps: int = 0
+    score: float | None = None
+    state: RunState | None = None
 
 
 @dataclass
@@ -25,11 +45,12 @@ class _Run:
     label: str
     tasks: int
     steps: int
+    objective: Objective
     steps_done: int = 0
     fresh_steps: int = 0
     began: float = 0.0
     tasks_done: int = 0
-    accuracy: float | None = None
+    score: float | None = None
     bar: TaskID | None = None
     running: bool = False
 
@@ -43,14 +64,14 @@ class Display:
     """Shows the progress of a launch.
 
     Args:
-        configs: the runs to be computed.
+        runs: the runs to be computed.
         labels: a name for each that tells them apart.
     """
 
-    def __init__(self, configs: Sequence[RunConfig], labels: Sequence[str]):
+    def __init__(self, runs: Sequence[Run], labels: Sequence[str]):
         self.runs = {
-            config.identity: _Run(label, config.dataset.tasks, config.steps)
-            for config, label in zip(configs, labels, strict=True)
+            run.identity: _Run(label, run.dataset.tasks, run.steps, run.dataset.objective)
+            for run, label in zip(runs, labels, strict=True)
         }
         self.steps = sum(run.steps for run in self.runs.values())
         self.ended = 0
@@ -79,16 +100,16 @@ class Display:
         self._draw()
         self.progress.stop()
 
-    def hear(self, message: "Message") -> None:
+    def hear(self, message: Message) -> None:
         """Takes in what a worker says."""
         run = self.runs[message.identity]
-        run.tasks_done, run.accuracy = message.tasks_done, message.accuracy
-        run.steps_done += message.examples
+        run.tasks_done, run.score = message.tasks_done, message.score
+        run.steps_done += message.steps
         run.running = message.kind != "ended"
         if message.kind == "began":
             run.began = time.monotonic()
         else:
-            run.fresh_steps += message.examples
+            run.fresh_steps += message.steps
         if run.running and run.bar is None:
             run.bar = self.progress.add_task(run.label, total=run.steps, detail="", left="")
         if message.kind == "ended":
@@ -139,9 +160,51 @@ class Display:
         return f"{counts}{done / self.steps:.1%}, {self._speed():,.0f} steps/s, {left}: {running}"
 
 
+class Bar:
+    """An observer that shows the progress of one run in its own process.
+
+    Args:
+        run: the run.
+        shown: whether to show anything.
+    """
+
+    def __init__(self, run: Run, shown: bool = True):
+        self.display = Display([run], [run.identity]) if shown else None
+        self.tasks_done = 0
+        self.score: float | None = None
+
+    def __enter__(self) -> Self:
+        if self.display is not None:
+            self.display.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.display is not None:
+            self.display.__exit__(*error)
+
+    def began(self, identity: str, tasks_done: int, steps_done: int) -> None:
+        self._tell(Message("began", identity, tasks_done, steps_done))
+
+    def advanced(self, identity: str, steps: int) -> None:
+        self._tell(Message("progress", identity, self.tasks_done, steps, self.score))
+
+    def learnt(self, identity: str, tasks_done: int, row: Row) -> None:
+        self.tasks_done, self.score = tasks_done, list(row.values())[1]
+        self._tell(Message("progress", identity, tasks_done, 0, self.score))
+
+    def ended(self, identity: str, state: RunState) -> None:
+        self._tell(Message("ended", identity, self.tasks_done, 0, self.score, state))
+
+    def _tell(self, message: Message) -> None:
+        if self.display is not None:
+            self.display.hear(message)
+            self.display.refresh()
+
+
 def _detail(run: _Run) -> str:
-    accuracy = "" if run.accuracy is None else f"  accuracy {run.accuracy:.1%}"
-    return f"task {run.tasks_done}/{run.tasks}{accuracy}"
+    objective = run.objective
+    score = "" if run.score is None else f"  {objective.score_name} {objective.shown(run.score)}"
+    return f"task {run.tasks_done}/{run.tasks}{score}"
 
 
 def _left(steps: int, speed: float) -> str:

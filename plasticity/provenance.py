@@ -1,21 +1,29 @@
 """Where a result comes from: what computed it, on what machine, from which version of the code."""
 
+import ast
+import hashlib
+import inspect
 import os
 import platform
 import socket
 import subprocess
-from functools import lru_cache
+import textwrap
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from plasticity import __version__
+from plasticity.engines import Choice
+from plasticity.part import Part
+from plasticity.run import Run
 
 
-def provenance(engine: str) -> dict[str, Any]:
-    """Engine, versions, git commit, host and process: plain values for a run's state."""
+def provenance(choice: Choice, run: Run) -> dict[str, Any]:
+    """Engine, versions, git commit, host, process, and the code of the parts: plain values for a run's state."""
     return {
-        "engine": engine,
+        "engine": choice.engine,
+        "engine_reason": choice.reason,
         "version": __version__,
         "commit": commit(),
         "python": platform.python_version(),
@@ -23,7 +31,34 @@ def provenance(engine: str) -> dict[str, Any]:
         "torch": _version("torch"),
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "code": code(run),
     }
+
+
+def code(run: Run) -> dict[str, str]:
+    """A fingerprint of the code of each part, by "key=name".
+
+    Of the class and of those that it inherits from; comments, docstrings and layout don't count. What a class
+    calls elsewhere is not seen.
+    """
+    return {f"{key}={part.name}": fingerprint(type(part)) for key, part in run.parts().items()}  # type: ignore[arg-type]
+
+
+@cache
+def fingerprint(kind: type) -> str:
+    """Twelve hexadecimal digits of a class's code; empty where its source is not at hand."""
+    try:
+        sources = [
+            inspect.getsource(base) for base in kind.__mro__ if issubclass(base, Part) and base is not Part
+        ]
+    except (OSError, TypeError):
+        return ""
+    trees = [ast.parse(textwrap.dedent(source)) for source in sources]
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
+                node.body = node.body[1:]
+    return hashlib.sha256("".join(map(ast.dump, trees)).encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=1)

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 
 WINDOW_PERCENT = 15
-"""Share of a run's tasks, the last ones, that its score is the mean of."""
+"""Share of a run's rows, the last ones, that its score is the mean of."""
 
 
-def window(tasks: int) -> int:
-    """Number of last tasks that make up 15 % of a run, rounded up: 165 of 1,100, 2 of 10, 1 of 1."""
-    return -(-tasks * WINDOW_PERCENT // 100)
+def window(rows: int) -> int:
+    """Number of last rows that make up 15 % of a run, rounded up: 165 of 1,100, 2 of 10, 1 of 1."""
+    return -(-rows * WINDOW_PERCENT // 100)
 
 
-def score(accuracies: Sequence[float] | np.ndarray) -> float:
-    """Mean online accuracy over the last 15 % of tasks, from 0 to 1.
+def score(scores: Sequence[float] | np.ndarray) -> float:
+    """Mean score over the last 15 % of rows: the online accuracy, from 0 to 1, or the error.
 
     Args:
-        accuracies: a run's task accuracies, all of them, in order: [tasks].
+        scores: what each row scored, all of them, in order: [rows].
     """
-    return float(np.mean(np.asarray(accuracies, np.float64)[-window(len(accuracies)) :]))
+    return float(np.mean(np.asarray(scores, np.float64)[-window(len(scores)) :]))

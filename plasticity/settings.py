@@ -1,31 +1,36 @@
-"""How runs are computed, shown and stored: everything in `conf/` that changes no number."""
+"""How runs are computed, shown and stored: everything in `conf/` that changes no number.
+
+The defaults are in `conf/config.yaml`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from plasticity.diagnostics import Diagnostic
 from plasticity.engines import ENGINES
-from plasticity.schema import build, choice, flag, integer, number, text
+from plasticity.errors import ConfigError
+from plasticity.part import build, checked, choice, flag, integer, number, text, to_part
 from plasticity.tracking import TRACKERS
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Which engine computes a run: the numbers are the same."""
+    """Which engine computes a run. Engines round differently: their runs agree in their statistics."""
 
-    name: str = choice("auto", ("auto", *ENGINES))
+    name: str = choice(options=("auto", *ENGINES))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerSettings:
     """Where a finished run is shown. `every` thins its rows: 10 publishes every 10th task."""
 
-    name: str = choice("none", tuple(TRACKERS))
-    project: str = text("plasticity")
-    entity: str | None = text(None, optional=True)
-    mode: str = choice("offline", ("offline", "online"))
-    every: int = integer(10, at_least=1)
+    name: str = choice(options=tuple(TRACKERS))
+    project: str = text()
+    entity: str | None = text(optional=True)
+    mode: str = choice(options=("offline", "online"))
+    every: int = integer(at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +49,51 @@ class LaunchSettings:
         freeze: on a cluster, compute with the code as it is now, whatever is edited afterwards.
     """
 
-    dry_run: bool = flag(False)
-    workers: int | None = integer(None, at_least=1, optional=True)
-    impossible: str = choice("refuse", ("refuse", "absent"))
-    runs_per_job: int | None = integer(None, at_least=1, optional=True)
-    minutes_per_job: float = number(60.0, above=0)
-    max_parallel_jobs: int | None = integer(None, at_least=1, optional=True)
-    wait: bool = flag(False)
-    freeze: bool = flag(True)
+    dry_run: bool = flag()
+    workers: int | None = integer(at_least=1, optional=True)
+    impossible: str = choice(options=("refuse", "absent"))
+    runs_per_job: int | None = integer(at_least=1, optional=True)
+    minutes_per_job: float = number(at_least=1)
+    max_parallel_jobs: int | None = integer(at_least=1, optional=True)
+    wait: bool = flag()
+    freeze: bool = flag()
+
+
+def _diagnostics(key: str, value: Any) -> tuple[Diagnostic, ...]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(key, value, "a group of diagnostics, each under a name of its own")
+    return tuple(to_part(Diagnostic, one, f"{key}.{name}") for name, one in value.items())
+
+
+def _section(kind: type) -> Any:
+    return checked(lambda key, value: build(kind, value, f"{key}."))
+
+
+def _logging(key: str, value: Any) -> dict[str, Any]:
+    return dict(value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Engine, tracker, folders and launch."""
+    """Engine, tracker, folders and launch.
 
-    runs_dir: str = text("runs")
+    Attributes:
+        runs_dir: the directory of runs.
+        data_root: where data sets are kept; None for the usual place.
+        force: start finished runs over.
+        checkpoint_seconds: time between two checkpoints of a run.
+        logging: how messages of user's own code are logged, as `logging.config.dictConfig` takes it.
+    """
+
+    runs_dir: str = text()
     data_root: str | None = text(None, optional=True)
-    force: bool = flag(False)
-    checkpoint_seconds: float = number(60.0, above=0)
-    engine: EngineSettings = field(default_factory=EngineSettings)
-    tracker: TrackerSettings = field(default_factory=TrackerSettings)
-    launch: LaunchSettings = field(default_factory=LaunchSettings)
+    force: bool = flag()
+    checkpoint_seconds: float = number(above=0)
+    engine: EngineSettings = _section(EngineSettings)
+    tracker: TrackerSettings = _section(TrackerSettings)
+    launch: LaunchSettings = _section(LaunchSettings)
+    diagnostics: tuple[Diagnostic, ...] = checked(_diagnostics, ())
+    logging: dict[str, Any] = field(default_factory=dict, metadata={"check": _logging})
 
     @property
     def runs(self) -> Path:
@@ -80,18 +109,3 @@ SECTIONS: dict[str, type] = {
 
 KEYS = tuple(entry.name for entry in fields(Settings))
 """The top-level config keys that are settings."""
-
-
-def settings(values: Mapping[str, Any]) -> Settings:
-    """The settings in a composed config.
-
-    Raises:
-        ConfigError: naming the first key that is unknown, or whose value is invalid.
-    """
-    top = {key: value for key, value in values.items() if key not in SECTIONS}
-    plain = build(Settings, top)
-    sections: dict[str, Any] = {
-        name: build(kind, values.get(name, {}), f"{name}.") for name, kind in SECTIONS.items()
-    }
-    chosen = {key: getattr(plain, key) for key in top}
-    return Settings(**chosen, **sections)

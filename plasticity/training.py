@@ -1,38 +1,50 @@
-"""Training: takes a run from its last checkpoint to its end, task after task, into its folder."""
+"""Training: takes a run from its last checkpoint, or from the start, to its end, and keeps a row per record."""
 
 import errno
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
-from plasticity.config import RunConfig
-from plasticity.datasets.task import Task
-from plasticity.engines.engine import Learner, TaskResult
-from plasticity.errors import Diverged, UserError
-from plasticity.network import State, initial_state
+import numpy as np
+
+from plasticity.datasets import Stream
+from plasticity.diagnostics import Diagnostic, View
+from plasticity.engines import Learner, TaskResult, choose, get, resuming
+from plasticity.errors import Damaged, Diverged, UserError
+from plasticity.network import Network, initial_network
 from plasticity.provenance import provenance
+from plasticity.run import Run
 from plasticity.score import score
-from plasticity.store import RunFolder, RunState
+from plasticity.store import Row, RunFolder, RunState
+from plasticity.store.checkpoint import Checkpoint
 
-SLOW_TASK_SECONDS = 1.0
-"""A task that takes longer is checkpointed at once: its loss would hurt more than the checkpoint costs."""
+SLOW_SECONDS = 1.0
+"""A record that takes longer is checkpointed at once: its loss would hurt more than the checkpoint costs."""
 
 
 class Stopped(Exception):
-    """Training was asked to stop; the run can be gone on with."""
+    """Training was asked to stop; the run can be resumed."""
 
 
 class Observer(Protocol):
-    """Who hears of a run's progress while it is computed."""
+    """Hears of a run's progress while it is computed."""
 
-    def began(self, identity: str, tasks_done: int, examples_done: int) -> None: ...
-    def advanced(self, identity: str, examples: int) -> None: ...
-    def learnt(self, identity: str, tasks_done: int, accuracy: float) -> None: ...
+    def began(self, identity: str, tasks_done: int, steps_done: int) -> None: ...
+    def advanced(self, identity: str, steps: int) -> None: ...
+    def learnt(self, identity: str, tasks_done: int, row: Row) -> None: ...
+    def ended(self, identity: str, state: RunState) -> None: ...
+
+
+class Silent:
+    """An observer for runs that nobody watches."""
+
+    def began(self, identity: str, tasks_done: int, steps_done: int) -> None: ...
+    def advanced(self, identity: str, steps: int) -> None: ...
+    def learnt(self, identity: str, tasks_done: int, row: Row) -> None: ...
     def ended(self, identity: str, state: RunState) -> None: ...
 
 
@@ -41,148 +53,221 @@ class Session:
     """What the runs of a process share.
 
     Attributes:
-        engine: name of the engine, for the record.
-        observer: who hears of progress.
+        observer: hears of progress.
+        engine: name of the engine, or "auto".
+        diagnostics: what is measured between tasks.
         stop: set it to have every run checkpointed and left at its next opportunity.
         checkpoint_seconds: time between two checkpoints of a run.
         data_root: where the data sets are kept; None for the usual place.
-        anew_before: a run that was started before this time, in seconds since the epoch, starts anew. A time,
-            since a job that is requeued must not start anew what it began itself.
+        restart_before: a run that was started before this time, in seconds since the epoch, starts over. A time,
+            since a job that is requeued must not start over what it began itself.
         publish: called with the folder of every run that finishes.
     """
 
-    engine: str
-    observer: Observer
-    stop: Event
+    observer: Observer = field(default_factory=Silent)
+    engine: str = "auto"
+    diagnostics: Sequence[Diagnostic] = ()
+    stop: Event = field(default_factory=Event)
     checkpoint_seconds: float = 60.0
     data_root: str | None = None
-    anew_before: float = 0.0
+    restart_before: float = 0.0
     publish: Callable[[RunFolder], None] = lambda folder: None
 
 
-class Training:
-    """One run in training, as an engine sees it. Whatever goes wrong inside it ends this run and no other."""
+def train(run: Run, folder: RunFolder, session: Session) -> RunState:
+    """Computes a run, or what is left of it, in its folder.
 
-    def __init__(self, config: RunConfig, folder: RunFolder, session: Session):
-        self.config, self.folder, self.session = config, folder, session
-        self.state = RunState()
-        self.held = False
+    Whatever goes wrong in it ends this run and no other: the state that is returned says so. Nothing is done for
+    a run that is finished, or that another process is computing ("held").
+    """
+    with ExitStack() as resources:
+        try:
+            folder.create(run)
+            held = resources.enter_context(folder.claim())
+        except Exception as error:  # the folder is not ours to write to
+            state = RunState(status="failed", reason=reason(error))
+        else:
+            state = folder.state() if held else RunState(status="held")
+            restart = (state.started or 0.0) < session.restart_before
+            if held and (restart or state.status != "finished"):
+                Attempt(run, folder, session, state, resources).compute(restart)
+        session.observer.ended(folder.identity, state)
+    return state
 
-    def __enter__(self) -> Self:
-        self.resources = ExitStack()
-        return self
 
-    def start(self) -> State | None:
-        """Claims the run and gives the network to go on from, or None where there is nothing to do.
+class Attempt:
+    """One attempt at a run by this process, which holds its claim."""
 
-        There is nothing to do for a run that is finished or that another process is computing.
-        """
-        self.folder.create(self.config)
-        self.held = self.resources.enter_context(self.folder.claim())
-        self.state = self.folder.state() if self.held else RunState(status="held")
-        anew = (self.state.started or 0.0) < self.session.anew_before
-        if not self.held or (self.state.status == "finished" and not anew):
-            return None
-        return self._begin(anew)
+    def __init__(self, run: Run, folder: RunFolder, session: Session, state: RunState, resources: ExitStack):
+        self.run, self.folder, self.session, self.state = run, folder, session, state
+        self.resources = resources
+        objective = run.dataset.objective
+        state.score_name, state.higher_is_better = objective.score_name, objective.higher_is_better
+        state.tasks_per_record = run.dataset.tasks_per_record
+        self.scores: list[float] = []
 
-    def _begin(self, anew: bool) -> State:
-        """Goes on from the checkpoint, dropping the rows that came after it, or starts anew."""
-        if anew:
+    def compute(self, restart: bool) -> None:
+        """The run from top to bottom."""
+        try:
+            self.start_or_resume(restart)
+            for record in range(len(self.scores), self.run.dataset.records):
+                row = self.learn(record)
+                self.record(row)
+                self.checkpoint_if_due()
+            self.finish()
+        except BaseException as error:
+            self.leave(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def start_or_resume(self, restart: bool) -> None:
+        """Continues from the checkpoint, without the rows that came after it; without one, from the start."""
+        self.began, self.seconds_before = time.monotonic(), self.state.seconds
+        self.state.attempt += 1
+        self.state.reason = self.state.score = self.state.finished = None
+        self.choice = choose(self.session.engine, self.run)
+        network = None if restart else self._resumed()
+        if network is None:
+            self.state.started, self.seconds_before = time.time(), 0.0
+        self.state.provenance = provenance(self.choice, self.run)
+        self._write_state("running")  # before rows go: a run that says "finished" must have them all
+        if network is None:
             self.folder.remove_checkpoint()
-        found = self.folder.checkpoint()
-        self.first_task, network = found or (0, initial_state(self.config))
-        kept = self.folder.keep_rows(self.first_task)
-        self.accuracies = [float(row["accuracy"]) for row in kept]
+            self.folder.keep_rows(0)
+            network = initial_network(self.run)
         self.rows = self.folder.open_rows()
         self.resources.callback(self.rows.close)
-        self.began = self.checkpointed = self.task_began = time.monotonic()
-        self.state = RunState(
-            status="running",
-            attempt=self.state.attempt + 1,
-            started=self.state.started if found else time.time(),
-            seconds=self.state.seconds if found else 0.0,
-            provenance=provenance(self.session.engine),
-        )
-        self.seconds_before = self.state.seconds
-        self._write_state()
-        examples = self.first_task * self.config.dataset.examples_per_task
-        self.session.observer.began(self.folder.identity, self.first_task, examples)
-        return network
-
-    def tasks(self) -> Iterator[Task]:
-        """The tasks still to be learnt, each as it comes."""
-        stream = self.config.dataset.open(self.config.seed, self.session.data_root)
-        for number in range(self.first_task, self.config.dataset.tasks):
-            self.task_began = time.monotonic()
-            yield stream.task(number)
-            if self.session.stop.is_set() and number + 1 < self.config.dataset.tasks:
-                self._checkpoint()
-                raise Stopped
-        self.state.score = score(self.accuracies)
-
-    def advance(self, examples: int) -> None:
-        """Tells of progress within a task, and abandons the task when training is to stop."""
-        self.session.observer.advanced(self.folder.identity, examples)
-        if self.session.stop.is_set() and time.monotonic() - self.task_began > SLOW_TASK_SECONDS:
-            raise Stopped
-
-    def record(self, task: Task, result: TaskResult, learner: Learner) -> None:
-        """Appends a task's row, and now and then writes a checkpoint."""
-        self.rows.append(_row(task.number, result))
-        self.accuracies.append(result.accuracy)
-        self.learner = learner
-        now = time.monotonic()
-        slow = now - self.task_began > SLOW_TASK_SECONDS
-        if slow or now - self.checkpointed > self.session.checkpoint_seconds:
-            self._checkpoint()
-        self.session.observer.learnt(self.folder.identity, task.number + 1, result.accuracy)
-
-    def _checkpoint(self) -> None:
-        """Rows first: a checkpoint promises that the rows before it are kept."""
-        self.rows.sync()
-        self.folder.write_checkpoint(len(self.accuracies), self.learner.state())
-        self._write_state()
+        steps = self._tasks_done() * self.run.dataset.steps_per_task
+        self.session.observer.began(self.folder.identity, self._tasks_done(), steps)
+        self.learner = get(self.choice.engine).learner(self.run, network)
+        self.stream = self.run.dataset.open(self.run.seed, self.session.data_root)
         self.checkpointed = time.monotonic()
 
-    def _write_state(self) -> None:
-        self.state.tasks_done = len(self.accuracies)
+    def _resumed(self) -> Network | None:
+        """The network of the checkpoint, its rows and its engine taken over; None where that cannot be."""
+        try:
+            found = self.folder.checkpoint()
+            if found is None:
+                return None
+            found.check(self.run)
+            self.choice = resuming(found.engine, self.session.engine, self.choice, self.run)
+            kept = self.folder.keep_rows(found.rows)
+        except (Damaged, UserError) as problem:
+            self.state.notes.append(f"Attempt {self.state.attempt} started over: {problem}.")
+            return None
+        self.scores = [float(row[self.state.score_name]) for row in kept]
+        return found.network
+
+    def learn(self, record: int) -> Row:
+        """Learns the tasks of a record, with the diagnostics that are due."""
+        self.record_began = time.monotonic()
+        return learn_record(
+            self.run, self.stream, self.learner, record, self.session.diagnostics, self._advance
+        )
+
+    def _advance(self, steps: int) -> None:
+        """Tells of progress within a task, and abandons a slow one when training is to stop."""
+        self.session.observer.advanced(self.folder.identity, steps)
+        if self.session.stop.is_set() and time.monotonic() - self.record_began > SLOW_SECONDS:
+            raise Stopped
+
+    def record(self, row: Row) -> None:
+        """Keeps a row."""
+        self.rows.append(row)
+        self.scores.append(float(row[self.state.score_name]))
+        self.session.observer.learnt(self.folder.identity, self._tasks_done(), row)
+
+    def checkpoint_if_due(self) -> None:
+        """Writes a checkpoint now and then, after a slow record, and before training stops."""
+        now = time.monotonic()
+        slow = now - self.record_began > SLOW_SECONDS
+        stopping = self.session.stop.is_set() and len(self.scores) < self.run.dataset.records
+        if slow or stopping or now - self.checkpointed > self.session.checkpoint_seconds:
+            self.rows.sync()  # first: a checkpoint promises that the rows before it are kept
+            checkpoint = Checkpoint(len(self.scores), self.choice.engine, self.learner.network())
+            self.folder.write_checkpoint(checkpoint)
+            self._write_state("running")
+            self.checkpointed = time.monotonic()
+        if stopping:
+            raise Stopped
+
+    def finish(self) -> None:
+        """Everything is learnt: the state says so once the rows are on the disk."""
+        self.rows.sync()
+        self.state.score, self.state.finished = score(self.scores), time.time()
+        self._write_state("finished")
+        self.folder.remove_checkpoint()
+        self.session.publish(self.folder)
+
+    def leave(self, error: BaseException) -> None:
+        """Notes why a run ended early. The disk may be what failed, so that this may fail too."""
+        stopped = isinstance(error, (Stopped, KeyboardInterrupt, SystemExit))
+        self.state.reason = None if stopped else reason(error)
+        expected = stopped or isinstance(error, (Diverged, UserError, MemoryError, OSError))
+        try:
+            self._write_state("stopped" if stopped else "failed")
+            if not expected:
+                self.folder.write_traceback("".join(traceback.format_exception(error)))
+        except OSError:
+            pass
+
+    def _tasks_done(self) -> int:
+        return len(self.scores) * self.run.dataset.tasks_per_record
+
+    def _write_state(self, status: str) -> None:
+        self.state.status, self.state.tasks_done = status, self._tasks_done()
         self.state.updated = time.time()
         self.state.seconds = self.seconds_before + time.monotonic() - self.began
         self.folder.write_state(self.state)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Ends the run as finished, stopped or failed, tells of it, and lets go of its claim."""
-        with self.resources:
-            if error is not None:
-                self._leave(error)
-            elif self.state.status == "running" and self.held:
-                self._finish()
-            self.session.observer.ended(self.folder.identity, self.state)
-            return isinstance(error, Exception)
 
-    def _finish(self) -> None:
-        """Everything is learnt: the state says so once the rows are on the disk."""
-        self.rows.sync()
-        self.state.status, self.state.finished = "finished", time.time()
-        self._write_state()
-        self.folder.remove_checkpoint()
-        self.session.publish(self.folder)
+def learn_record(
+    run: Run,
+    stream: Stream,
+    learner: Learner,
+    record: int,
+    diagnostics: Sequence[Diagnostic] = (),
+    advance: Callable[[int], None] = lambda steps: None,
+) -> Row:
+    """Learns the tasks of a record, and gives its row.
 
-    def _leave(self, error: BaseException) -> None:
-        """Notes why a run ended early. The disk may be what failed, so that this may fail too."""
-        stopped = isinstance(error, (Stopped, KeyboardInterrupt, SystemExit))
-        self.state.status = "stopped" if stopped else "failed"
-        self.state.reason = None if stopped else reason(error)
-        expected = stopped or isinstance(error, (Diverged, UserError, MemoryError, OSError))
-        try:
-            self.state.updated = time.time()
-            self.folder.write_state(self.state)
-            if not expected:
-                (self.folder.path / "traceback.txt").write_text("".join(traceback.format_exception(error)))
-        except OSError:
-            pass
+    Args:
+        run: the run.
+        stream: its tasks.
+        learner: its network.
+        record: number of the record, from 0.
+        diagnostics: what is measured before each task.
+        advance: as in `Learner.learn`.
+    """
+    number, measured = run.dataset.tasks_per_record, dict[str, float]()
+    results = []
+    for task_number in range(record * number, (record + 1) * number):
+        task = stream.task(task_number)
+        due = [diagnostic for diagnostic in diagnostics if diagnostic.due(task_number)]
+        if due:
+            view = View(run, learner.network(), task)
+            for diagnostic in due:
+                measured |= diagnostic(view)
+        results.append(learner.learn(task, advance))
+    return _row(run, record * number, results) | {name: float(value) for name, value in measured.items()}
+
+
+def _row(run: Run, task: int, results: Sequence[TaskResult]) -> Row:
+    """The row of a record. Layers are numbered from 1; no units of the output layer are ever replaced."""
+    score_name = run.dataset.objective.score_name
+    layers = [f"layer_{layer}" for layer in range(1, len(run.layer_sizes) - 1)]
+    magnitudes = [float(value) for value in np.mean([result.weight_magnitude for result in results], axis=0)]
+    replaced = np.sum([result.replaced for result in results], axis=0)
+    return (
+        {"task": task, score_name: float(np.mean([result.score for result in results]))}
+        | {"loss": float(np.mean([result.loss for result in results]))}
+        | {"weight_magnitude": sum(magnitudes)}
+        | {
+            f"weight_magnitude.{name}": value
+            for name, value in zip([*layers, "output"], magnitudes, strict=True)
+        }
+        | {f"replaced.{name}": int(value) for name, value in zip(layers, replaced, strict=True)}
+    )
 
 
 def reason(error: BaseException) -> str:
@@ -192,22 +277,9 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk that runs_dir is on is full; with more room, the same command goes on from there"
+        return "the disk that runs_dir is on is full; with more room, the same command resumes the run"
     if isinstance(error, OSError):
         return (
             f"{error.strerror or error}: {error.filename}" if error.filename else f"{error.strerror or error}"
         )
     return f"{type(error).__name__}: {error} (see traceback.txt)"
-
-
-def _row(number: int, result: TaskResult) -> dict[str, float | int]:
-    """A row of `tasks.csv`. Layers are numbered from 1; no units of the output layer are ever replaced."""
-    depth = len(result.replaced)
-    layers = [f"layer_{layer}" for layer in range(1, depth + 1)]
-    magnitudes = [float(magnitude) for magnitude in result.weight_magnitude]
-    return (
-        {"task": number, "accuracy": float(result.accuracy), "loss": float(result.loss)}
-        | {"weight_magnitude": sum(magnitudes)}
-        | {f"weight_magnitude.{k}": v for k, v in zip([*layers, "output"], magnitudes, strict=True)}
-        | {f"replaced.{k}": int(v) for k, v in zip(layers, result.replaced, strict=True)}
-    )

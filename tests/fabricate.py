@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.paper import run
-from plasticity.config import RunConfig, run_config
+from plasticity.run import Run
 from plasticity.score import score
 from plasticity.store import RunFolder, RunState
 
 
 def fabricate(
     runs_dir: Path,
-    config: RunConfig | Mapping[str, Any] | None = None,
+    config: Run | Mapping[str, Any] | None = None,
     accuracies: Sequence[float] = (0.5,),
     status: str = "finished",
     reason: str | None = None,
@@ -22,14 +22,14 @@ def fabricate(
     updated: float = 1.0,
 ) -> RunFolder:
     """A run with a row for each of some task accuracies. As a mapping, the config is as long as they are."""
-    if not isinstance(config, RunConfig):
-        config = run_config({"dataset": {"tasks": len(accuracies)}} | dict(config or {}))
+    if not isinstance(config, Run):
+        config = Run.of({"dataset": {"tasks": len(accuracies)}} | dict(config or {}))
     folder = RunFolder.of(runs_dir, config)
     folder.create(config)
     (folder.path / "tasks.csv").unlink(missing_ok=True)
     rows = folder.open_rows()
     for task, accuracy in enumerate(accuracies):
-        rows.append(_row(task, accuracy, config.model.depth))
+        rows.append(_row(task, accuracy, len(config.model.hidden_units)))
     rows.close()
     finished = status == "finished"
     folder.write_state(

@@ -5,19 +5,20 @@ It shares nothing with the package but the streams of draws, which are part of w
 
 from dataclasses import dataclass
 from math import erf, floor, pi, sqrt
+from typing import Any
 
 import numpy as np
+import torch
 
-from plasticity.config import (
-    ActivationConfig,
-    ModelConfig,
-    OptimiserConfig,
-    RegulariserConfig,
-    ReplacementConfig,
-    RunConfig,
-)
-from plasticity.datasets.task import Task
-from plasticity.network import State
+from plasticity.datasets import Dataset, Task
+from plasticity.model import Model
+from plasticity.network import Network
+from plasticity.objectives import CrossEntropy, Objective
+from plasticity.optimisers import SGD
+from plasticity.part import integer, part
+from plasticity.regularisers import L2, NoRegulariser
+from plasticity.replacement import ContinualBackpropagation
+from plasticity.run import Run
 from plasticity.streams import Purpose, uniform, unit_interval
 
 
@@ -62,24 +63,25 @@ REPLACEMENT_GAIN = {
 
 @dataclass
 class Step:
-    """What happened in one step: loss and prediction before the update, chosen units per hidden layer."""
+    """What happened in one step: loss and sum of scores before the update, chosen units per hidden layer."""
 
     loss: float
-    right: bool
+    score: float
     chosen: list[list[int]]
 
 
 class Oracle:
     """A network that takes one step after another. Lists by layer, weights [units, inputs]."""
 
-    def __init__(self, config: RunConfig, state: State):
-        self.config = config
-        self.weights = [weight.astype(np.float64) for weight in state.weights]
-        self.biases = [bias.astype(np.float64) for bias in state.biases]
-        self.utility = [utility.astype(np.float64) for utility in state.utility]
-        self.mean_activation = [mean.astype(np.float64) for mean in state.mean_activation]
-        self.age = [age.copy() for age in state.age]
-        self.debt = [float(debt) for debt in state.debt]
+    def __init__(self, run: Run, network: Network):
+        self.run = run
+        self.decay = 0.0 if run.regulariser.name == "none" else run.regulariser.strength
+        self.weights = [weight.astype(np.float64) for weight in network.weights]
+        self.biases = [bias.astype(np.float64) for bias in network.biases]
+        self.utility = [utility.astype(np.float64) for utility in network.remembered("utility")]
+        self.mean_activation = [mean.astype(np.float64) for mean in network.remembered("mean_activation")]
+        self.age = [age.copy() for age in network.remembered("age")]
+        self.debt = [float(debt) for debt in network.remembered("debt")]
 
     @property
     def magnitude(self) -> np.ndarray:
@@ -92,56 +94,75 @@ class Oracle:
         h = example.astype(np.float64)
         for weight, bias in zip(self.weights, self.biases, strict=True):
             sums.append(weight @ h + bias)
-            h = VALUE[self.config.activation.name](sums[-1])
+            h = VALUE[self.run.activation.name](sums[-1])
             values.append(h)
         return sums, values[:-1]
 
     def step(self, example: np.ndarray, target: np.ndarray, step: int) -> Step:
-        sums, hidden = self.forward(example)
-        loss, error = self._loss(sums[-1], target)
-        right = self.config.dataset.loss == "cross_entropy" and int(np.argmax(sums[-1])) == int(target)
-        self._descend(example.astype(np.float64), sums, hidden, error)
-        for layer, h in enumerate(hidden):
-            self._remember(layer, h)
-        chosen = [self._choose(layer, step) for layer in range(len(hidden))]
+        """One step on an example, or on a batch of them, each gone through by itself."""
+        batch = [(example, target)] if example.ndim == 1 else list(zip(example, target, strict=True))
+        losses, scores, gradients, hidden = [], [], [], []
+        for one, wanted in batch:
+            sums, h = self.forward(one)
+            loss, score, error = self._judge(sums[-1], wanted)
+            losses.append(loss)
+            scores.append(score)
+            gradients.append(self._gradient(one.astype(np.float64), sums, h, error))
+            hidden.append(h)
+        self._descend(gradients)
+        layers = range(len(self.weights) - 1)
+        for layer in layers:
+            self._remember(layer, [h[layer] for h in hidden])
+        chosen = [self._choose(layer, step) for layer in layers]
         for layer, units in enumerate(chosen):
             for unit in units:
                 self._replace(layer, unit, step)
-        return Step(loss, right, chosen)
+        return Step(sum(losses) / len(batch), sum(scores), chosen)
 
-    def _loss(self, outputs: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
-        """The loss and its derivative by the outputs."""
-        if self.config.dataset.loss == "squared_error":
+    def _judge(self, outputs: np.ndarray, target: np.ndarray) -> tuple[float, float, np.ndarray]:
+        """The loss, the score, and the loss's derivative by the outputs."""
+        if self.run.dataset.objective.name == "squared_error":
             difference = outputs - target
-            return float(np.mean(difference**2)), 2 * difference / len(outputs)
+            error = float(np.mean(difference**2))
+            return error, error, 2 * difference / len(outputs)
         share = np.exp(outputs - outputs.max())
         share /= share.sum()
-        return float(-np.log(share[target])), share - np.eye(len(outputs))[target]
+        right = float(int(np.argmax(outputs)) == int(target))
+        return float(-np.log(share[target])), right, share - np.eye(len(outputs))[target]
 
-    def _descend(self, example: np.ndarray, sums: list, hidden: list, error: np.ndarray) -> None:
-        step_size, decay = self.config.optimiser.step_size, self.config.regulariser.strength
-        inputs = [example, *hidden]
+    def _gradient(self, example: np.ndarray, sums: list, hidden: list, error: np.ndarray) -> list:
+        """The derivatives of one example's loss by the weights and the biases of each layer."""
+        inputs, gradient = [example, *hidden], []
         for layer in reversed(range(len(self.weights))):
-            weight, bias = self.weights[layer], self.biases[layer]
+            gradient.insert(0, (np.outer(error, inputs[layer]), error))
             if layer > 0:
-                below = (weight.T @ error) * SLOPE[self.config.activation.name](sums[layer - 1])
-            self.weights[layer] = weight - step_size * (np.outer(error, inputs[layer]) + decay * weight)
-            self.biases[layer] = bias - step_size * (error + decay * bias)
-            error = below
+                error = (self.weights[layer].T @ error) * SLOPE[self.run.activation.name](sums[layer - 1])
+        return gradient
 
-    def _remember(self, layer: int, h: np.ndarray) -> None:
-        eta = self.config.replacement.decay_rate
+    def _descend(self, gradients: list) -> None:
+        """Along the mean of the examples' gradients."""
+        step_size = self.run.optimiser.step_size
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            of_weights = sum(gradient[layer][0] for gradient in gradients) / len(gradients)
+            of_biases = sum(gradient[layer][1] for gradient in gradients) / len(gradients)
+            self.weights[layer] = weight - step_size * (of_weights + self.decay * weight)
+            self.biases[layer] = bias - step_size * (of_biases + self.decay * bias)
+
+    def _remember(self, layer: int, activations: list[np.ndarray]) -> None:
+        """Means over the examples of a step; a step ages a unit, and fades what it remembers, once."""
+        eta, size = self.run.replacement.decay_rate, len(activations)
         self.age[layer] = self.age[layer] + 1
-        self.mean_activation[layer] = eta * self.mean_activation[layer] + (1 - eta) * h
-        start = 1 - eta ** self.age[layer].astype(np.float64)
-        y = self._usefulness(layer, h, h - self.mean_activation[layer] / start)
+        mean = sum(activations) / size
+        self.mean_activation[layer] = eta * self.mean_activation[layer] + (1 - eta) * mean
+        f = self.mean_activation[layer] / (1 - eta ** self.age[layer].astype(np.float64))
+        y = sum(self._usefulness(layer, h, h - f) for h in activations) / size
         self.utility[layer] = eta * self.utility[layer] + (1 - eta) * y
 
     def _usefulness(self, layer: int, h: np.ndarray, deviation: np.ndarray) -> np.ndarray:
         """The y of the table of utilities."""
         w_out = np.abs(self.weights[layer + 1]).sum(axis=0) / len(self.weights[layer + 1])
         w_in = np.abs(self.weights[layer]).sum(axis=1) / self.weights[layer].shape[1]
-        match self.config.replacement.utility:
+        match self.run.replacement.utility.name:
             case "contribution":
                 return np.abs(h) * w_out
             case "zero_contribution":
@@ -156,88 +177,112 @@ class Oracle:
                 return np.abs(deviation) / w_in
             case "random":
                 return np.zeros_like(h)
-        raise AssertionError(self.config.replacement.utility)
+        raise AssertionError(self.run.replacement.utility)
 
     def _choose(self, layer: int, step: int) -> list[int]:
-        replacement = self.config.replacement
+        replacement = self.run.replacement
         rate = replacement.rate if layer + 1 in replacement.layers else 0.0
         eligible = [unit for unit, age in enumerate(self.age[layer]) if age > replacement.maturity_threshold]
         self.debt[layer] += rate * len(eligible)
         n = floor(self.debt[layer])
         self.debt[layer] -= n
         usefulness = self.utility[layer] / (1 - replacement.decay_rate ** self.age[layer].astype(np.float64))
-        if replacement.utility == "random":
-            usefulness = unit_interval(
-                self.config.seed, Purpose.RANDOM_UTILITY, (layer, step), len(usefulness)
-            )
+        if replacement.utility.name == "random":
+            usefulness = unit_interval(self.run.seed, Purpose.RANDOM_UTILITY, (layer, step), len(usefulness))
         return sorted(eligible, key=lambda unit: (usefulness[unit], unit))[:n]
 
     def _replace(self, layer: int, unit: int, step: int) -> None:
-        replacement, fan_in = self.config.replacement, self.weights[layer].shape[1]
+        replacement, fan_in = self.run.replacement, self.weights[layer].shape[1]
         if replacement.bias_compensation:
             start = 1 - replacement.decay_rate ** float(self.age[layer][unit])
             mean = self.mean_activation[layer][unit] / start
             self.biases[layer + 1] += mean * self.weights[layer + 1][:, unit]
-        bound = REPLACEMENT_GAIN[self.config.activation.name] * sqrt(3 / fan_in)
+        bound = REPLACEMENT_GAIN[self.run.activation.name] * sqrt(3 / fan_in)
         position = (layer, unit, step)
-        self.weights[layer][unit] = uniform(bound, self.config.seed, Purpose.REPLACEMENT, position, fan_in)
+        self.weights[layer][unit] = uniform(bound, self.run.seed, Purpose.REPLACEMENT, position, fan_in)
         self.biases[layer][unit] = 0
         self.weights[layer + 1][:, unit] = 0
         self.utility[layer][unit] = self.mean_activation[layer][unit] = self.age[layer][unit] = 0
 
 
-def assert_agrees(state: State, oracle: Oracle, tolerance: float = 1e-5) -> None:
-    """A learner's state equals the oracle's up to single precision; ages and debts exactly."""
-    for kind in ("weights", "biases", "utility", "mean_activation"):
-        for layer, (found, expected) in enumerate(
-            zip(getattr(state, kind), getattr(oracle, kind), strict=True)
-        ):
+def assert_agrees(network: Network, oracle: Oracle, tolerance: float = 1e-5) -> None:
+    """A learner's network equals the oracle's up to single precision; ages and debts exactly."""
+    found_by_kind = {
+        "weights": network.weights, "biases": network.biases, "utility": network.remembered("utility"),
+        "mean_activation": network.remembered("mean_activation"),
+    }  # fmt: skip
+    for kind, arrays in found_by_kind.items():
+        for layer, (found, expected) in enumerate(zip(arrays, getattr(oracle, kind), strict=True)):
             assert found.dtype == np.float32
             message = f"{kind} of layer {layer + 1}"
             np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, err_msg=message)
-    for found, expected in zip(state.age, oracle.age, strict=True):
+    for found, expected in zip(network.remembered("age"), oracle.age, strict=True):
         assert found.tolist() == expected.tolist()
-    assert state.debt.tolist() == oracle.debt
+    assert all(debt.shape == () and debt.dtype == np.float64 for debt in network.remembered("debt"))
+    assert [float(debt) for debt in network.remembered("debt")] == oracle.debt
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examples:
-    """A dataset's config of any shape, for networks of a few units."""
+class Examples(Dataset):
+    """A dataset of any shape, for networks of a few units."""
 
-    inputs: int = 3
-    outputs: int = 2
-    loss: str = "cross_entropy"
-    name: str = "examples"
-    tasks: int = 3
-    examples_per_task: int = 10
+    inputs: int = integer(3, at_least=1)
+    outputs: int = integer(2, at_least=1)
+    loss: Objective = part(Objective, CrossEntropy())
+    tasks: int = integer(3, at_least=1)
+    examples_per_task: int = integer(10, at_least=1)
+
+    @property
+    def objective(self) -> Objective:
+        return self.loss
 
 
-def small_config(
+def small_run(
     inputs: int = 3, width: int = 2, depth: int = 1, outputs: int = 2,
     activation: str = "relu", loss: str = "cross_entropy", step_size: float = 0.1,
-    weight_decay: float = 0.0, seed: int = 0, layers: tuple[int, ...] | None = None, **replacement: object,
-) -> RunConfig:  # fmt: skip
+    weight_decay: float = 0.0, seed: int = 0, layers: tuple[int, ...] | None = None,
+    widths: tuple[int, ...] | None = None, batch_size: int = 1, **replacement: Any,
+) -> Run:  # fmt: skip
     """A run of a small network; all layers are replaced where `layers` does not say otherwise."""
-    regulariser = {"name": "l2", "strength": weight_decay} if weight_decay else {}
-    every = tuple(range(1, depth + 1))
-    return RunConfig(
-        model=ModelConfig(width=width, depth=depth),
-        activation=ActivationConfig(name=activation),
-        replacement=ReplacementConfig(layers=every if layers is None else layers, **replacement),
-        regulariser=RegulariserConfig(**regulariser),
-        dataset=Examples(inputs=inputs, outputs=outputs, loss=loss),
-        optimiser=OptimiserConfig(step_size=step_size),
+    return Run(
+        model=Model(width=width, depth=depth, widths=widths),
+        activation=activation,
+        replacement=ContinualBackpropagation(layers="all" if layers is None else layers, **replacement),
+        regulariser=L2(strength=weight_decay) if weight_decay else NoRegulariser(),
+        dataset=Examples(
+            inputs=inputs, outputs=outputs, loss=loss, batch_size=batch_size,
+            examples_per_task=10 * batch_size,
+        ),
+        optimiser=SGD(step_size=step_size),
         seed=seed,
-    )
+    )  # fmt: skip
 
 
-def random_task(config: RunConfig, examples: int, number: int = 0) -> Task:
+def random_task(run: Run, examples: int, number: int = 0) -> Task:
     """A task of random examples, about a third of whose inputs are 0, in a random order of its rows."""
-    dataset, draw = config.dataset, np.random.default_rng(number)
+    dataset, draw = run.dataset, np.random.default_rng(number)
     rows = draw.uniform(-1, 1, (examples + 2, dataset.inputs)) * (draw.random(dataset.inputs) > 0.3)
-    if dataset.loss == "cross_entropy":
+    if dataset.objective.name == "cross_entropy":
         targets = draw.integers(0, dataset.outputs, examples + 2).astype(np.int32)
     else:
         targets = draw.normal(size=(examples + 2, dataset.outputs)).astype(np.float32)
     order = draw.permutation(examples + 2)[:examples].astype(np.int32)
-    return Task(number, number * examples, rows.astype(np.float32), targets, order)
+    return Task(number, number * examples // dataset.batch_size, rows.astype(np.float32), targets, order)
+
+
+def shown(run: Run, task: Task, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """The example of a step and its target; or the batch, with one dimension more."""
+    size = run.dataset.batch_size
+    if size == 1:
+        return task.example(step), task.targets[task.order[step]]
+    positions = range(step * size, step * size + size)
+    return (
+        np.stack([task.example(position) for position in positions]),
+        task.targets[task.order[positions.start : positions.stop]],
+    )
+
+
+def as_tensors(example: np.ndarray, target: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is shown, as a reference learner's step takes it."""
+    kind = torch.int64 if np.asarray(target).dtype.kind == "i" else torch.float32
+    return torch.from_numpy(example), torch.tensor(target, dtype=kind)

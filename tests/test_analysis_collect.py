@@ -28,7 +28,7 @@ def test_collected_runs_load_as_the_folders_do(tmp_path):
     ]
     assert len(config) > 15
     pd.testing.assert_frame_equal(there[[*KEPT, *config]], tasks[[*KEPT, *config]])
-    ours = ["run", "state", "tasks_done", "score", "reason", "command", "provenance.commit", *config]
+    ours = ["run", "status", "tasks_done", "score", "reason", "command", "provenance.commit", *config]
     pd.testing.assert_frame_equal(summarise(results)[ours], summarise(runs)[ours])
 
 
@@ -51,7 +51,7 @@ def test_collecting_again_adds_and_the_newer_finished_state_wins(tmp_path):
     fabricate(tmp_path / "b", {"seed": 3}, [0.125])
     collect([str(tmp_path / "b")], results)
     runs = summarise(results).sort_values("seed")
-    assert list(runs["state"]) == ["finished"] * 4
+    assert list(runs["status"]) == ["finished"] * 4
     assert list(runs["score"]) == [0.75, 0.5, 0.25, 0.125]
     assert list(load_runs(results).sort_values("seed")["accuracy"]) == [0.75, 0.5, 0.25, 0.125]
 
@@ -77,8 +77,7 @@ def test_who_dies_while_writing_leaves_the_old_results(tmp_path, monkeypatch):
     fabricate(tmp_path / "runs", {"seed": 1}, [0.5])
 
     def full(frame, path, **options):
-        with open(path, "wb") as file:
-            file.write(b"PAR1")
+        path.write(b"PAR1")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)

@@ -75,7 +75,7 @@ def test_runs_lists_every_run(call, runs):
     with fabricate(runs, {"dataset": {"tasks": 5}, "seed": 7}, [0.5], status="running").claim():
         said = call("runs")
     lines = said.splitlines()
-    assert lines[0].split()[:4] == ["run", "state", "tasks", "score"]
+    assert lines[0].split()[:4] == ["run", "status", "tasks", "score"]
     assert "optimiser.step_size" in lines[0] and "replacement.layers" in lines[0]
     assert "model.width" not in lines[0]  # the same for all
     identity = run("width_100", "all", 1, 2, 10_000).identity
@@ -89,7 +89,7 @@ def test_runs_lists_every_run(call, runs):
 def test_runs_filters(call, runs):
     said = call("runs", "--where", "activation=relu", "replacement.layers=[1]", "--where", "seed=0")
     assert said.splitlines()[-1] == "1 run: 1 finished."
-    said = call("runs", "--where", "state=failed", "--format", "csv")
+    said = call("runs", "--where", "status=failed", "--format", "csv")
     frame = pd.read_csv(io.StringIO(said))
     assert list(frame["reason"]) == [AWKWARD]
     assert frame["activation.name"].item() == "selu"

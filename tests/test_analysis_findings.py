@@ -5,7 +5,7 @@ from fabricate import fabricate
 from analysis import summarise
 from analysis.claims import findings
 from analysis.grid import cells
-from analysis.paper import LAYERS, run
+from analysis.paper import FINDINGS, run
 
 CELLS = {
     "all": 0.84, "layer_1": 0.83, "layer_2": 0.71, "layer_3": 0.68, "last": 0.61,
@@ -23,7 +23,7 @@ def judged(directory, network="width_100", seeds=SEEDS, **changed):
             config = run(network, replacement, seed, 1, 10_000)
             if score is not None and config is not None:
                 fabricate(directory, config, [score + offset])
-    frame = findings(cells(summarise(directory), LAYERS))
+    frame = findings(cells(summarise(directory), FINDINGS))
     own = frame[
         frame["network"].str.startswith(
             {"width_100": "Width 100", "tanh": "Tanh", "depth_2": "Depth 2"}[network]

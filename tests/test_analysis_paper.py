@@ -3,7 +3,7 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from analysis.paper import COLUMNS, NETWORKS, ROWS, names, published, run
-from plasticity.launcher.compose import read
+from plasticity.launch.compose import read
 
 ASKED = {
     **{(network, "layer_1"): [] for network in NETWORKS},
@@ -22,7 +22,7 @@ def test_a_cell_asks_for_the_run_that_the_launcher_makes_of_it(network, replacem
     if (network, replacement) == ("depth_2", "layer_3"):
         assert expected is None
         return
-    overrides = [f"+tuned={network}", f"replacement={replacement}", "seed=2", *ASKED[network, replacement]]
+    overrides = [f"tuned={network}", f"replacement={replacement}", "seed=2", *ASKED[network, replacement]]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", [*overrides, "dataset.tasks=40", "dataset.examples_per_task=500"])
     assert read(composed)[0].identity == expected.identity

@@ -10,12 +10,19 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from plasticity.launcher.compose import read
-from plasticity.launcher.composer import Composer
+from plasticity.errors import UserError
+from plasticity.launch.compose import read
+from plasticity.launch.composer import Composer
 
 CHOICES = [
-    ["replacement=all", "replacement=layer_1", "replacement.layers=[1,3]", "replacement.layers=[]"],
-    ["activation=tanh", "+tuned=selu", "+tuned=depth_8 tuned.method=cbp"],
+    [
+        "replacement=all",
+        "replacement=layer_1",
+        "replacement=layer_4",
+        "replacement.layers=[1,3]",
+        "replacement.layers=[]",
+    ],
+    ["activation=tanh", "tuned=selu", "tuned=depth_8 tuned.method=cbp"],
     ["regulariser=none", "regulariser=l2", "regulariser=l2 regulariser.strength=0.5"],
     ["seed=3", "optimiser.step_size=1e-3 seed=2", "tracker.project='a b' dataset.root=null"],
 ]
@@ -38,7 +45,7 @@ def overrides(combination):
 
 
 def test_every_combination_is_what_hydra_composes(loader, master):
-    composer = Composer(loader, master)
+    composer = Composer.of_sweep(loader, master)
     for combination in COMBINATIONS:
         whole = loader.load_sweep_config(master, overrides(combination))
         with open_dict(whole):
@@ -51,5 +58,5 @@ def test_every_combination_is_what_hydra_composes(loader, master):
 
 @pytest.mark.parametrize("override", ["modell.width=3", "model.widht=3"])
 def test_a_misspelt_key_is_refused_here_too(loader, master, override):
-    with pytest.raises(OmegaConfBaseException):
-        Composer(loader, master)([override])
+    with pytest.raises((OmegaConfBaseException, UserError), match=override.partition(".")[0]):
+        read(Composer.of_sweep(loader, master)([override]))

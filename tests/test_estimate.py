@@ -2,14 +2,14 @@
 
 import pytest
 
-from plasticity.config import run_config
-from plasticity.launcher.estimate import duration, spoken
-from plasticity.launcher.labels import labels
-from plasticity.launcher.plan import Plan, plan
+from plasticity.launch.estimate import duration, spoken
+from plasticity.launch.labels import labels
+from plasticity.launch.plan import Plan, plan
+from plasticity.run import Run
 
 
 def test_the_duration_is_that_of_the_worker_that_is_done_last():
-    todo = Plan(asked=[], to_compute=[], steps_left=[100, 60, 50, 40], resumed=0, absent=0)
+    todo = Plan(asked=[], to_compute=[], steps_left=[100, 60, 50, 40], engines=[], resumed=0, absent=0)
     # Two workers: 100 and 60; then 50 after the 60, then 40 after the 100.
     assert duration(todo, [0.5] * 4, workers=2) == pytest.approx(0.5 * 140)
     assert duration(todo, [0.5] * 4, workers=1) == pytest.approx(0.5 * 250)
@@ -26,19 +26,19 @@ def test_durations_are_said_as_people_do(seconds, said):
 
 def test_labels_name_what_varies():
     runs = [
-        run_config({"seed": seed, "replacement": {"layers": layers}})
+        Run.of({"seed": seed, "replacement": {"layers": layers}})
         for seed in (0, 1)
         for layers in ([1], [1, 3])
     ]
     assert labels(runs) == ["layers 1 seed 0", "layers 1,3 seed 0", "layers 1 seed 1", "layers 1,3 seed 1"]
     assert labels(runs[:1]) == [runs[0].identity]
-    assert labels([run_config({"activation": {"name": name}}) for name in ("relu", "tanh")]) == [
+    assert labels([Run.of({"activation": {"name": name}}) for name in ("relu", "tanh")]) == [
         "activation relu", "activation tanh",
     ]  # fmt: skip
 
 
 def test_a_plan_takes_each_run_once_and_the_longest_first(tmp_path):
-    short, long = (run_config({"dataset": {"tasks": tasks}}) for tasks in (1, 2))
-    todo = plan([short, None, long, short], tmp_path, force=False)
+    short, long = (Run.of({"dataset": {"tasks": tasks}}) for tasks in (1, 2))
+    todo = plan([short, None, long, short], tmp_path, force=False, engine="auto")
     assert todo.to_compute == [long, short] and todo.steps_left == [20_000, 10_000]
     assert todo.sentence() == "2 runs (1 absent): 0 finished, 0 resumed, 2 new"

@@ -85,7 +85,7 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, fresh):
     (folder,) = command.folders()
     done = state(folder)["tasks_done"]
     assert 3 <= done < 40 and state(folder)["status"] == "stopped"
-    assert f"Interrupted. {done} of 40 tasks are kept in" in out and "goes on from there" in out
+    assert f"Interrupted. {done} of 40 tasks are kept in" in out and "resumes it" in out
 
     second = command(*run)
     assert second.returncode == 0 and state(folder)["attempt"] == 2
@@ -104,8 +104,9 @@ def test_ctrl_c_does_not_wait_for_a_long_task(command):
 
 
 REFUSED = {
-    "replacement=layer_7": ["replacement.layers=[7]", "layers from 1 to 5", "model.depth=5"],
-    "replacement.layers=[0]": ["replacement.layers=[0]", "layers from 1 to 5"],
+    "replacement=layer_7": ["replacement.layers=layer_7", "layers from 1 to 5", "model.depth=5"],
+    "replacement.layers=[6]": ["replacement.layers=[6]", "layers from 1 to 5", "model.depth=5"],
+    "replacement.layers=[0]": ["replacement.layers=[0]", "all, none, last, except_first", "[1,3]"],
     "replacement.rate=-1": ["replacement.rate=-1", "at least 0"],
     "model.width=0": ["model.width=0", "at least 1"],
     "activation=reluu": ["activation=reluu", "relu", "tanh"],
@@ -115,9 +116,9 @@ REFUSED = {
     "regulariser.strength=0.1": ["regulariser.strength=0.1", "regulariser=none"],
     "tracker=wandbb": ["tracker=wandbb", "wandb"],
     "engine.name=fast": ["engine.name=fast", "reference"],
+    "tuned=tanhh": ["tuned=tanhh", "width_20"],
     "+tuned=tanhh": ["tuned=tanhh", "width_20"],
     "tracker.every=0": ["tracker.every=0", "at least 1"],
-    "nonsense": ["nonsense", "key=value"],
 }
 
 

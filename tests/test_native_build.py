@@ -74,8 +74,8 @@ def test_without_a_compiler_one_sentence_says_so(tmp_path):
     reason = output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC="/nonexistent/cc"))
     assert reason == (
         "The native engine needs a C compiler, and there is none called /nonexistent/cc: install gcc, or set "
-        "the environment variable CC."
-    )
+        "the environment variable CC"
+    )  # without a full stop: it ends the sentences of others
     nothing = python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC="", PATH="/nonexistent")
     assert "there is none called cc, gcc or clang: install gcc" in output(nothing)
 
@@ -135,7 +135,6 @@ from itertools import product
 
 import numpy as np
 
-from plasticity.config import UTILITIES
 from plasticity.engines.kernel import binding, build, memory
 from plasticity.errors import UserError
 
@@ -157,10 +156,10 @@ memory.aligned = exactly
 
 from dataclasses import replace
 
-from oracle import random_task, small_config
+from oracle import random_task, small_run
 from plasticity.datasets.task import SparseRows
-from plasticity.engines.native import ACTIVATIONS, NativeLearner
-from plasticity.network import initial_state
+from plasticity.engines.native import ACTIVATIONS, UTILITIES, NativeLearner
+from plasticity.network import initial_network
 
 for name in ("x86-64", "x86-64-v3", "x86-64-v4", None):
     try:
@@ -168,18 +167,18 @@ for name in ("x86-64", "x86-64-v3", "x86-64-v4", None):
     except UserError:
         continue
     for number, (width, utility) in enumerate(product((1, 16, 17, 300), UTILITIES)):
-        config = small_config(
+        run = small_run(
             inputs=1 + number, width=width, depth=1 + number % 3, outputs=1 + number % 18,
-            activation=ACTIVATIONS[number % 8 * (number % 2)], utility=utility, step_size=0.01,
+            activation=ACTIVATIONS[number % 8 * (number % 2)].name, utility=utility.name, step_size=0.01,
             loss="squared_error" if number % 3 == 1 else "cross_entropy", weight_decay=0.05 * (number % 2),
             rate=0.2, maturity_threshold=2, bias_compensation=True,
         )
-        learner, task = NativeLearner(config, initial_state(config)), random_task(config, 10)
+        learner, task = NativeLearner(run, initial_network(run)), random_task(run, 10)
         learner.kernel = kernel
         if number % 2:
             task = replace(task, rows=SparseRows.of(task.rows))
         learner.learn(task, lambda examples: None)
-        learner.state()
+        learner.network()
 print("done", {afterwards})
 """
 

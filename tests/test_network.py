@@ -2,27 +2,42 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from oracle import small_config
+from oracle import small_run
 
-from plasticity.activations import GAINS
-from plasticity.config import run_config
-from plasticity.network import State, initial_state
+from plasticity.activations import Activation
+from plasticity.network import Network, initial_network
+from plasticity.part import find, names
+from plasticity.run import Run
 
 
-def initial(**values) -> State:
-    return initial_state(run_config(values))
+def initial(**values) -> Network:
+    return initial_network(Run.of(values))
 
 
 def test_base_network_has_119400_weights_and_starts_at_0_but_for_them():
-    state = initial()
-    assert [weight.shape for weight in state.weights] == [(100, 784), *[(100, 100)] * 4, (10, 100)]
-    assert sum(weight.size for weight in state.weights) == 119_400
-    assert [bias.shape for bias in state.biases] == [(100,)] * 5 + [(10,)]
+    network = initial()
+    assert [weight.shape for weight in network.weights] == [(100, 784), *[(100, 100)] * 4, (10, 100)]
+    assert sum(weight.size for weight in network.weights) == 119_400
+    assert [bias.shape for bias in network.biases] == [(100,)] * 5 + [(10,)]
     for kind, dtype in (("utility", np.float32), ("mean_activation", np.float32), ("age", np.int64)):
-        assert [array.shape for array in getattr(state, kind)] == [(100,)] * 5
-        assert all(array.dtype == dtype and not array.any() for array in getattr(state, kind))
-    assert all(bias.dtype == np.float32 and not bias.any() for bias in state.biases)
-    assert state.debt.dtype == np.float64 and state.debt.tolist() == [0.0] * 5
+        assert [array.shape for array in network.remembered(kind)] == [(100,)] * 5
+        assert all(array.dtype == dtype and not array.any() for array in network.remembered(kind))
+    assert all(bias.dtype == np.float32 and not bias.any() for bias in network.biases)
+    assert all(debt.dtype == np.float64 and debt.shape == () for debt in network.remembered("debt"))
+    assert [debt.tolist() for debt in network.remembered("debt")] == [0.0] * 5
+    assert len(network.memory) == 4 * 5
+
+
+def test_layers_of_different_widths():
+    network = initial(model={"widths": [7, 4]})
+    assert [weight.shape for weight in network.weights] == [(7, 784), (4, 7), (10, 4)]
+    assert [bias.shape for bias in network.biases] == [(7,), (4,), (10,)]
+    for kind in ("utility", "mean_activation", "age"):
+        assert [array.shape for array in network.remembered(kind)] == [(7,), (4,)]
+    bounds = [sqrt(2) * sqrt(3 / 784), sqrt(2) * sqrt(3 / 7), sqrt(3 / 4)]
+    for weight, bound in zip(network.weights, bounds, strict=True):
+        # Of n ≥ 28 uniform draws the largest is in the upper fifth of the bound but for 0.8^28 = 0.2 %.
+        assert 0.8 * bound < np.abs(weight).max() <= np.float32(bound)
 
 
 GAIN = {
@@ -32,14 +47,25 @@ GAIN = {
 
 
 def test_every_activation_has_its_gain():
-    assert dict(GAINS) == pytest.approx(GAIN, rel=1e-15)
+    gains = {name: find(Activation, name, "activation").gain for name in names(Activation)}
+    assert gains == pytest.approx(GAIN, rel=1e-15)
+    bounds = {name: find(Activation, name, "activation")().initial_bound(48) for name in GAIN}
+    assert bounds == pytest.approx({name: gain / 4 for name, gain in GAIN.items()}, rel=1e-15)
+
+
+def test_replaced_units_start_with_the_gain_of_their_activation_but_for_selu():
+    bounds = {
+        name: find(Activation, name, "activation")().replacement_bound(48) for name in names(Activation)
+    }
+    gains = GAIN | {"selu": 1.0}
+    assert bounds == pytest.approx({name: gain / 4 for name, gain in gains.items()}, rel=1e-15)
 
 
 @pytest.mark.parametrize(("activation", "gain"), GAIN.items())
 def test_weights_start_uniform_within_the_bound_of_their_layer(activation, gain):
-    state = initial(activation={"name": activation}, model={"width": 80, "depth": 2})
+    network = initial(activation={"name": activation}, model={"width": 80, "depth": 2})
     bounds = [gain * sqrt(3 / 784), gain * sqrt(3 / 80), sqrt(3 / 80)]  # gain 1 for the output layer
-    for weight, bound in zip(state.weights, bounds, strict=True):
+    for weight, bound in zip(network.weights, bounds, strict=True):
         assert weight.dtype == np.float32
         assert np.abs(weight).max() <= np.float32(bound)
         # Of n uniform draws the largest is expected n / (n + 1) of the bound; n is 800 or more.
@@ -50,9 +76,9 @@ def test_weights_start_uniform_within_the_bound_of_their_layer(activation, gain)
 
 
 def test_layers_and_seeds_start_differently_and_a_seed_always_the_same():
-    state, again, other = initial(), initial(), initial(seed=1)
-    assert len({weight[:10, :100].tobytes() for weight in state.weights}) == 6
-    for weight, same, different in zip(state.weights, again.weights, other.weights, strict=True):
+    network, again, other = initial(), initial(), initial(seed=1)
+    assert len({weight[:10, :100].tobytes() for weight in network.weights}) == 6
+    for weight, same, different in zip(network.weights, again.weights, other.weights, strict=True):
         assert np.array_equal(weight, same)
         assert not np.isin(weight.flat[:100], different.flat[:100]).any()
 
@@ -62,21 +88,26 @@ def test_first_layer_does_not_depend_on_the_layers_behind_it():
     assert np.array_equal(shallow.weights[0], deep.weights[0])
 
 
-def test_state_survives_its_flat_form():
+def test_network_survives_its_flat_form():
     # More than ten layers: their names do not sort as their numbers do.
-    state = initial_state(small_config(inputs=4, width=3, depth=12, outputs=2))
+    network = initial_network(small_run(inputs=4, width=3, depth=12, outputs=2))
     for layer in range(12):
-        state.utility[layer][:] = layer
-        state.mean_activation[layer][:] = layer + 0.5
-        state.age[layer][:] = 2**40 + layer
-        state.biases[layer][:] = -layer
-        state.debt[layer] = layer / 13
-    named = state.arrays()
-    assert len(named) == 13 + 13 + 12 * 3 + 1
-    back = State.from_arrays(dict(reversed(named.items())))
-    for kind in ("weights", "biases", "utility", "mean_activation", "age"):
-        assert len(getattr(back, kind)) == len(getattr(state, kind))
-        for found, expected in zip(getattr(back, kind), getattr(state, kind), strict=True):
+        network.remembered("utility")[layer][:] = layer
+        network.remembered("mean_activation")[layer][:] = layer + 0.5
+        network.remembered("age")[layer][:] = 2**40 + layer
+        network.remembered("debt")[layer][...] = layer / 13
+        network.biases[layer][:] = -layer
+        network.memory[f"weights.momentum.{layer}"] = np.full((3, 4), layer + 0.25, np.float32)
+    named = network.arrays()
+    assert len(named) == 13 + 13 + 12 * 4 + 12
+    back = Network.from_arrays(dict(reversed(named.items())))
+    assert set(back.memory) == set(network.memory)
+    arrays = [(back.weights, network.weights), (back.biases, network.biases)]
+    for kind in ("utility", "mean_activation", "age", "debt", "weights.momentum"):
+        arrays.append((back.remembered(kind), network.remembered(kind)))
+    for found_layers, expected_layers in arrays:
+        assert len(found_layers) == len(expected_layers)
+        for found, expected in zip(found_layers, expected_layers, strict=True):
             assert found.dtype == expected.dtype
             assert np.array_equal(found, expected)
-    assert np.array_equal(back.debt, state.debt)
+    assert float(back.remembered("debt")[11]) == 11 / 13

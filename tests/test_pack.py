@@ -2,7 +2,7 @@
 
 import pytest
 
-from plasticity.launcher.pack import jobs_by_minutes, jobs_by_runs, pack, split
+from plasticity.launch.pack import jobs_by_minutes, jobs_by_runs, pack, split
 
 
 @pytest.mark.parametrize("runs", [0, 1, 2, 9, 10, 11, 1001])

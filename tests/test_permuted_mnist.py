@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from plasticity.config import run_config
 from plasticity.datasets import mnist
-from plasticity.datasets.permuted_mnist import PermutedMnist, PermutedMnistConfig
+from plasticity.datasets.permuted_mnist import PermutedDigits, PermutedMnist
+from plasticity.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -11,8 +11,8 @@ def digits() -> mnist.Mnist:
     return mnist.load()
 
 
-def stream(seed: int = 0, **values) -> PermutedMnist:
-    return PermutedMnistConfig(**values).open(seed, None)
+def stream(seed: int = 0, **values) -> PermutedDigits:
+    return PermutedMnist(**values).open(seed, None)
 
 
 def test_example_is_the_image_over_255_permuted_by_hand(digits):
@@ -93,7 +93,15 @@ def test_steps_are_counted_through_the_run():
     tasks = stream(examples_per_task=50)
     assert [tasks.task(number).first_step for number in (0, 1, 7)] == [0, 50, 350]
     assert [tasks.task(number).examples for number in (0, 7)] == [50, 50]
-    assert run_config({}).steps == 11_000_000
+    assert Run.of({}).steps == 11_000_000
+
+
+def test_a_batch_is_one_step():
+    tasks = stream(examples_per_task=50, batch_size=5)
+    assert [tasks.task(number).first_step for number in (0, 1, 7)] == [0, 10, 70]
+    assert [tasks.task(number).examples for number in (0, 7)] == [50, 50]
+    assert np.array_equal(tasks.task(7).order, stream(examples_per_task=50).task(7).order)
+    assert Run.of({"dataset": {"batch_size": 100}}).steps == 110_000
 
 
 def test_streams_of_one_process_share_the_images():

@@ -1,4 +1,5 @@
-from plasticity.store import MOST_BYTES_PER_ROW, RunFolder
+from plasticity.store import RunFolder
+from plasticity.store.rows import MOST_BYTES_PER_ROW
 
 
 def test_the_last_row_is_read_from_the_end(tmp_path):

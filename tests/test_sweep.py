@@ -148,7 +148,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
 class Halving(Sweeper):
-    def __init__(self, seeds, **grid):
+    def __init__(self, seeds, **options):
         self.seeds = seeds
     def setup(self, *, hydra_context, task_function, config):
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -164,7 +164,7 @@ class Halving(Sweeper):
 """
     )
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    arguments = ["hydra/sweeper=grid", "hydra.sweeper._target_=hydra_plugins.halving.Halving"]
+    arguments = ["hydra/sweeper=combinations", "hydra.sweeper._target_=hydra_plugins.halving.Halving"]
     arguments += ["+hydra.sweeper.seeds=[0,1,2,3]"]
     done = subprocess.run(
         [sys.executable, "launch.py", *SWEEP, *arguments, f"runs_dir={command.runs}"],
@@ -184,4 +184,4 @@ def test_an_interrupted_sweep_says_how_far_it_is(command, sent):
     os.kill(process.pid, sent)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
-    assert "Interrupted. 0 of 3 runs finished" in out and "goes on from there" in out
+    assert "Interrupted. 0 of 3 runs finished" in out and "resumes them" in out

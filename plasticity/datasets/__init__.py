@@ -1,9 +1,7 @@
-"""Streams of tasks. A dataset is one file here, one line below and one file in `conf/dataset/`."""
+"""Streams of tasks. One file per data set."""
 
-from plasticity.datasets.permuted_mnist import PermutedMnistConfig
+from plasticity.datasets.dataset import Dataset, Stream
+from plasticity.datasets.permuted_mnist import PermutedMnist
+from plasticity.datasets.task import SparseRows, Task
 
-DatasetConfig = PermutedMnistConfig
-"""Any dataset's config: its shape (`inputs`, `outputs`, `loss`), its length, and `open` for its tasks."""
-
-DATASETS: dict[str, type[DatasetConfig]] = {"permuted_mnist": PermutedMnistConfig}
-"""Config by name, as in `dataset.name`."""
+__all__ = ["Dataset", "PermutedMnist", "SparseRows", "Stream", "Task"]

@@ -14,6 +14,7 @@ import numpy as np
 from plasticity.datasets import mnist_sources
 from plasticity.datasets.mnist_sources import IMAGES, LABELS, TRAINING_FILES, Contents, Unavailable
 from plasticity.errors import UserError
+from plasticity.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _fetched(directory: Path, fault: Unavailable) -> Contents:
                 return _cached(directory)  # another process was faster
             contents = mnist_sources.fetch()
             for file, content in contents.items():
-                _write(directory / file.name, content)
+                atomic_write(directory / file.name, content, mode=0o644)  # for all users
             return contents
     except Unavailable as reasons:
         raise _refusal(directory, fault, str(reasons)) from reasons
@@ -130,16 +131,3 @@ def _only_one_process(directory: Path) -> Iterator[None]:
                 print("Waiting for another process that fetches MNIST", file=sys.stderr, flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Puts a file in place at once and whole, readable by all users. Raises OSError."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(descriptor, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

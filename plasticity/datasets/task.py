@@ -32,11 +32,11 @@ class SparseRows:
 
 @dataclass(frozen=True)
 class Task:
-    """A sequence of examples, one per step, described without copying them.
+    """A sequence of examples, described without copying them.
 
     Attributes:
         number: the task's position in the run, from 0.
-        first_step: number of steps that the run took before this task.
+        first_step: number of steps that the run took before this task: the position of the step's random draws.
         rows: the examples to draw on: sparse, or float32, [rows, inputs].
         targets: int32, [rows], classes; or float32, [rows, outputs], for a squared error.
         order: int32, [examples]. The row of each example, in the order in which they come.
@@ -52,12 +52,12 @@ class Task:
 
     @property
     def examples(self) -> int:
-        """Number of examples, and of steps."""
+        """Number of examples."""
         return len(self.order)
 
-    def example(self, step: int) -> np.ndarray:
-        """The input of the example at a step of this task, permuted: float32, [inputs]."""
-        row = self.order[step]
+    def example(self, position: int) -> np.ndarray:
+        """The input of the example at a position of this task, permuted: float32, [inputs]."""
+        row = self.order[position]
         if isinstance(self.rows, SparseRows):
             entries = slice(self.rows.start[row], self.rows.start[row + 1])
             plain = np.zeros(self.rows.columns, np.float32)

@@ -1,78 +1,149 @@
-"""The native engine: the step of the reference engine, fused in compiled code; one run per core at a time."""
+"""The native engine: the step of the reference engine, fused in compiled code."""
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from ctypes import byref
 
 import numpy as np
 
-from plasticity.activations import replacement_bound
-from plasticity.config import UTILITIES, RunConfig
-from plasticity.cores import cores
-from plasticity.datasets.task import Task
-from plasticity.engines.engine import Run, TaskResult, follow
+from plasticity.activations import ELU, GELU, SELU, LeakyReLU, ReLU, Sigmoid, Swish, Tanh
+from plasticity.datasets import Task
+from plasticity.engines.engine import TaskResult
 from plasticity.engines.kernel import binding, build
 from plasticity.engines.kernel.memory import ExampleMemory, LayerMemory
 from plasticity.errors import Diverged
-from plasticity.network import State
+from plasticity.model import Model
+from plasticity.network import Network
+from plasticity.objectives import CrossEntropy, SquaredError
+from plasticity.optimisers import SGD
+from plasticity.part import Part
+from plasticity.regularisers import L2, NoRegulariser
+from plasticity.replacement import ContinualBackpropagation
+from plasticity.run import Run
+from plasticity.utilities import (
+    AdaptableContribution,
+    Adaptation,
+    Contribution,
+    FeatureByInput,
+    Random,
+    Weight,
+    ZeroContribution,
+)
 
-ACTIVATIONS = ("relu", "selu", "tanh", "sigmoid", "leaky_relu", "elu", "swish", "gelu")
-LOSSES = ("cross_entropy", "squared_error")
+ACTIVATIONS = (ReLU, SELU, Tanh, Sigmoid, LeakyReLU, ELU, Swish, GELU)
+OBJECTIVES = (CrossEntropy, SquaredError)
+UTILITIES = (
+    Contribution,
+    ZeroContribution,
+    AdaptableContribution,
+    Adaptation,
+    Weight,
+    FeatureByInput,
+    Random,
+)
+"""By number, as the kernel has them."""
+
+SUPPORTED = {
+    Model,
+    ContinualBackpropagation,
+    NoRegulariser,
+    L2,
+    SGD,
+    *ACTIVATIONS,
+    *OBJECTIVES,
+    *UTILITIES,
+}
+"""Every part that has a native form, by its exact class: a subclass computes something else. Of data sets any will
+do: they come as plain arrays."""
 
 ADVANCE_EVERY = 100_000
 """Steps between two signs of progress: about half a second."""
 
 
+class NativeEngine:
+    """Computes the runs whose parts have a native form, on machines with a C compiler."""
+
+    name = "native"
+
+    def unsupported(self, run: Run) -> str | None:
+        for key, part in _parts(run):
+            if type(part) not in SUPPORTED:
+                return f"{key}={part.name} has no native form"
+        if run.dataset.batch_size != 1:
+            return f"dataset.batch_size={run.dataset.batch_size} has no native form"
+        return unavailable()
+
+    def learner(self, run: Run, network: Network) -> "NativeLearner":
+        return NativeLearner(run, network)
+
+
 def unavailable() -> str | None:
-    """Why this machine cannot run the native engine, as one sentence; None if it can."""
+    """Why this machine cannot run the native engine; None if it can.
+
+    Raises:
+        UserError: $PLASTICITY_KERNEL names no kind of this machine's processor.
+    """
     try:
-        binding.library()
+        binding.kernel()
     except build.Unavailable as reason:
-        return str(reason)
+        return str(reason).rstrip(".")
     return None
+
+
+def _parts(run: Run) -> Iterator[tuple[str, Part]]:
+    """Every part of a run that a step is made of, by config key, those of other parts included."""
+    for key, part in run.parts().items():
+        if key != "dataset":
+            yield key, part
+    yield "dataset.objective", run.dataset.objective
+    if isinstance(run.replacement, ContinualBackpropagation):
+        yield "replacement.utility", run.replacement.utility
 
 
 class NativeLearner:
     """A multi-layer perceptron trained one example at a time, in the kernel's memory."""
 
-    def __init__(self, config: RunConfig, state: State):
-        self.config = config
+    def __init__(self, run: Run, network: Network):
+        self.run = run
+        assert isinstance(run.replacement, ContinualBackpropagation) and isinstance(run.optimiser, SGD)
+        self.replacement, self.optimiser = run.replacement, run.optimiser
         self.kernel = binding.kernel()
-        self.examples = ExampleMemory(config.dataset.inputs, config.dataset.outputs)
-        shapes = zip(config.layer_sizes, config.layer_sizes[1:], state.weights, state.biases, strict=False)
+        self.examples = ExampleMemory(run.dataset.inputs, run.dataset.outputs)
+        shapes = zip(run.layer_sizes, run.layer_sizes[1:], network.weights, network.biases, strict=False)
         self.memory = [LayerMemory(*shape) for shape in shapes]
-        if config.activation.name != "relu":
+        if not isinstance(run.activation, ReLU):
             for below, above in zip(self.memory, self.memory[1:], strict=False):
                 above.use_all_of(below)
         self.layers = (binding.Layer * len(self.memory))(*(memory.structure() for memory in self.memory))
-        self._start_replacement(state)
-        self.network = self._network()
+        self._start_replacement(network)
+        self.learner = self._learner()
 
-    def _start_replacement(self, state: State) -> None:
-        replacement = self.config.replacement
+    def _start_replacement(self, network: Network) -> None:
+        """What the hidden layers' units, and the layers, remember."""
+        age, utility = network.remembered("age"), network.remembered("utility")
+        mean_activation, debt = network.remembered("mean_activation"), network.remembered("debt")
         for number, (memory, layer) in enumerate(zip(self.memory[:-1], self.layers, strict=False)):
-            memory["utility"][:] = state.utility[number]
-            memory["mean_activation"][:] = state.mean_activation[number]
-            memory["born"][:] = -state.age[number]
-            layer.debt = state.debt[number]
-            layer.rate = replacement.rate if number + 1 in replacement.layers else 0.0
-            layer.bound = replacement_bound(self.config.activation.name, memory.inputs)
+            memory["utility"][:] = utility[number]
+            memory["mean_activation"][:] = mean_activation[number]
+            memory["born"][:] = -age[number]
+            layer.debt = float(debt[number])
+            layer.rate = self.replacement.rate if number + 1 in self.replacement.layers else 0.0
+            layer.bound = self.run.activation.replacement_bound(memory.inputs)
 
-    def _network(self) -> binding.Network:
-        config, replacement = self.config, self.config.replacement
-        decay = 1 - config.optimiser.step_size * config.regulariser.strength
+    def _learner(self) -> binding.Network:
+        strength = self.run.regulariser.strength if isinstance(self.run.regulariser, L2) else 0.0
+        decay = 1 - self.optimiser.step_size * strength
         return binding.Network(
-            depth=config.model.depth,
+            depth=len(self.memory) - 1,
             layer=self.layers,
-            activation=ACTIVATIONS.index(config.activation.name),
-            loss=LOSSES.index(config.dataset.loss),
-            utility=UTILITIES.index(replacement.utility),
-            bias_compensation=replacement.bias_compensation,
-            step_size=config.optimiser.step_size,
+            activation=ACTIVATIONS.index(type(self.run.activation)),
+            loss=OBJECTIVES.index(type(self.run.dataset.objective)),
+            utility=UTILITIES.index(type(self.replacement.utility)),
+            bias_compensation=self.replacement.bias_compensation,
+            step_size=self.optimiser.step_size,
             decay=decay if abs(decay) > 1e-10 else 1e-10,  # the kernel divides by it
-            decay_rate=replacement.decay_rate,
-            maturity_threshold=replacement.maturity_threshold,
-            seed=config.seed,
+            decay_rate=self.replacement.decay_rate,
+            maturity_threshold=self.replacement.maturity_threshold,
+            seed=self.run.seed,
             scale=1.0,
         )
 
@@ -81,85 +152,30 @@ class NativeLearner:
         self.memory[0].arrange(task.permutation)  # once, so that no step looks a permutation up
         for first in range(0, task.examples, ADVANCE_EVERY):
             end = min(first + ADVANCE_EVERY, task.examples)
-            reached = self.kernel.learn(byref(self.network), byref(examples), first, end)
+            reached = self.kernel.learn(byref(self.learner), byref(examples), first, end)
             if reached < end:
                 raise Diverged(task.number, reached)
             advance(end - first)
-        classes = self.config.dataset.loss == "cross_entropy"
+        loss = self.learner.total_loss / task.examples
+        classes = isinstance(self.run.dataset.objective, CrossEntropy)
         return TaskResult(
-            accuracy=self.network.right / task.examples if classes else float("nan"),
-            loss=self.network.total_loss / task.examples,
+            score=self.learner.right / task.examples if classes else loss,
+            loss=loss,
             weight_magnitude=np.array([layer.magnitude for layer in self.layers]) / task.examples,
             replaced=np.array([layer.replaced for layer in self.layers[:-1]], np.int64),
         )
 
-    def state(self) -> State:
-        hidden = self.memory[:-1]
-        return State(
-            weights=[memory.weight for memory in self.memory],
-            biases=[memory["bias"].copy() for memory in self.memory],
-            utility=[memory["utility"].copy() for memory in hidden],
-            mean_activation=[memory["mean_activation"].copy() for memory in hidden],
-            age=[self.network.clock - memory["born"] for memory in hidden],
-            debt=np.array([layer.debt for layer in self.layers[:-1]], np.float64),
+    def network(self) -> Network:
+        memory: dict[str, np.ndarray] = {}
+        for number, layer in enumerate(self.memory[:-1]):
+            memory |= {
+                f"age.{number}": self.learner.clock - layer["born"],
+                f"utility.{number}": layer["utility"].copy(),
+                f"mean_activation.{number}": layer["mean_activation"].copy(),
+                f"debt.{number}": np.array(self.layers[number].debt, np.float64),
+            }
+        return Network(
+            weights=[layer.weight for layer in self.memory],
+            biases=[layer["bias"].copy() for layer in self.memory],
+            memory=memory,
         )
-
-
-class NativeEngine:
-    """Computes as many runs at a time as it has threads.
-
-    Args:
-        threads: None for one per core that this process may use.
-
-    Raises:
-        UserError: the kernel cannot be built on this machine, or not as $PLASTICITY_KERNEL asks for it.
-    """
-
-    name = "native"
-    learner = NativeLearner
-
-    def __init__(self, threads: int | None = None):
-        binding.kernel()
-        self.threads = threads or cores()
-
-    def compute(self, runs: Iterable[Run]) -> None:
-        """Computes runs to their end, in their order, each in one thread.
-
-        An exception that a run lets through ends its thread and keeps new runs from starting; it is raised
-        when the runs under way have ended. The calling thread only waits: if it is interrupted, that is
-        raised at once, and no new run starts.
-        """
-        queue = _Queue(runs)
-        threads = [threading.Thread(target=queue.work, daemon=True) for _ in range(self.threads)]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        finally:
-            queue.closed = True
-        if queue.errors:
-            raise queue.errors[0]
-
-
-class _Queue:
-    """Runs that several threads take, one at a time."""
-
-    def __init__(self, runs: Iterable[Run]):
-        self.runs = iter(runs)
-        self.lock = threading.Lock()
-        self.errors: list[BaseException] = []
-        self.closed = False
-
-    def work(self) -> None:
-        """Computes runs until there are none left."""
-        try:
-            while (run := self._next()) is not None:
-                follow(run, NativeLearner)
-        except BaseException as error:
-            self.closed = True
-            self.errors.append(error)
-
-    def _next(self) -> Run | None:
-        with self.lock:
-            return None if self.closed else next(self.runs, None)

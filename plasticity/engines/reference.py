@@ -1,92 +1,157 @@
-"""The reference engine: one step after the other in plain PyTorch, the definition that others are held to."""
+"""The reference engine: one step after the other in plain PyTorch, the definition that others are compared with."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import isfinite
 from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from plasticity.activations import LEAKY_RELU_SLOPE
-from plasticity.config import RunConfig
-from plasticity.datasets.task import Task
-from plasticity.engines.engine import Run, TaskResult, follow
+from plasticity.datasets import Task
+from plasticity.engines.engine import TaskResult
 from plasticity.errors import Diverged
-from plasticity.network import State
-from plasticity.regulariser import REGULARISERS
-from plasticity.replacement import ContinualBackpropagation
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "selu": F.selu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "leaky_relu": lambda z: F.leaky_relu(z, LEAKY_RELU_SLOPE),
-    "elu": F.elu,
-    "swish": F.silu,
-    "gelu": F.gelu,
-}
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": F.cross_entropy,
-    "squared_error": F.mse_loss,
-}
+from plasticity.network import Network, initial_network
+from plasticity.replacement import Step
+from plasticity.run import Run
+from plasticity.streams import Purpose, uniform, unit_interval
 
 ADVANCE_EVERY = 250
 """Steps between two signs of progress."""
 
 
-class ReferenceLearner:
-    """A multi-layer perceptron that learns one example at a time, with continual backpropagation."""
+class ReferenceEngine:
+    """Computes runs of any parts."""
 
-    def __init__(self, config: RunConfig, state: State):
-        self.config = config
-        self.activation = ACTIVATIONS[config.activation.name]
-        self.loss = LOSSES[config.dataset.loss]
-        self.regulariser = REGULARISERS[config.regulariser.name]
+    name = "reference"
+
+    def unsupported(self, run: Run) -> str | None:
+        return None
+
+    def learner(self, run: Run, network: Network) -> "ReferenceLearner":
+        # A step is a hundred tiny operations: more threads only wait for one another.
+        torch.set_num_threads(1)
+        return ReferenceLearner(run, network)
+
+
+class ReferenceLearner:
+    """A multi-layer perceptron that learns online, its units replaced by the run's method."""
+
+    def __init__(self, run: Run, network: Network):
+        self.run, self.objective = run, run.dataset.objective
         self.layers = [
-            _linear(weight, bias) for weight, bias in zip(state.weights, state.biases, strict=True)
+            _linear(weight, bias) for weight, bias in zip(network.weights, network.biases, strict=True)
         ]
-        self.replacement = ContinualBackpropagation(config, self.layers, state)
+        self.memory = {
+            name: [torch.from_numpy(array.copy()) for array in network.remembered(name)]
+            for name in run.replacement.initial_memory(1)
+        }
+        self.parameters = {
+            f"{kind}.{number}": parameter
+            for number, layer in enumerate(self.layers)
+            for kind, parameter in (("weights", layer.weight), ("biases", layer.bias))
+        }
+        self._start_optimiser(network)
+        self._start_regulariser()
+
+    def _start_optimiser(self, network: Network) -> None:
+        """What the optimiser remembers of each parameter, as stored or else as at the start."""
+        self.optimiser_memory: dict[str, dict[str, Tensor]] = {}
+        for parameter_name, parameter in self.parameters.items():
+            kind, layer = parameter_name.split(".")
+            fresh = self.run.optimiser.memory(parameter.detach())
+            self.optimiser_memory[parameter_name] = {
+                name: torch.from_numpy(network.memory[stored].copy()) if stored in network.memory else tensor
+                for name, tensor in fresh.items()
+                for stored in [f"{kind}.{name}.{layer}"]
+            }
+
+    def _start_regulariser(self) -> None:
+        """The values that parameters started from, which a regulariser may pull them to."""
+        start = initial_network(self.run)
+        self.initial = {
+            **{f"weights.{layer}": torch.from_numpy(weight) for layer, weight in enumerate(start.weights)},
+            **{f"biases.{layer}": torch.from_numpy(bias) for layer, bias in enumerate(start.biases)},
+        }
 
     def forward(self, example: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The outputs, [outputs], and the activations of each hidden layer, [width] each."""
+        """The outputs, and the activations of each hidden layer.
+
+        Args:
+            example: float32, [inputs], or a batch [batch size, inputs].
+        """
         activations = []
         for layer in self.layers[:-1]:
-            example = self.activation(layer(example))
+            example = self.run.activation(layer(example))
             activations.append(example)
         return self.layers[-1](example), activations
 
-    def step(self, example: Tensor, target: Tensor, step: int) -> tuple[float, bool, list[int]]:
+    def step(self, example: Tensor, target: Tensor, number: int) -> tuple[float, float, list[int]]:
         """One step: predict, update, replace.
 
         Args:
-            example: float32, [inputs].
-            target: the class, int64, []; or float32, [outputs].
-            step: number of the step in the run, from 0.
+            example: float32, [inputs], or a batch [batch size, inputs].
+            target: the class, int64, []; or values, float32, [outputs]; of a batch with a first dimension more.
+            number: of the step in the run, from 0.
 
         Returns:
-            the loss and whether the prediction was right, both before the update; units replaced per layer
+            the loss and the sum of the examples' scores, both before the update; units replaced per layer
         """
         outputs, activations = self.forward(example)
-        loss = self.loss(outputs, target)
-        right = target.ndim == 0 and bool(outputs.argmax() == target)
+        loss = self.objective.loss(outputs, target)
+        score = self.objective.score(outputs.detach(), target).sum()
         loss.backward()
         self._descend()
-        replaced = self.replacement.step([activation.detach() for activation in activations], step)
-        return loss.item(), right, replaced
+        replaced = self._replace([activation.detach() for activation in activations], number)
+        return loss.item(), score.item(), replaced
 
     @torch.no_grad()
     def _descend(self) -> None:
-        """Plain stochastic gradient descent: w ← w − step size · (gradient + regulariser's term)."""
-        for layer in self.layers:
-            for parameter in layer.parameters():
-                gradient = cast(Tensor, parameter.grad)
-                gradient += self.regulariser(parameter, self.config.regulariser.strength)
-                parameter.sub_(gradient, alpha=self.config.optimiser.step_size)
-                parameter.grad = None
+        """One step of the optimiser, from the gradient and the regulariser's term."""
+        for name, parameter in self.parameters.items():
+            gradient = cast(Tensor, parameter.grad)
+            gradient += self.run.regulariser.term(parameter, self.initial[name])
+            self.run.optimiser.step(parameter, gradient, self.optimiser_memory[name])
+            parameter.grad = None
+
+    @torch.no_grad()
+    def _replace(self, activations: list[Tensor], number: int) -> list[int]:
+        """All layers choose units; then these are replaced in order, first layer first."""
+
+        def draw(layer: int) -> Tensor:
+            units = self.layers[layer].out_features
+            draws = unit_interval(self.run.seed, Purpose.RANDOM_UTILITY, (layer, number), units)
+            return torch.from_numpy(draws)
+
+        method, step = self.run.replacement, Step(number, activations, self.layers, draw)
+        chosen = method.after_step(self.memory, step)
+        for layer, units in enumerate(chosen):
+            for unit in units:
+                method.before_replacement(self.memory, step, layer, unit)
+                self._start_over(layer, unit, number)
+        return [len(units) for units in chosen]
+
+    def _start_over(self, layer: int, unit: int, number: int) -> None:
+        """Replaces a unit: its incoming weights are drawn afresh, all else of it is 0."""
+        incoming, outgoing = self.layers[layer], self.layers[layer + 1]
+        bound = self.run.activation.replacement_bound(incoming.in_features)
+        draws = uniform(
+            bound, self.run.seed, Purpose.REPLACEMENT, (layer, unit, number), incoming.in_features
+        )
+        incoming.weight[unit] = torch.from_numpy(draws)
+        incoming.bias[unit] = 0
+        outgoing.weight[:, unit] = 0
+        for of_layers in self.memory.values():
+            if of_layers[layer].shape == incoming.bias.shape:
+                of_layers[layer][unit] = 0
+        for name, index in (
+            (f"weights.{layer}", (unit,)),
+            (f"biases.{layer}", (unit,)),
+            (f"weights.{layer + 1}", (slice(None), unit)),
+        ):
+            for tensor in self.optimiser_memory[name].values():
+                if tensor.shape == self.initial[name].shape:
+                    tensor[index] = 0
 
     @torch.no_grad()
     def weight_magnitude(self) -> np.ndarray:
@@ -94,31 +159,48 @@ class ReferenceLearner:
         return np.array([layer.weight.abs().sum(dtype=torch.float64).item() for layer in self.layers])
 
     def learn(self, task: Task, advance: Callable[[int], None]) -> TaskResult:
-        losses, rights = 0.0, 0
+        losses, scores = 0.0, 0.0
         magnitude, replaced = np.zeros(len(self.layers)), np.zeros(len(self.layers) - 1, np.int64)
         integer = task.targets.dtype.kind == "i"
         targets = torch.from_numpy(task.targets[task.order].astype(np.int64 if integer else np.float32))
-        for step in range(task.examples):
-            example = torch.from_numpy(task.example(step))
-            loss, right, units = self.step(example, targets[step], task.first_step + step)
+        size = self.run.dataset.batch_size
+        steps = task.examples // size
+        for step in range(steps):
+            loss, score, units = self.step(*_examples(task, targets, step, size), task.first_step + step)
             if not isfinite(loss):
                 raise Diverged(task.number, step)
-            losses, rights, replaced = losses + loss, rights + right, replaced + units
+            losses, scores, replaced = losses + loss, scores + score, replaced + units
             magnitude += self.weight_magnitude()
-            if (step + 1) % ADVANCE_EVERY == 0 or step + 1 == task.examples:
+            if (step + 1) % ADVANCE_EVERY == 0 or step + 1 == steps:
                 advance(step % ADVANCE_EVERY + 1)
-        n = task.examples
-        accuracy = rights / n if integer else float("nan")
-        return TaskResult(accuracy, losses / n, magnitude / n, replaced)
+        return TaskResult(scores / task.examples, losses / steps, magnitude / steps, replaced)
 
-    def state(self) -> State:
-        state = State(
+    def network(self) -> Network:
+        replacement = {
+            f"{name}.{layer}": tensor.numpy().copy()
+            for name, of_layers in self.memory.items()
+            for layer, tensor in enumerate(of_layers)
+        }
+        optimiser = {
+            f"{kind}.{name}.{layer}": tensor.numpy().copy()
+            for parameter_name, remembered in self.optimiser_memory.items()
+            for kind, layer in [parameter_name.split(".")]
+            for name, tensor in remembered.items()
+        }
+        return Network(
             weights=[layer.weight.detach().numpy().copy() for layer in self.layers],
             biases=[layer.bias.detach().numpy().copy() for layer in self.layers],
-            utility=[], mean_activation=[], age=[], debt=np.zeros(0),
-        )  # fmt: skip
-        self.replacement.write(state)
-        return state
+            memory=replacement | optimiser,
+        )
+
+
+def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor, Tensor]:
+    """The example of a step with its target, or the batch."""
+    if size == 1:
+        return torch.from_numpy(task.example(step)), targets[step]
+    positions = range(step * size, (step + 1) * size)
+    batch = np.stack([task.example(position) for position in positions])
+    return torch.from_numpy(batch), targets[positions.start : positions.stop]
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:
@@ -127,19 +209,3 @@ def _linear(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:
         layer.weight.copy_(torch.from_numpy(weight))
         layer.bias.copy_(torch.from_numpy(bias))
     return layer
-
-
-class ReferenceEngine:
-    """Computes one run after the other, whatever the number of threads: a step has no work to share."""
-
-    name = "reference"
-    learner = ReferenceLearner
-
-    def __init__(self, threads: int | None = None):
-        pass
-
-    def compute(self, runs: Iterable[Run]) -> None:
-        # A step is a hundred tiny operations: more threads only wait for one another.
-        torch.set_num_threads(1)
-        for run in runs:
-            follow(run, ReferenceLearner)

@@ -1,0 +1,225 @@
+"""What Hydra finds of plasticity: its config files, its sweeper, and its launchers."""
+
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from plasticity.run import Run
+    from plasticity.settings import Settings
+
+SCHEME = "parts"
+SET = re.compile(r"replacement/(layer_[1-9][0-9]*)(\.yaml)?")
+CLASS = re.compile(r"([a-z_/]+)/((?:\w+\.)+(?!yaml$)\w+)")
+"""A part chosen by its import path, as in activation=my_parts.Slope."""
+
+
+def _open(*keys: str) -> DictConfig:
+    """Groups that take any key from the command line: which keys a part has, its class says and checks."""
+    groups = OmegaConf.create({key: {} for key in keys})
+    for key in keys:
+        OmegaConf.set_struct(groups[key], False)
+    return groups
+
+
+PARTS = ("model", "activation", "replacement", "regulariser", "dataset", "optimiser", "diagnostics")
+ConfigStore.instance().store(name="open_parts", node=_open(*PARTS))
+
+
+class PartsSource(ConfigSource):
+    """The folder `conf/`: its files, completed by the defaults of the parts that they name.
+
+    Besides, there is replacement=layer_N for any N, and a part is chosen by its import path, too.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        return SCHEME
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        header: dict[str, str | None] = {"package": None}
+        if found := SET.fullmatch(config_path):
+            config = OmegaConf.create({"layers": found[1]})
+        elif found := CLASS.fullmatch(config_path):
+            header["package"] = "replacement" if found[1] == "replacement/method" else None
+            config = _completed(OmegaConf.create({"_target_": found[2]}))
+        else:
+            path = self._file(config_path)
+            if not path.is_file():
+                raise ConfigLoadError(f"Config not found : {path}")
+            config, header = _loaded(path, config_path.startswith("hydra/"))
+        return ConfigResult(
+            config=deepcopy(config),
+            path=f"{SCHEME}://{self.path}",
+            provider=self.provider,
+            header=dict(header),
+        )
+
+    def available(self) -> bool:
+        return Path(self.path).is_dir()
+
+    def is_group(self, config_path: str) -> bool:
+        return (Path(self.path) / config_path).is_dir()
+
+    def is_config(self, config_path: str) -> bool:
+        generated = SET.fullmatch(config_path) or CLASS.fullmatch(config_path)
+        return bool(generated) or self._file(config_path).is_file()
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        entries = list((Path(self.path) / config_path).iterdir())
+        groups = {entry.name for entry in entries if entry.is_dir()}
+        files = {entry.stem for entry in entries if entry.suffix == ".yaml"}
+        if config_path.strip("/") == "replacement":
+            files |= {"layer_1", "layer_2", "layer_3"}
+        wanted = {ObjectType.GROUP: groups, ObjectType.CONFIG: files}
+        return sorted(groups | files if results_filter is None else wanted.get(results_filter, set()))
+
+    def _file(self, config_path: str) -> Path:
+        return Path(self.path) / (config_path if config_path.endswith(".yaml") else f"{config_path}.yaml")
+
+
+@cache
+def _loaded(path: Path, of_hydra: bool) -> tuple[DictConfig, dict[str, str | None]]:
+    """A file of the folder, completed by the defaults of its part, and what its head says of its package."""
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    head = ConfigSource._get_header_dict(path.read_text(encoding="utf-8")[:512])
+    return (config if of_hydra else _completed(config)), head
+
+
+def _completed(config: DictConfig) -> DictConfig:
+    """A config with the defaults of the part that it names, if it names one."""
+    if "_target_" in config:
+        from plasticity.part import MISSING, Part, checked_fields, find, plain
+
+        part = find(Part, config["_target_"], "_target_")
+        for name, entry in checked_fields(part).items():
+            if name not in config and entry.default is not MISSING:
+                config[name] = plain(entry.default)
+    return config
+
+
+class PartsSearchPath(SearchPathPlugin):
+    """Has Hydra read the project's own folder of configs as a `PartsSource`."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        from plasticity.launch.compose import conf_directory
+
+        own = conf_directory().resolve()
+        for entry in search_path.get_path():
+            if entry.path is not None and Path(entry.path.removeprefix("file://")).resolve() == own:
+                entry.path = f"{SCHEME}://{own}"
+
+
+class Combinations(Sweeper):
+    """`hydra/sweeper=combinations`: every combination of the values given, as one list of runs.
+
+    Args:
+        params: values as after -m, by key; the command line goes before them.
+    """
+
+    def __init__(self, params: DictConfig | None = None):
+        self.params = dict(params or {})
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        given = [f"{str(key).lstrip('+')}={value}" for key, value in self.params.items()]
+        overrides = {o.get_key_element(): o for o in self.parser.parse_overrides([*given, *arguments])}
+        combinations = [list(each) for each in product(*map(_alternatives, overrides.values()))]
+        assert self.launcher is not None
+        results = self.launcher.launch(combinations, initial_job_idx=0)
+        for result in results:
+            _ = result.return_value  # raises what went wrong in it
+        return [results]
+
+
+def _alternatives(override: Override) -> list[str]:
+    """The overrides that one with several values stands for."""
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    if not override.is_discrete_sweep():
+        from plasticity.errors import UserError
+
+        raise UserError(
+            f"{override.input_line} is refused: hydra/sweeper=combinations takes lists of values, such as "
+            "1,2,3, choice(1,2,3) or range(3)."
+        )
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+class LocalLauncher(Launcher):
+    """`hydra/launcher=local`: computes the runs of a sweep on this machine, as one list."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from plasticity.launch.composer import Composer
+
+        self.composer = Composer.of_sweep(hydra_context.config_loader, config)
+        self.config = config
+
+    def compute(self, runs: "Sequence[Run | None]", settings: "Settings") -> int:
+        """Computes runs; returns the exit code."""
+        from plasticity.launch.sweep import compute
+
+        return compute(runs, settings)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        from plasticity.launch.compose import read_all
+
+        runs, settings = read_all(self.composer, job_overrides, self.config)
+        code = self.compute(runs, settings)
+        if settings.launch.dry_run:
+            raise SystemExit(0)
+        return [_result(run, settings, code) for run in runs]
+
+
+class SlurmLauncher(LocalLauncher):
+    """`hydra/launcher=slurm`: submits the runs of a sweep to a cluster. Takes the keys of `Cluster`."""
+
+    def __init__(self, **values: Any):
+        from plasticity.launch.cluster import Cluster
+
+        plain = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+        assert isinstance(plain, dict)
+        self.cluster = Cluster.of({str(key): value for key, value in plain.items()})
+
+    def compute(self, runs: "Sequence[Run | None]", settings: "Settings") -> int:
+        from plasticity.launch.slurm import submit  # imports what only a cluster needs
+
+        return submit(runs, settings, self.cluster)
+
+
+def _result(run: "Run | None", settings: "Settings", code: int) -> JobReturn:
+    """What a sweeper gets for a run: its score, None for an absent one, an error for an unfinished one."""
+    from plasticity.launch.sweep import Unfinished
+    from plasticity.store import RunFolder, RunState
+
+    state = RunState() if run is None else RunFolder.of(settings.runs, run).state()
+    there = run is None or state.status == "finished"
+    result = JobReturn()
+    result.status = JobStatus.COMPLETED if there else JobStatus.FAILED
+    result.return_value = state.score if there else Unfinished(code)
+    return result

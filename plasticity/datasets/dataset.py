@@ -1,0 +1,78 @@
+"""What every data set is: the shape of its examples, an objective, and a stream of tasks for each seed."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+from plasticity.datasets.task import Task
+from plasticity.errors import ConfigError
+from plasticity.objectives import Objective
+from plasticity.part import Part, integer
+
+
+class Stream(Protocol):
+    """The tasks of one seed."""
+
+    def task(self, number: int) -> Task:
+        """Task `number`, from 0; the same whatever was asked for before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Part):
+    """A stream of tasks.
+
+    Attributes:
+        inputs: number of inputs of an example.
+        outputs: number of classes, or of values to predict.
+        objective: what is minimised, and what the score is.
+        tasks_per_record: number of tasks that a row of the results is about.
+        tasks: number of tasks of a run.
+        examples_per_task: number of examples of each.
+        batch_size: number of examples per step; the gradient is their mean.
+    """
+
+    inputs: ClassVar[int]
+    outputs: ClassVar[int]
+    objective: ClassVar[Objective]
+
+    tasks: int = integer(at_least=1)
+    examples_per_task: int = integer(at_least=1)
+    batch_size: int = integer(1, at_least=1)
+
+    @property
+    def tasks_per_record(self) -> int:
+        """One, unless a data set has tasks too short for a row each."""
+        return 1
+
+    @property
+    def records(self) -> int:
+        """Number of rows of a run's results."""
+        return self.tasks // self.tasks_per_record
+
+    @property
+    def steps_per_task(self) -> int:
+        """Number of training steps of a task."""
+        return self.examples_per_task // self.batch_size
+
+    def prepare(self, root: str | None) -> None:
+        """Makes sure that the data is on this machine; called before a launch starts.
+
+        Args:
+            root: where data sets are kept; None for the usual place.
+
+        Raises:
+            UserError: when it cannot be had.
+        """
+
+    def open(self, seed: int, root: str | None) -> Stream:
+        """The stream of tasks of a seed."""
+        raise NotImplementedError
+
+    def canonical(self, run: Any) -> Self:
+        if self.examples_per_task % self.batch_size:
+            valid = f"a divisor of dataset.examples_per_task={self.examples_per_task}"
+            raise ConfigError("dataset.batch_size", self.batch_size, valid)
+        if self.tasks % self.tasks_per_record:
+            raise ConfigError(
+                "dataset.tasks", self.tasks, f"a multiple of {self.tasks_per_record}, a row's tasks"
+            )
+        return self

@@ -1,0 +1,53 @@
+"""Files that are replaced in one go: whoever reads one sees the old contents or the new, whole."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+Contents = str | bytes | Callable[[BinaryIO], object]
+"""What a file is to hold, or a function that writes it."""
+
+
+def atomic_write(path: Path, contents: Contents, durable: bool = True, mode: int = 0o666 & ~_UMASK) -> None:
+    """Replaces a file, or creates it.
+
+    Args:
+        path: the file; what is written lies in a hidden file beside it until it is complete.
+        contents: what it is to hold.
+        durable: return only when the disk has it, so that it outlives a power cut.
+        mode: its permissions.
+
+    Raises:
+        OSError: when it cannot be written; the old file is still there then.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "wb") as file:
+            if callable(contents):
+                contents(file)
+            else:
+                file.write(contents.encode() if isinstance(contents, str) else contents)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+        if durable:
+            sync_directory(path.parent)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def sync_directory(path: Path) -> None:
+    """Waits until the disk has the names in a directory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

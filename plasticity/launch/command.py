@@ -1,0 +1,81 @@
+"""The command: `python launch.py`, or `plasticity` where the package is installed."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from plasticity.errors import UserError
+from plasticity.launch.compose import CONFIG, check_directories, conf_directory, logging_of, read
+from plasticity.launch.mistakes import HYDRA_ERRORS, explain
+
+OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
+"""Groups of which nothing is chosen by default, so that Hydra's users write `+experiment=…`: both ways work."""
+
+
+WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name=CONFIG)
+def task(composed: DictConfig) -> float | None:
+    """One run: what Hydra calls without --multirun, and what launchers that are not ours call for each run.
+
+    Returns:
+        its score; None where the run is declared absent, or nothing was to be computed
+    """
+    from plasticity.launch.sweep import compute_one
+
+    hydra_config = HydraConfig.get()
+    with_hydra = OmegaConf.create({"hydra": hydra_config})
+    if hydra_config.mode == RunMode.RUN and _is_ours(hydra_config.launcher._target_):
+        with mistakes_as_sentences():
+            check_directories(with_hydra)
+            run, settings = read(composed)
+            settings = replace(settings, logging=logging_of(with_hydra))
+            sys.exit(instantiate(hydra_config.launcher).compute([run], settings))
+    run, settings = read(composed)
+    return compute_one(run, replace(settings, logging=logging_of(with_hydra)))
+
+
+def _is_ours(launcher: str) -> bool:
+    """Whether a launcher computes lists of runs."""
+    return hasattr(get_class(launcher), "compute")
+
+
+@contextmanager
+def mistakes_as_sentences() -> Iterator[None]:
+    """Has a user's mistake end the command with a sentence; with HYDRA_FULL_ERROR=1, with a traceback."""
+    try:
+        yield
+    except (UserError, *HYDRA_ERRORS) as error:
+        if WANTS_TRACEBACK:
+            raise
+        sys.exit(str(explain(error)))
+
+
+def main() -> None:
+    """Runs the command."""
+    from plasticity.launch.sweep import Unfinished
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves the errors to us
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
+    sys.argv[1:] = [_without_plus(argument) for argument in sys.argv[1:]]
+    with mistakes_as_sentences():
+        try:
+            task()
+        except Unfinished as error:
+            sys.exit(error.exit_code)
+
+
+def _without_plus(argument: str) -> str:
+    key = argument.partition("=")[0]
+    return argument.lstrip("+") if key.lstrip("+") in OPTIONAL_GROUPS else argument

@@ -1,0 +1,169 @@
+"""From what Hydra composed to a run and its settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import plasticity
+from plasticity.errors import ConfigError, ImpossibleLayer, UserError
+from plasticity.launch.mistakes import HYDRA_ERRORS, explain
+from plasticity.part import build, find, one_of, text
+from plasticity.regularisers import L2, Regulariser
+from plasticity.run import Run
+from plasticity.settings import KEYS, Settings
+
+if TYPE_CHECKING:
+    from plasticity.launch.composer import Composer
+
+METHODS = ("cbp", "bp", "l2")
+"""The methods that a file in `conf/tuned/` has hyperparameters for."""
+
+CONFIG = "config"
+"""The primary config, `conf/config.yaml`."""
+
+
+def conf_directory() -> Path:
+    """The folder `conf/`: in a checkout the package has a link to it, installed it holds it."""
+    return Path(plasticity.__file__).absolute().parent / "conf"
+
+
+def tuned_method(layers: Any, regulariser: str) -> str:
+    """The method whose tuned hyperparameters a replacement set and a regulariser ask for."""
+    if layers != "none" and layers != []:
+        return "cbp"
+    return "l2" if issubclass(find(Regulariser, regulariser, "regulariser._target_"), L2) else "bp"
+
+
+OmegaConf.register_new_resolver("tuned_method", tuned_method, replace=True)
+
+
+def read(composed: DictConfig) -> tuple[Run | None, Settings]:
+    """The run and the settings in a composed config; no run where it is declared absent.
+
+    Raises:
+        UserError: when either is invalid.
+    """
+    try:
+        values: Any = OmegaConf.to_container(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    for key in ("hydra", "experiment"):
+        values.pop(key, None)
+    tuned = values.pop("tuned", None)
+    data_root = values["dataset"].pop("root", None) if isinstance(values.get("dataset"), dict) else None
+    text(optional=True).metadata["check"]("dataset.root", data_root)
+    settings = build(Settings, {key: value for key, value in values.items() if key in KEYS})
+    settings = replace(settings, data_root=data_root)
+    try:
+        run = Run.of({key: value for key, value in values.items() if key not in KEYS})
+    except ImpossibleLayer:
+        if settings.launch.impossible == "absent":
+            return None, settings
+        raise
+    if tuned is not None:
+        _check_method(tuned, run)
+    return run, settings
+
+
+def _check_method(tuned: Mapping[str, Any], run: Run) -> None:
+    """A method's hyperparameters go with that method only."""
+    method = tuned.get("method")
+    if method not in METHODS:
+        raise ConfigError("tuned.method", method, one_of(METHODS))
+    if method != "cbp" and run.replacement.layers:
+        raise ConfigError("tuned.method", method, "cbp where units are replaced")
+    if method == "l2" and not isinstance(run.regulariser, L2):
+        raise ConfigError("tuned.method", method, "cbp or bp without regulariser=l2")
+
+
+def read_all(
+    composer: "Composer", combinations: Sequence[Sequence[str]], master: DictConfig
+) -> tuple[list[Run | None], Settings]:
+    """The runs of a sweep, None where one is absent, and the settings that they share.
+
+    Args:
+        composer: composes each combination of overrides.
+        combinations: the overrides of each run.
+        master: what the sweep was composed to before any combination.
+
+    Raises:
+        UserError: naming the first combination that is invalid, or whose settings are others.
+    """
+    if not combinations:
+        raise UserError("The sweep is refused: it has no combination, since one of its keys has no values.")
+    check_directories(master)
+    runs: list[Run | None] = []
+    shared: Settings | None = None
+    for overrides in combinations:
+        try:
+            run, settings = read(composer(overrides))
+        except (UserError, *HYDRA_ERRORS) as error:
+            raise UserError(f"{' '.join(overrides)}: {explain(error)}") from error
+        if shared is not None and settings != shared:
+            different = [key for key in KEYS if getattr(settings, key) != getattr(shared, key)]
+            raise UserError(
+                f"{' '.join(overrides)} is refused: all runs of a sweep share {one_of(different)}; launch it "
+                "once for each value."
+            )
+        shared = settings
+        runs.append(run)
+    assert shared is not None
+    return runs, replace(shared, logging=logging_of(master))
+
+
+def check_directories(composed: DictConfig) -> None:
+    """Refuses directories of Hydra's that our launchers would not use."""
+    for key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
+        chosen = OmegaConf.select(composed, key, default=".")
+        if chosen != ".":
+            raise ConfigError(key, chosen, "left as it is: a run's folder is in runs_dir, which you may set")
+
+
+def logging_of(composed: DictConfig) -> dict[str, Any]:
+    """How a process that computes runs is to log: hydra/job_logging, with hydra.verbose at level DEBUG."""
+    config: Any = OmegaConf.to_container(composed.hydra.job_logging, resolve=True)
+    if composed.hydra.verbose is True and isinstance(config, dict) and "root" in config:
+        config["root"]["level"] = "DEBUG"
+    return config or {}
+
+
+def compose(*overrides: str, config_dir: str | Path | None = None) -> Run:
+    """The run that overrides describe, as on the command line: `compose("activation=tanh", "seed=1")`.
+
+    Args:
+        overrides: as after `python launch.py`.
+        config_dir: a further directory of configs, as --config-dir.
+
+    Raises:
+        UserError: when they describe none.
+    """
+    (run,) = compose_all([overrides], config_dir)
+    if run is None:
+        raise UserError(f"{' '.join(overrides)} describes no run: its network has no such layer.")
+    return run
+
+
+def compose_all(
+    combinations: Sequence[Sequence[str]], config_dir: str | Path | None = None
+) -> list[Run | None]:
+    """The runs that several lists of overrides describe; None for one that is declared absent."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    from plasticity.launch.composer import Composer
+
+    search = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
+
+    def through_hydra(overrides: list[str]) -> DictConfig:
+        return hydra.compose(CONFIG, [*search, *overrides], return_hydra_config=True)
+
+    with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
+        composer = Composer(GlobalHydra.instance().config_loader(), through_hydra)
+        try:
+            return [read(composer(overrides))[0] for overrides in combinations]
+        except HYDRA_ERRORS as error:
+            raise explain(error) from error

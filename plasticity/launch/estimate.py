@@ -1,0 +1,100 @@
+"""How long a launch will take, from a short calibration of every kind of network in it."""
+
+import heapq
+import statistics
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+from plasticity.engines import get
+from plasticity.errors import Diverged
+from plasticity.launch.plan import Plan
+from plasticity.network import initial_network
+from plasticity.run import Run
+
+CALIBRATION_SECONDS = 0.02
+CALIBRATION_STEPS = 400
+
+
+def seconds_per_step(todo: Plan, data_root: str | None) -> list[float]:
+    """Time per step of each run to compute, on this machine, undisturbed.
+
+    The best of a few trials, as many as a moment allows.
+    """
+    known: dict[tuple[object, ...], float] = {}
+    times = []
+    for run, choice in zip(todo.to_compute, todo.engines, strict=True):
+        kind = (choice.engine, *_kind(run))
+        if kind not in known:
+            known[kind] = _calibrated(run, choice.engine, data_root)
+        times.append(known[kind])
+    return times
+
+
+def _calibrated(run: Run, engine: str, data_root: str | None) -> float:
+    task = run.dataset.open(run.seed, data_root).task(0)
+    size = run.dataset.batch_size
+    steps = min(task.examples // size, CALIBRATION_STEPS if engine == "native" else 20)
+    task = replace(task, order=task.order[: steps * size])
+    learner = get(engine).learner(_calm(run), initial_network(run))
+    best, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < CALIBRATION_SECONDS or best == float("inf"):
+        start = time.perf_counter()
+        try:
+            learner.learn(task, lambda steps: None)
+        except Diverged:
+            pass
+        best = min(best, (time.perf_counter() - start) / steps)
+    return best
+
+
+def duration(todo: Plan, per_step: Sequence[float], workers: int) -> float:
+    """Seconds until the last of a plan's runs is done, each going to the worker that is free first."""
+    free = [0.0] * workers
+    for steps, seconds in zip(todo.steps_left, per_step, strict=True):
+        heapq.heapreplace(free, free[0] + steps * seconds)
+    return max(free)
+
+
+def per_engine(todo: Plan, per_step: Sequence[float]) -> list[str]:
+    """Which runs a slower engine computes, and why: "140 runs native; 13 reference: …"; nothing if none.
+
+    Args:
+        todo: the plan.
+        per_step: seconds per step of each run to compute; or none, where they were not estimated.
+    """
+    reasons = todo.reasons()
+    if not reasons:
+        return []
+    counts = Counter(choice.engine for choice in todo.engines)
+    listed = "; ".join(f"{number} {engine}" for engine, number in sorted(counts.items()))
+    lines = [f"Engines: {listed}."]
+    for reason, positions in reasons.items():
+        each = [per_step[position] * todo.steps_left[position] for position in positions] if per_step else []
+        cost = f", about {spoken(statistics.median(each))} each" if each else ""
+        engine = todo.engines[positions[0]].engine
+        lines.append(f"  {len(positions)} {engine}{cost}: {reason}.")
+    return lines
+
+
+def spoken(seconds: float) -> str:
+    """A duration as one says it: "40 s", "19 min", "2 h 10 min"."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _calm(run: Run) -> Run:
+    """The run with a step size that it hardly diverges at, where its optimiser has one."""
+    if not any(entry.name == "step_size" for entry in fields(run.optimiser)):
+        return run
+    return replace(run, optimiser=replace(run.optimiser, step_size=1e-5))  # type: ignore[call-arg]
+
+
+def _kind(run: Run) -> tuple[object, ...]:
+    """What a step's time depends on."""
+    parts = {key: part.name for key, part in run.parts().items()}
+    utility = getattr(getattr(run.replacement, "utility", None), "name", None)
+    return (*run.layer_sizes, *parts.values(), utility, run.dataset.batch_size)

@@ -1,0 +1,63 @@
+"""A job on a cluster: computes its runs as the local launcher does, and leaves with checkpoints."""
+
+import signal
+import sys
+
+from submitit.helpers import DelayedSubmission
+
+from plasticity.cores import cores
+from plasticity.launch.labels import labels
+from plasticity.launch.local import Local
+from plasticity.launch.summary import states, summary
+from plasticity.progress import Display
+from plasticity.run import Run
+from plasticity.settings import Settings
+
+TERMINATED = 143
+"""Exit code of a job that was told to leave."""
+
+
+class Job:
+    """What submitit pickles and runs. After a requeue it runs again, and resumes its runs from their checkpoints.
+
+    Args:
+        runs: the longest first.
+        settings: folders, engine, tracker; with absolute paths.
+        restart_before: runs that were started before this time start over.
+    """
+
+    def __init__(self, runs: list[Run], settings: Settings, restart_before: float = 0.0):
+        self.runs, self.settings, self.restart_before = runs, settings, restart_before
+        self.local: Local | None = None
+
+    def __call__(self) -> None:
+        """Computes the runs.
+
+        Raises:
+            RuntimeError: naming the runs that failed, when all others are finished.
+        """
+        display = Display(self.runs, labels(self.runs))
+        workers = min(cores(), len(self.runs))
+        self.local = Local(self.settings, workers, display, self.restart_before)
+        outcome = self.local.compute(self.runs)
+        print(summary(self.runs, outcome, self.settings), flush=True)
+        if outcome.interrupted:
+            self._name_unfinished()
+            sys.exit(TERMINATED)  # no result: whoever ended the job may requeue it
+        known = states(self.runs, outcome, self.settings)
+        if failed := [identity for identity, state in known.items() if state.status != "finished"]:
+            raise RuntimeError(f"not finished: {', '.join(failed)}")
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Has every run write its checkpoint; submitit calls it when the job is preempted or out of time."""
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it may be sent again, which would crash the job
+        if self.local is not None:
+            self.local.leave()
+        self._name_unfinished()
+        return DelayedSubmission(Job(self.runs, self.settings, self.restart_before))
+
+    def _name_unfinished(self) -> None:
+        """Names in the log what continues only if the job is requeued."""
+        known = states(self.runs, self.local.outcome, self.settings) if self.local else {}
+        left = [identity for identity, state in known.items() if state.status not in ("finished", "failed")]
+        print(f"Leaving with checkpoints of {len(left)} unfinished runs: {', '.join(left)}", flush=True)

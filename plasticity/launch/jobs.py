@@ -1,0 +1,86 @@
+"""The jobs of a directory of runs: which were submitted, which live, and which runs they cover."""
+
+import json
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from plasticity.errors import UserError
+from plasticity.files import atomic_write
+
+LIVING = {"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "REQUEUED", "REQUEUE_HOLD", "RESIZING"}
+"""States of a job that is still to compute something."""
+
+
+class Submission:
+    """The folder of one submission: `code/`, frozen; `logs/`, with submitit's files; `jobs.json`.
+
+    It lies in `runs/.jobs/`.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.logs, self.code = path, path / "logs", path / "code"
+
+    @classmethod
+    def new(cls, runs_dir: Path) -> "Submission":
+        """A folder for another submission, named by the time."""
+        submission = cls(runs_dir / ".jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}")
+        submission.logs.mkdir(parents=True)
+        return submission
+
+    def record(self, jobs: dict[str, list[str]]) -> None:
+        """Notes the identities of the runs of each job, by the job's id."""
+        atomic_write(self.path / "jobs.json", json.dumps(jobs, indent=1))
+
+    def jobs(self) -> dict[str, list[str]]:
+        """The identities of the runs of each job, by the job's id."""
+        recorded = self.path / "jobs.json"
+        return json.loads(recorded.read_text()) if recorded.exists() else {}
+
+
+def covered(runs_dir: Path) -> dict[str, str]:
+    """The runs that a living job is to compute: identity → job id.
+
+    Raises:
+        UserError: when SLURM does not answer.
+    """
+    recorded = [Submission(path).jobs() for path in sorted((runs_dir / ".jobs").glob("*/"))]
+    jobs = {job: runs for submission in recorded for job, runs in submission.items()}
+    living = living_jobs() if jobs else set()
+    return {run: job for job, runs in jobs.items() if job in living for run in runs}
+
+
+def living_jobs() -> set[str]:
+    """The ids of all of the user's jobs that are queued or running; "12_3" for a task of an array."""
+    listing = slurm("squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T")
+    pairs = (line.split("|") for line in listing.splitlines())
+    return {job for job, state in pairs if state in LIVING}
+
+
+def max_array_size() -> int:
+    """The most tasks that the cluster takes in one array: its indices run from 0 to MaxArraySize − 1."""
+    for line in slurm("scontrol", "show", "config").splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() == "MaxArraySize":
+            return max(1, int(value))
+    return 1001
+
+
+def slurm(*command: str) -> str:
+    """What one of SLURM's commands prints.
+
+    Raises:
+        UserError: with SLURM's own message, when it fails.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"hydra/launcher=slurm needs SLURM's commands, and {command[0]} is not here."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"SLURM did not answer {command[0]} within a minute.") from error
+    if done.returncode != 0:
+        raise UserError(f"SLURM refused {' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,184 @@
+"""The local launcher: computes runs on this machine, one worker process per core."""
+
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import cast
+
+from plasticity.launch.worker import work
+from plasticity.progress import Display, Message
+from plasticity.run import Run
+from plasticity.settings import Settings
+from plasticity.store import RunFolder, RunState
+
+POLL_SECONDS = 0.2
+LEAVE_SECONDS = 30.0
+"""Time that workers get to write their checkpoints when a cluster wants its node back."""
+HELD_SECONDS = 2.0
+"""Time between two tries of a run that another launch is computing."""
+
+
+@dataclass
+class Outcome:
+    """How a launch went: the final state of each run that was tried, and whether Ctrl-C ended it."""
+
+    states: dict[str, RunState] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+@dataclass
+class Worker:
+    """A worker process, the pipe to it, and the run it has in hand."""
+
+    process: BaseProcess
+    connection: Connection
+    run: Run | None = None
+    idle: bool = True
+
+    def hand(self, run: Run | None) -> None:
+        """Hands over the next run, or None: there are no more."""
+        self.run, self.idle = run, False
+        self.send(run)
+
+    def send(self, message: object) -> None:
+        try:
+            self.connection.send(message)
+        except OSError:
+            pass  # it died; the end of its pipe will say so
+
+
+class Local:
+    """One launch on this machine.
+
+    Args:
+        settings: folders, tracker and so on.
+        workers: number of runs computed at a time.
+        display: hears of all progress.
+        restart_before: runs that were started before this time start over.
+    """
+
+    def __init__(self, settings: Settings, workers: int, display: Display, restart_before: float = 0.0):
+        self.settings, self.number, self.display = settings, workers, display
+        self.restart_before = restart_before
+        self.workers: list[Worker] = []
+        self.outcome = Outcome()
+        self.held: list[Run] = []
+        self.tried = 0.0
+
+    def compute(self, runs: Sequence[Run]) -> Outcome:
+        """Computes runs in the order given, as many at a time as there are workers."""
+        self.waiting = deque(runs)
+        with self.display, _TerminateAsInterrupt():
+            try:
+                for _ in range(self.number):
+                    self._start_worker()
+                while self.workers:
+                    self._listen()
+            except KeyboardInterrupt:
+                self.outcome.interrupted = True
+                self._stop()
+        return self.outcome
+
+    def leave(self) -> None:
+        """Has every worker write its checkpoint and end, without listening to any; for a signal handler."""
+        for worker in self.workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        for worker in self.workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+
+    def _start_worker(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        arguments = (theirs, self.settings, self.restart_before)
+        process = context.Process(target=work, args=arguments, daemon=True)
+        # Where SLURM signals every process of a job, the worker must not die of it before it is set up.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+        process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+        theirs.close()  # so that its death closes the pipe
+        self.workers.append(Worker(process, ours))
+
+    def _listen(self) -> None:
+        """Hands out runs, and handles what the workers have to say, waiting for it a moment."""
+        self._feed()
+        by_pipe = {worker.connection: worker for worker in self.workers}
+        for connection in wait(list(by_pipe), timeout=POLL_SECONDS):
+            worker = by_pipe[cast(Connection, connection)]
+            try:
+                self._handle(worker, worker.connection.recv())
+            except (EOFError, OSError):
+                self._note_death(worker)
+        self.display.refresh()
+
+    def _feed(self) -> None:
+        """Gives every idle worker a run. One that another launch held is tried again now and then."""
+        if self.held and time.monotonic() - self.tried > HELD_SECONDS:
+            self.tried = time.monotonic()
+            self.waiting.extend(self.held)
+            self.held.clear()
+        for worker in [worker for worker in self.workers if worker.idle]:
+            if self.waiting:
+                worker.hand(self.waiting.popleft())
+            elif not self.held:
+                worker.hand(None)
+
+    def _handle(self, worker: Worker, message: Message) -> None:
+        self.display.hear(message)
+        if message.kind == "ended" and message.state is not None and worker.run is not None:
+            if message.state.status == "held":
+                self.held.append(worker.run)
+            else:
+                self.outcome.states[message.identity] = message.state
+            worker.run, worker.idle = None, True
+
+    def _note_death(self, worker: Worker) -> None:
+        """Notes that a worker died; the run that it had in hand has failed, the others continue."""
+        worker.process.join()
+        self.workers.remove(worker)
+        if worker.run is None:
+            return
+        folder = RunFolder.of(self.settings.runs, worker.run)
+        folder.create(worker.run)
+        state = folder.mark_failed(_cause_of_death(worker.process.exitcode))
+        self.outcome.states[folder.identity] = state
+        self.display.hear(Message("ended", folder.identity, state.tasks_done, state=state))
+        if self.waiting and not self.outcome.interrupted:
+            self._start_worker()
+
+    def _stop(self) -> None:
+        """Has every worker write its checkpoint and end; a second Ctrl-C ends them as they are."""
+        self.display.stopping()
+        self.waiting.clear()
+        self.held.clear()
+        for worker in self.workers:
+            worker.send("stop")
+        try:
+            while self.workers:
+                self._listen()
+        except KeyboardInterrupt:
+            for worker in self.workers:
+                worker.process.kill()
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    return f"its process ended with exit code {exit_code}"
+
+
+class _TerminateAsInterrupt:
+    """While in force, SIGTERM ends a launch as Ctrl-C does."""
+
+    def __enter__(self) -> None:
+        self.before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self.before)

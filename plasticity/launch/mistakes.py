@@ -1,0 +1,57 @@
+"""From an error of Hydra's or OmegaConf's to a sentence: key, value, and what is valid where that is known."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from plasticity.errors import ConfigError, UserError
+from plasticity.part import one_of, unknown_key
+from plasticity.run import Run
+from plasticity.settings import SECTIONS, Settings
+
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
+"""What Hydra raises for a command line or a config file that is wrong."""
+
+
+def explain(error: BaseException) -> UserError:
+    """The error as one that ends the command with its text."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, UserError):
+            return cause
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return ConfigError(group, name, one_of(error.options))
+    if isinstance(error, OverrideParseException):
+        return UserError(f"{error.override} is refused: it must be an override such as key=value.\n{error}")
+    for cause in causes:
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+            return unknown_key(cause.full_key, _given(cause.full_key), _known_keys(cause.full_key))
+        if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+            return UserError(f"{cause.full_key} is refused: {cause}")
+    return UserError(str(error).strip() or type(error).__name__)
+
+
+def _given(key: str) -> str:
+    """The value that the command line gives a key."""
+    values = [a.partition("=")[2] for a in sys.argv[1:] if a.partition("=")[0].lstrip("+~") == key]
+    return values[-1] if values else "?"
+
+
+def _known_keys(key: str) -> list[str]:
+    """The config keys that stand beside a key, or every group if its group does not exist."""
+    group = key.rpartition(".")[0]
+    if group in SECTIONS:
+        return [f"{group}.{entry.name}" for entry in fields(SECTIONS[group])]
+    hidden = ("data_root", "logging")
+    top = [entry.name for entry in fields(Run)] + [entry.name for entry in fields(Settings)]
+    return [name for name in top if name not in hidden]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

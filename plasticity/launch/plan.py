@@ -1,0 +1,121 @@
+"""What a launch has to do: of all runs asked for, those that are neither duplicates nor finished."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from plasticity.engines import Choice, choose
+from plasticity.errors import UserError
+from plasticity.provenance import code
+from plasticity.run import Run
+from plasticity.store import RunFolder, RunState
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a launch, each once.
+
+    Attributes:
+        asked: every run asked for.
+        to_compute: those to be computed, the longest first.
+        steps_left: number of steps that each of those still has to take.
+        engines: the engine that each of those would be computed by on this machine, and why.
+        resumed: number of runs that continue from a checkpoint.
+        absent: number of combinations that are no runs.
+        restart_before: runs that were started before this time, in seconds since the epoch, start over.
+        notes: sentences on finished runs that the user should know.
+    """
+
+    asked: list[Run]
+    to_compute: list[Run]
+    steps_left: list[int]
+    engines: list[Choice]
+    resumed: int
+    absent: int
+    restart_before: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        """For the user, before anything starts."""
+        number, left = len(self.asked), len(self.to_compute)
+        absent = f" ({self.absent} absent)" if self.absent else ""
+        return (
+            f"{number} run{'' if number == 1 else 's'}{absent}: {number - left} finished, "
+            f"{self.resumed} resumed, {left - self.resumed} new"
+        )
+
+    def reasons(self) -> dict[str, list[int]]:
+        """The positions in `to_compute` of the runs that a faster engine cannot compute, by the reason."""
+        found: dict[str, list[int]] = {}
+        for position, choice in enumerate(self.engines):
+            if choice.reason is not None:
+                found.setdefault(choice.reason, []).append(position)
+        return found
+
+
+def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -> Plan:
+    """Sorts runs by what is left to do for them.
+
+    Args:
+        runs: the runs asked for, duplicates and all; None for a combination that is absent.
+        runs_dir: where finished runs and checkpoints are looked for.
+        force: start all runs over.
+        engine: name of the engine, or "auto".
+
+    Raises:
+        UserError: for a run that the engine cannot compute, or whose folder holds another run.
+    """
+    asked = {run.identity: run for run in runs if run is not None}
+    left: list[tuple[Run, int]] = []
+    finished: list[tuple[Run, RunState]] = []
+    resumed = 0
+    for run in asked.values():
+        folder = RunFolder.of(runs_dir, run)
+        folder.check(run)
+        state = folder.state()
+        if state.status == "finished" and not force:
+            finished.append((run, state))
+            continue
+        checkpoint = not force and folder.has_checkpoint()
+        resumed += checkpoint
+        tasks_left = run.dataset.tasks - (state.tasks_done if checkpoint else 0)
+        left.append((run, tasks_left * run.dataset.steps_per_task))
+    left.sort(key=lambda entry: entry[1] * _weights(entry[0]), reverse=True)
+    return Plan(
+        asked=list(asked.values()),
+        to_compute=[run for run, _ in left],
+        steps_left=[steps for _, steps in left],
+        engines=[_choice(engine, run) for run, _ in left],
+        resumed=resumed,
+        absent=sum(run is None for run in runs),
+        restart_before=time.time() if force else 0.0,
+        notes=_other_code(finished),
+    )
+
+
+def _choice(engine: str, run: Run) -> Choice:
+    try:
+        return choose(engine, run)
+    except UserError as error:
+        raise UserError(f"{run.identity}: {error}") from error
+
+
+def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:
+    """Says which finished runs were computed by other code than there is now."""
+    changed: Counter[str] = Counter()
+    for run, state in finished:
+        then, now = state.provenance.get("code") or {}, code(run)
+        changed.update(part for part, digits in then.items() if digits and now.get(part, digits) != digits)
+    return [
+        f"{number} finished run{'s were' if number > 1 else ' was'} computed by other code of {part}; "
+        f"force=true starts {'them' if number > 1 else 'it'} over."
+        for part, number in changed.items()
+    ]
+
+
+def _weights(run: Run) -> int:
+    """Number of weights of a network: what a step's time goes with."""
+    sizes = run.layer_sizes
+    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))

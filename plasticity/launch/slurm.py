@@ -1,0 +1,160 @@
+"""The cluster launcher: packs runs into jobs, and submits them to SLURM as arrays through submitit."""
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import submitit
+from submitit.core.utils import FailedJobError
+
+import plasticity
+from plasticity.errors import UserError
+from plasticity.launch.cluster import Cluster
+from plasticity.launch.estimate import seconds_per_step, spoken
+from plasticity.launch.job import Job
+from plasticity.launch.jobs import Submission, covered, max_array_size
+from plasticity.launch.local import Outcome
+from plasticity.launch.pack import jobs_by_minutes, jobs_by_runs, pack, split
+from plasticity.launch.plan import Plan
+from plasticity.launch.sweep import INTERRUPTED, close, planned
+from plasticity.launch.watch import watch
+from plasticity.provenance import commit
+from plasticity.run import Run
+from plasticity.settings import Settings
+from plasticity.store.claim import claim
+
+REQUEUES = 1_000
+"""How often a job may reach its time limit: each time it has got further."""
+
+
+def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) -> int:
+    """Submits the runs that are neither finished nor in a living job, and returns at once.
+
+    Args:
+        asked: the runs asked for; None for a combination that is absent.
+        settings: folders, engine and so on; `settings.launch` says how runs are packed.
+        cluster: what the site needs to know.
+
+    Returns:
+        the exit code: 0 when everything is submitted or, with `wait`, finished
+
+    Raises:
+        UserError: before anything is submitted, if it cannot; with SLURM's message where it refuses a job.
+    """
+    settings = _absolute(settings)
+    todo = planned(asked, settings)
+    with claim(settings.runs / ".submitting") as alone:
+        if not alone:
+            raise UserError(f"Another launch is submitting runs of {settings.runs} right now: wait for it.")
+        in_jobs = covered(settings.runs)
+        runs = [run for run in todo.to_compute if run.identity not in in_jobs]
+        packed, seconds = _pack(todo, runs, settings, cluster)
+        print(_sentence(todo, runs, packed, seconds, cluster), flush=True)
+        if settings.launch.dry_run:
+            return 0
+        if packed:
+            submitted = _submit(packed, settings, cluster, todo.restart_before)
+            in_jobs |= {run: job for job, runs in submitted.jobs().items() for run in runs}
+            print(f"Submitted {len(submitted.jobs())} jobs. Logs: {submitted.logs}", flush=True)
+    jobs = {in_jobs[identity] for identity in _identities(todo) if identity in in_jobs}
+    if jobs:
+        print(_commands(jobs, settings), flush=True)
+    if not settings.launch.wait:
+        return 0
+    if not watch(todo, jobs, settings):
+        print("Stopped watching. The jobs continue; the same command watches them again.", flush=True)
+        return INTERRUPTED
+    return close(todo, Outcome(), settings)
+
+
+def _pack(todo: Plan, runs: list[Run], settings: Settings, cluster: Cluster) -> tuple[list[list[Run]], float]:
+    """The runs of each job, and the seconds of one core that they take together."""
+    per_step = seconds_per_step(todo, settings.data_root)
+    whole = [steps * each for steps, each in zip(todo.steps_left, per_step, strict=True)]
+    by_run = dict(zip(_identities(todo), whole, strict=True))
+    seconds = [by_run[run.identity] for run in runs]
+    if settings.launch.runs_per_job is not None:
+        jobs = jobs_by_runs(len(runs), settings.launch.runs_per_job)
+    else:
+        jobs = jobs_by_minutes(seconds, settings.launch.minutes_per_job, cluster.cpus_per_job)
+    return pack(runs, seconds, jobs, settings.launch.runs_per_job), sum(seconds)
+
+
+def _submit(
+    packed: list[list[Run]], settings: Settings, cluster: Cluster, restart_before: float
+) -> Submission:
+    """Submits jobs, each array as large as the cluster takes it."""
+    submission = Submission.new(settings.runs)
+    setup = _environment(submission, settings)
+    limit = settings.launch.max_parallel_jobs
+    recorded: dict[str, list[str]] = {}
+    last: str | None = None
+    for array in split(packed, max_array_size()):
+        parameters = cluster.executor_parameters(limit or len(array), setup)
+        if limit and last:  # the limit holds for all arrays together: one after the other
+            parameters["slurm_dependency"] = f"afterany:{last}"
+        executor = submitit.AutoExecutor(submission.logs, cluster="slurm", slurm_max_num_timeout=REQUEUES)
+        executor.update_parameters(**parameters)
+        try:
+            with executor.batch():
+                jobs = [executor.submit(Job(runs, settings, restart_before)) for runs in array]
+        except FailedJobError as error:
+            raise UserError(f"SLURM refused the job: {str(error).strip()}") from error
+        last = str(jobs[0].job_id).partition("_")[0]
+        recorded |= {
+            job.job_id: [run.identity for run in runs] for job, runs in zip(jobs, array, strict=True)
+        }
+        submission.record(recorded)
+    return submission
+
+
+def _environment(submission: Submission, settings: Settings) -> list[str]:
+    """Shell lines that a job starts with: which code it computes with, and that there is no network."""
+    package = Path(plasticity.__file__).parent
+    code = package.parent
+    if settings.launch.freeze:
+        code = submission.code
+        shutil.copytree(package, code / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return [
+        f"cd {shlex.quote(str(code))}",  # a module run by name comes from here first
+        f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
+        f"export PLASTICITY_COMMIT={shlex.quote(commit() or '')}",
+        "export PLASTICITY_OFFLINE=1 WANDB_ERROR_REPORTING=false",
+    ]
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The settings as they read from any folder."""
+    root = settings.data_root
+    return replace(
+        settings,
+        runs_dir=str(settings.runs),
+        data_root=None if root is None else str(Path(root).expanduser().absolute()),
+    )
+
+
+def _identities(todo: Plan) -> list[str]:
+    return [run.identity for run in todo.to_compute]
+
+
+def _sentence(todo: Plan, runs: list[Run], packed: list[list[Run]], seconds: float, cluster: Cluster) -> str:
+    waiting = len(todo.to_compute) - len(runs)
+    in_jobs = f", {waiting} of them in jobs already" if waiting else ""
+    if not packed:
+        return todo.sentence() + in_jobs
+    each = spoken(seconds / len(packed) / min(cluster.cpus_per_job, len(packed[0])))
+    jobs = "1 job" if len(packed) == 1 else f"{len(packed)} jobs"
+    return f"{todo.sentence()}{in_jobs}; {jobs} of about {each}"
+
+
+def _commands(jobs: set[str], settings: Settings) -> str:
+    """How to watch the jobs, cancel them, and submit the rest."""
+    ids = sorted({job.partition("_")[0] for job in jobs}, key=int)
+    return (
+        f"Jobs: {', '.join(ids)}\n"
+        f"Watch:  python -m analysis.runs --runs {settings.runs_dir}   or   squeue --me\n"
+        f"Cancel: scancel {' '.join(ids)}\n"
+        "The same command submits what is missing then, and only that."
+    )

@@ -1,0 +1,61 @@
+"""The closing lines of a launch: what is finished, what failed and why, what to run next."""
+
+from collections.abc import Sequence
+
+from plasticity.launch.labels import labels
+from plasticity.launch.local import Outcome
+from plasticity.progress import clock
+from plasticity.run import Run
+from plasticity.score import window
+from plasticity.settings import Settings
+from plasticity.store import RunFolder, RunState
+
+
+def states(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> dict[str, RunState]:
+    """How each run stands: as its worker said last, since a full disk may not say it, or else as stored."""
+    return {
+        run.identity: outcome.states.get(run.identity) or RunFolder.of(settings.runs, run).state()
+        for run in asked
+    }
+
+
+def summary(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> str:
+    """How a launch went: in full for a run alone; counts and every failure where there are many."""
+    known = states(asked, outcome, settings)
+    if len(asked) == 1:
+        return _one(asked[0], known[asked[0].identity], outcome, settings)
+    names = dict(zip(known, labels(asked), strict=True))
+    failed = {identity: state for identity, state in known.items() if state.status == "failed"}
+    lines = [
+        f"  failed: {names[identity]} ({identity}): {state.reason}" for identity, state in failed.items()
+    ]
+    finished = sum(state.status == "finished" for state in known.values())
+    left = len(known) - finished - len(failed)
+    counts = f"{finished} of {len(known)} runs finished"
+    counts += f", {len(failed)} failed" * bool(failed) + f", {left} left" * bool(left)
+    again = " The same command resumes them." if failed or left else ""
+    head = "Interrupted. " if outcome.interrupted else ""
+    return "\n".join([*lines, f"{head}{counts}, in {settings.runs_dir}.{again}", _next(settings)])
+
+
+def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str:
+    tasks, path = run.dataset.tasks, f"{settings.runs_dir}/{run.identity}"
+    if state.status == "finished" and state.score is not None:
+        before = " It was finished before; force=true starts it over."
+        objective, records = run.dataset.objective, run.dataset.records
+        rows = "tasks" if records == tasks else f"records of {run.dataset.tasks_per_record} tasks"
+        return (
+            f"Score {objective.shown(state.score, 2)}: mean online {objective.score_name} over the last "
+            f"{window(records)} of {records} {rows}, in {clock(state.seconds)}. Results: {path}."
+            f"{before * (run.identity not in outcome.states)}\n"
+            f"{_next(settings)}"
+        )
+    if state.status == "failed":
+        return f"Failed: {state.reason}. What was computed is in {path}."
+    head = "Interrupted. " if outcome.interrupted else ""
+    kept = f"{state.tasks_done} of {tasks} tasks are kept in {path}."
+    return f"{head}{kept} The same command resumes it."
+
+
+def _next(settings: Settings) -> str:
+    return f"Look at them with: python -m analysis.runs --runs {settings.runs_dir}"

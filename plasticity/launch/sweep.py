@@ -1,0 +1,95 @@
+"""A sweep on this machine: a list of runs in, every one of them finished or accounted for."""
+
+from collections.abc import Sequence
+
+from plasticity.cores import cores
+from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
+from plasticity.launch.labels import labels
+from plasticity.launch.local import Local, Outcome
+from plasticity.launch.plan import Plan, plan
+from plasticity.launch.summary import states, summary
+from plasticity.progress import Display
+from plasticity.run import Run
+from plasticity.settings import Settings
+from plasticity.store import prepare
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+class Unfinished(Exception):
+    """Some runs of a sweep have no score, which its closing lines have told. Holds the exit code."""
+
+    def __init__(self, exit_code: int):
+        super().__init__()
+        self.exit_code = exit_code
+
+
+def compute(runs: Sequence[Run | None], settings: Settings) -> int:
+    """Computes runs on this machine, leaves out what is finished, and says how it went.
+
+    Args:
+        runs: the runs asked for; None for a combination that is absent.
+        settings: folders, engine and so on.
+
+    Returns:
+        the exit code: 0 if every run asked for is finished, 1 if one is not, 130 after Ctrl-C
+
+    Raises:
+        UserError: before anything starts, if it cannot.
+    """
+    todo = planned(runs, settings)
+    workers = max(1, min(settings.launch.workers or cores(), len(todo.to_compute)))
+    if len(runs) > 1 or settings.launch.dry_run:
+        per_step = seconds_per_step(todo, settings.data_root)
+        about = f", about {spoken(duration(todo, per_step, workers))}" if per_step else ""
+        print("\n".join([todo.sentence() + about, *per_engine(todo, per_step)]), flush=True)
+    elif todo.reasons():
+        print("\n".join(per_engine(todo, [])), flush=True)
+    if settings.launch.dry_run:
+        return 0
+    outcome = Outcome()
+    if todo.to_compute:
+        display = Display(todo.to_compute, labels(todo.to_compute))
+        outcome = Local(settings, workers, display, todo.restart_before).compute(todo.to_compute)
+    return close(todo, outcome, settings)
+
+
+def compute_one(run: Run | None, settings: Settings) -> float | None:
+    """Computes a run on this machine and gives its score; None for one that is absent, or in a dry run.
+
+    Raises:
+        UserError: when it cannot start.
+        Unfinished: when it ends without a score.
+    """
+    code = compute([run], settings)
+    if run is None or settings.launch.dry_run:
+        return None
+    state = states([run], Outcome(), settings)[run.identity]
+    if state.status != "finished":
+        raise Unfinished(code)
+    return state.score
+
+
+def planned(runs: Sequence[Run | None], settings: Settings) -> Plan:
+    """What there is to do, with the data for it in the cache.
+
+    Raises:
+        UserError: when it cannot be done.
+    """
+    prepare(settings.runs)
+    todo = plan(runs, settings.runs, settings.force, settings.engine.name)
+    for note in todo.notes:
+        print(note, flush=True)
+    for dataset in {type(run.dataset): run.dataset for run in todo.to_compute}.values():
+        dataset.prepare(settings.data_root)  # before any worker does, so that it happens once
+    return todo
+
+
+def close(todo: Plan, outcome: Outcome, settings: Settings) -> int:
+    """Prints the closing lines and gives the exit code."""
+    print(summary(todo.asked, outcome, settings), flush=True)
+    if outcome.interrupted:
+        return INTERRUPTED
+    known = states(todo.asked, outcome, settings)
+    return 0 if all(state.status == "finished" for state in known.values()) else 1

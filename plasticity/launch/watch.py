@@ -1,0 +1,52 @@
+"""Watching jobs from outside: progress as the runs' folders tell it."""
+
+import time
+
+from plasticity.launch.jobs import living_jobs
+from plasticity.launch.labels import labels
+from plasticity.launch.plan import Plan
+from plasticity.progress import Display, Message
+from plasticity.settings import Settings
+from plasticity.store import RunFolder
+
+LOOK_SECONDS = 2.0
+
+
+def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
+    """Shows the progress of runs until none of their jobs lives.
+
+    Returns:
+        whether it came to that; False after Ctrl-C
+    """
+    folders = {run.identity: RunFolder.of(settings.runs, run) for run in todo.to_compute}
+    steps = {run.identity: run.dataset.steps_per_task for run in todo.to_compute}
+    seen: dict[str, int] = {}
+    ended: set[str] = set()
+    try:
+        with Display(todo.to_compute, labels(todo.to_compute)) as display:
+            while True:
+                living = jobs & living_jobs()
+                for identity in folders.keys() - ended:
+                    message = _look(folders[identity], seen, steps[identity])
+                    if message is not None:
+                        display.hear(message)
+                        ended |= {identity} if message.kind == "ended" else set()
+                display.refresh()
+                if not living:
+                    return True
+                time.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        return False
+
+
+def _look(folder: RunFolder, seen: dict[str, int], steps: int) -> Message | None:
+    """What is new of a run since the last look."""
+    state = folder.state()
+    if state.status == "new":
+        return None
+    row = folder.last_row()
+    before, now = seen.get(folder.identity), int(row["task"]) + 1 if row else 0
+    seen[folder.identity] = now
+    score = float(list(row.values())[1]) if row else None
+    kind = "began" if before is None else "ended" if state.status in ("finished", "failed") else "progress"
+    return Message(kind, folder.identity, now, (now - (before or 0)) * steps, score, state)

@@ -1,0 +1,110 @@
+"""A worker: a process of its own that computes one run after the other, as it is handed them.
+
+So a run that takes its process down (out of memory, killed) takes no other with it.
+"""
+
+import logging.config
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from plasticity.progress import Message
+from plasticity.run import Run
+from plasticity.settings import Settings
+from plasticity.store import Row, RunFolder, RunState
+from plasticity.tracking import publisher
+from plasticity.training import Session, train
+
+MESSAGE_SECONDS = 0.1
+"""Least time between two messages about progress."""
+
+
+class Reporter:
+    """An observer that sends what it hears through a pipe, not more often than anybody can see."""
+
+    def __init__(self, connection: Connection, stop: threading.Event):
+        self.connection, self.stop = connection, stop
+        self.tasks_done, self.steps, self.sent = 0, 0, 0.0
+        self.score: float | None = None
+
+    def began(self, identity: str, tasks_done: int, steps_done: int) -> None:
+        self.tasks_done, self.steps, self.score = tasks_done, 0, None
+        self._send(Message("began", identity, tasks_done, steps_done))
+
+    def advanced(self, identity: str, steps: int) -> None:
+        self.steps += steps
+        self._progress(identity)
+
+    def learnt(self, identity: str, tasks_done: int, row: Row) -> None:
+        self.tasks_done, self.score = tasks_done, float(list(row.values())[1])
+        self._progress(identity)
+
+    def ended(self, identity: str, state: RunState) -> None:
+        self._send(Message("ended", identity, self.tasks_done, self.steps, self.score, state))
+
+    def _progress(self, identity: str) -> None:
+        now = time.monotonic()
+        if now - self.sent > MESSAGE_SECONDS:
+            self._send(Message("progress", identity, self.tasks_done, self.steps, self.score))
+            self.steps, self.sent = 0, now
+
+    def _send(self, message: Message) -> None:
+        try:
+            self.connection.send(message)
+        except OSError:  # the launcher is gone: nobody to work for
+            self.stop.set()
+
+
+def work(connection: Connection, settings: Settings, restart_before: float) -> None:
+    """Computes the runs that come through a pipe, until None comes or the other end closes.
+
+    On SIGTERM, or when the launcher dies, the current run is checkpointed and left. SIGINT goes to the
+    launcher, which decides.
+    """
+    stop = threading.Event()
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def leave(*_: object) -> None:
+        stop.set()
+        inbox.put(None)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+    signal.signal(signal.SIGTERM, leave)
+    threading.Thread(target=_listen, args=(connection, inbox, leave), daemon=True).start()
+    if settings.logging:
+        logging.config.dictConfig(settings.logging)
+    session = Session(
+        observer=Reporter(connection, stop),
+        engine=settings.engine.name,
+        diagnostics=settings.diagnostics,
+        stop=stop,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        data_root=settings.data_root,
+        restart_before=restart_before,
+        publish=publisher(settings.tracker),
+    )
+
+    run: Run | None
+    while (run := inbox.get()) is not None:
+        train(run, RunFolder.of(settings.runs, run), session)
+    os._exit(0)  # not waiting for the listener
+
+
+def _listen(connection: Connection, inbox: "queue.SimpleQueue[Any]", leave: Callable[[], None]) -> None:
+    """Passes on the runs that come, and leaves when told to or when the launcher is gone."""
+    while True:
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            message = "stop"
+        if message == "stop":
+            leave()
+            return
+        inbox.put(message)

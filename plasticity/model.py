@@ -1,0 +1,61 @@
+"""The shape of a network."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from plasticity.errors import ConfigError
+from plasticity.part import Part, checked, integer
+
+MOST_UNITS = 100_000
+MOST_LAYERS = 1_000
+"""Bounds that only a slip of the finger exceeds."""
+
+
+def _widths(key: str, value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    whole = isinstance(value, (list, tuple)) and all(type(width) is int for width in value)
+    if (
+        not whole
+        or not value
+        or len(value) > MOST_LAYERS
+        or not all(1 <= width <= MOST_UNITS for width in value)
+    ):
+        raise ConfigError(key, value, "null, or a list of the units of each hidden layer such as [300,150]")
+    return tuple(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Part, name="mlp"):
+    """A multi-layer perceptron: hidden layers, each Linear then activation, then a Linear to the outputs.
+
+    Attributes:
+        width: units of every hidden layer.
+        depth: number of hidden layers.
+        widths: units of each hidden layer, in place of `width` and `depth`.
+    """
+
+    width: int = integer(100, at_least=1, at_most=MOST_UNITS)
+    depth: int = integer(5, at_least=1, at_most=MOST_LAYERS)
+    widths: tuple[int, ...] | None = checked(_widths, None)
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """Units of each hidden layer: [depth]."""
+        return self.widths or (self.width,) * self.depth
+
+    def canonical(self, run: Any) -> "Model":
+        if self.widths is None:
+            return self
+        if len(set(self.widths)) == 1:
+            return replace(self, width=self.widths[0], depth=len(self.widths), widths=None)
+        return replace(self, width=100, depth=len(self.widths))
+
+    def values(self) -> dict[str, Any]:
+        """Width and depth, or the widths where they differ."""
+        shape = (
+            {"width": self.width, "depth": self.depth}
+            if self.widths is None
+            else {"widths": list(self.widths)}
+        )
+        return {"name": self.name} | shape

@@ -1,0 +1,163 @@
+"""Runs from Python: train one with progress, look into it after any task, load one that is stored."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plasticity.diagnostics import Diagnostic
+from plasticity.engines import choose, get
+from plasticity.errors import UserError
+from plasticity.network import Network, initial_network
+from plasticity.progress import Bar
+from plasticity.run import Run
+from plasticity.score import score
+from plasticity.store import Row, RunFolder, RunState
+from plasticity.training import Observer, Session, Silent, learn_record
+from plasticity.training import train as train_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A run after one more record of its tasks.
+
+    Attributes:
+        row: what the results hold of it: task, accuracy or error, loss, weight magnitudes, units replaced, and
+            what diagnostics measured.
+        network: a copy of the network.
+    """
+
+    row: Row
+    network: Network
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run as far as it was computed.
+
+    Attributes:
+        run: the run.
+        state: its status, and what computed it.
+        rows: a row per task, columns as in `tasks.csv`.
+        network: the network at its end; None where it was not kept.
+    """
+
+    run: Run
+    state: RunState
+    rows: "pd.DataFrame"
+    network: Network | None = None
+
+    @property
+    def score(self) -> float | None:
+        """Mean score over the last 15 % of the tasks; None for an unfinished run."""
+        return self.state.score
+
+
+def learn(
+    run: Run, engine: str = "auto", diagnostics: Sequence[Diagnostic] = (), data_root: str | None = None
+) -> Iterator[Learnt]:
+    """Computes a run in this process, and gives it after each record of its tasks; nothing is stored.
+
+    Args:
+        run: the run.
+        engine: "auto", "native" or "reference".
+        diagnostics: what is measured between tasks.
+        data_root: where data sets are kept; None for the usual place.
+
+    Raises:
+        UserError: where the engine cannot compute the run.
+        Diverged: when the loss is no longer finite.
+    """
+    yield from _learn(run, engine, diagnostics, data_root, Silent())
+
+
+def _learn(
+    run: Run, engine: str, diagnostics: Sequence[Diagnostic], data_root: str | None, observer: Observer
+) -> Iterator[Learnt]:
+    learner = get(choose(engine, run).engine).learner(run, initial_network(run))
+    stream = run.dataset.open(run.seed, data_root)
+
+    def advance(steps: int) -> None:
+        observer.advanced(run.identity, steps)
+
+    observer.began(run.identity, 0, 0)
+    for record in range(run.dataset.records):
+        row = learn_record(run, stream, learner, record, diagnostics, advance)
+        observer.learnt(run.identity, (record + 1) * run.dataset.tasks_per_record, row)
+        yield Learnt(row, learner.network())
+
+
+def train(
+    run: Run,
+    runs_dir: str | Path | None = None,
+    engine: str = "auto",
+    diagnostics: Sequence[Diagnostic] = (),
+    progress: bool = True,
+    data_root: str | None = None,
+) -> Result:
+    """Computes a run in this process, with a progress bar.
+
+    Args:
+        run: the run.
+        runs_dir: the directory of runs that it is kept in, where the command finds it, too; a run that is
+            finished there is loaded, one that was interrupted is resumed. None: it is kept nowhere.
+        engine: "auto", "native" or "reference".
+        diagnostics: what is measured between tasks.
+        progress: show the bar.
+        data_root: where data sets are kept; None for the usual place.
+
+    Raises:
+        UserError: when the run fails, with its reason.
+    """
+    with ExitStack() as stack:
+        observer = stack.enter_context(Bar(run, shown=progress))
+        if runs_dir is None:
+            return _train_unstored(run, engine, diagnostics, data_root, observer)
+        folder = RunFolder.of(Path(runs_dir).expanduser(), run)
+        session = Session(observer, engine=engine, diagnostics=diagnostics, data_root=data_root)
+        state = train_in(run, folder, session)
+    if state.status == "held":
+        raise UserError(f"{folder.path} is being computed by another process.")
+    if state.status != "finished":
+        raise UserError(f"The run is {state.status}: {state.reason}.")
+    return load(runs_dir, run)
+
+
+def _train_unstored(
+    run: Run, engine: str, diagnostics: Sequence[Diagnostic], data_root: str | None, observer: Observer
+) -> Result:
+    import pandas as pd
+
+    learnt = None
+    rows = []
+    for learnt in _learn(run, engine, diagnostics, data_root, observer):
+        rows.append(learnt.row)
+    scores = [row[run.dataset.objective.score_name] for row in rows]
+    state = RunState(status="finished", tasks_done=run.dataset.tasks, score=score(scores))
+    return Result(run, state, pd.DataFrame(rows), learnt.network if learnt else None)
+
+
+def load(runs_dir: str | Path, run: Run | str) -> Result:
+    """A run that is stored, as far as it was computed.
+
+    Args:
+        runs_dir: the directory of runs.
+        run: the run, or its identity.
+
+    Raises:
+        UserError: where there is no such run.
+    """
+    import pandas as pd
+
+    identity = run if isinstance(run, str) else run.identity
+    folder = RunFolder(Path(runs_dir).expanduser() / identity)
+    try:
+        stored = Run.stored(folder.config())
+    except FileNotFoundError as error:
+        raise UserError(f"{folder.path} holds no run.") from error
+    rows = pd.DataFrame(folder.rows()).apply(pd.to_numeric)
+    return Result(stored, folder.state(), rows)

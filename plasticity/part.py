@@ -1,0 +1,298 @@
+"""Parts: the ideas that a run is made of, each a typed class that holds its config and its definition.
+
+A part is a frozen dataclass. Its fields are its config keys: they come from `number`, `integer`, `choice`, `flag`
+and `text`, which say what is valid and hold the only default. A part of one's own is a subclass of one of the
+kinds (`Activation`, `Utility`, …) in any module that Python can import:
+
+    @dataclass(frozen=True, kw_only=True)
+    class Slope(Activation):
+        slope: float = number(0.1, at_least=0)
+        ...
+
+and a file in a config directory that names it, such as `activation/slope.yaml` with `_target_: my_parts.Slope`.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, ClassVar, Self, TypeVar
+
+from plasticity.errors import ConfigError
+
+PACKAGE = __name__.partition(".")[0]
+
+Check = Callable[[str, Any], Any]
+"""Takes a key and a value, returns the value as its type, raises ConfigError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One idea of the field.
+
+    Attributes:
+        name: of a part of this package its short name, such as "relu"; of any other its import path.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init_subclass__(cls, name: str | None = None, **options: Any):
+        super().__init_subclass__(**options)
+        if "name" in vars(cls).get("__annotations__", {}):
+            raise TypeError(f"{cls.__qualname__}.name: a field of a part needs another name")
+        own = name is not None and cls.__module__.partition(".")[0] == PACKAGE
+        cls.name = str(name) if own else f"{cls.__module__}.{cls.__qualname__}"
+
+    def __post_init__(self) -> None:
+        for key, entry in checked_fields(type(self)).items():
+            value = entry.metadata["check"](f"{type(self).__name__}.{key}", getattr(self, key))
+            object.__setattr__(self, key, value)
+
+    def values(self) -> dict[str, Any]:
+        """The part as plain values: its name and its fields."""
+        return {"name": self.name} | {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
+
+    def canonical(self, run: Any) -> Self:
+        """The one form of all parts of this kind that compute the same numbers in a run.
+
+        Args:
+            run: the `Run` that the part belongs to; of its other parts not all may be canonical yet.
+
+        Raises:
+            ConfigError: when the part cannot work in this run.
+        """
+        return self
+
+
+Some = TypeVar("Some", bound=Part)
+Section = TypeVar("Section")
+
+
+def plain(value: Any) -> Any:
+    """A field's value as YAML and JSON know it."""
+    if isinstance(value, Part):
+        return value.values() if fields(value) else value.name
+    return list(value) if isinstance(value, tuple) else value
+
+
+# --- Fields ----------------------------------------------------------------------------------------------
+
+
+def checked(check: Check, default: Any = MISSING) -> Any:
+    """A field with a check of its own; without a default it has to be given."""
+    return field(default=default, metadata={"check": check})
+
+
+def integer(
+    default: Any = MISSING, *, at_least: int, at_most: int | None = None, optional: bool = False
+) -> Any:
+    """A field that holds a whole number below 2⁶³ (or null, if optional)."""
+    upper = "" if at_most is None else f" and at most {at_most}"
+    valid = f"a whole number of at least {at_least}{upper}" + (", or null" if optional else "")
+    most = 2**63 - 1 if at_most is None else at_most
+
+    def check(key: str, value: Any) -> int | None:
+        if value is None and optional:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value <= most:
+            whole_but_large = type(value) is int and value > most and at_most is None
+            raise ConfigError(key, value, f"{valid} and below 2^63" if whole_but_large else valid)
+        return int(value)
+
+    return checked(check, default)
+
+
+def number(
+    default: Any = MISSING, *, at_least: float | None = None, above: float | None = None,
+    at_most: float | None = None, below: float | None = None,
+) -> Any:  # fmt: skip
+    """A field that holds a finite number between bounds."""
+    bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
+    limits = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+    valid = f"a number {limits}".rstrip()
+
+    def check(key: str, value: Any) -> float:
+        real = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if (
+            not real
+            or not abs(value) <= sys.float_info.max
+            or (at_least is not None and value < at_least)
+            or (above is not None and value <= above)
+            or (at_most is not None and value > at_most)
+            or (below is not None and value >= below)
+        ):
+            raise ConfigError(key, value, valid)
+        return float(value) + 0.0  # −0 is 0
+
+    return checked(check, default)
+
+
+def choice(default: Any = MISSING, *, options: tuple[str, ...]) -> Any:
+    """A field that holds one of some words."""
+
+    def check(key: str, value: Any) -> str:
+        if value not in options:
+            raise ConfigError(key, value, one_of(options))
+        return str(value)
+
+    return checked(check, default)
+
+
+def flag(default: Any = MISSING) -> Any:
+    """A field that holds true or false."""
+
+    def check(key: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ConfigError(key, value, "true or false")
+        return value
+
+    return checked(check, default)
+
+
+def text(default: Any = MISSING, *, optional: bool = False) -> Any:
+    """A field that holds a text (or null, if optional)."""
+
+    def check(key: str, value: Any) -> str | None:
+        if value is None and optional:
+            return None
+        if not isinstance(value, str) or not value:
+            raise ConfigError(key, value, "a text" + (", or null" if optional else ""))
+        return value
+
+    return checked(check, default)
+
+
+def part(kind: type[Some], default: Some) -> Any:
+    """A field that holds a part of some kind, given as a part, by its name, or by its plain values."""
+    return checked(lambda key, value: to_part(kind, value, key), default)
+
+
+def one_of(options: Sequence[str]) -> str:
+    """The end of a sentence that lists options."""
+    return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
+
+
+# --- From values to parts --------------------------------------------------------------------------------
+
+
+def to_part(kind: type[Some], value: Any, key: str) -> Some:
+    """The part that a config value describes.
+
+    Args:
+        kind: what it has to be, such as `Activation`.
+        value: a part; the name of one; or a mapping of its fields with its `_target_` (the import path of its
+            class) or its `name`.
+        key: the config key, for messages.
+
+    Raises:
+        ConfigError: naming the key that is unknown, or whose value is invalid.
+    """
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str):
+        return build(find(kind, value, key), {}, f"{key}.")
+    if not isinstance(value, Mapping):
+        raise ConfigError(key, value, f"{one_of(names(kind))}, or a group of keys")
+    given = dict(value)
+    target, name = given.pop("_target_", None), given.pop("name", None)
+    if target is None and name is None:
+        raise ConfigError(f"{key}.name", "nothing", one_of(names(kind)))
+    chosen = find(kind, name, f"{key}.name") if target is None else find(kind, target, f"{key}._target_")
+    if target is not None and name not in (None, chosen.name):
+        raise ConfigError(f"{key}.name", name, f"chosen as {key}={name}, which takes its other keys with it")
+    return build(chosen, given, f"{key}.")
+
+
+def find(kind: type[Some], name: Any, key: str) -> type[Some]:
+    """The class of a part, by its name or its import path.
+
+    Raises:
+        ConfigError: when there is no such class of that kind.
+    """
+    for known in subclasses(kind):
+        if name in (known.name, f"{known.__module__}.{known.__qualname__}"):
+            return known
+    if not isinstance(name, str) or "." not in name:
+        raise ConfigError(key, name, f"{one_of(names(kind))}, or an import path such as my_module.MyClass")
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:  # whatever a user's module raises when it is imported
+        raise ConfigError(
+            key, name, f"a class that can be imported ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(found, type) or not issubclass(found, kind):
+        raise ConfigError(key, name, f"a subclass of {PACKAGE}.{kind.__name__}")
+    return found
+
+
+def subclasses(kind: type[Some]) -> Iterator[type[Some]]:
+    """A class and every subclass of it that was imported so far."""
+    yield kind
+    for subclass in kind.__subclasses__():
+        yield from subclasses(subclass)
+
+
+def names(kind: type[Part]) -> list[str]:
+    """The names of this package's parts of a kind, in the order of their definition."""
+    return [known.name for known in subclasses(kind) if "." not in known.name]
+
+
+def build(section: type[Section], values: Mapping[str, Any], prefix: str = "") -> Section:
+    """An instance of a part or another class of checked fields, every key known and every value checked.
+
+    Args:
+        section: a dataclass whose fields come from this module's functions.
+        values: the values by key; a key left out takes its default.
+        prefix: what stands before the keys in messages, such as "model.".
+
+    Raises:
+        ConfigError: for an unknown key, an invalid value, or a key without a default that is left out.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(prefix.rstrip("."), values, "a group of keys")
+    known = checked_fields(section)
+    for key, value in values.items():
+        if key not in known:
+            raise unknown_key(f"{prefix}{key}", value, [f"{prefix}{name}" for name in known])
+    for name, entry in known.items():
+        if name not in values and entry.default is MISSING and entry.default_factory is MISSING:
+            raise ConfigError(f"{prefix}{name}", "nothing", "given: it has no default")
+    return section(
+        **{name: known[name].metadata["check"](f"{prefix}{name}", value) for name, value in values.items()}
+    )
+
+
+def checked_fields(section: type) -> dict[str, Field[Any]]:
+    """The fields of a class by name.
+
+    Raises:
+        ConfigError: for a class whose fields were not made by this module's functions.
+    """
+    known = {entry.name: entry for entry in fields(section)}
+    own = [
+        key for key, value in vars(section).get("__annotations__", {}).items() if "ClassVar" not in str(value)
+    ]
+    loose = [key for key in own if "check" not in getattr(known.get(key), "metadata", {})]
+    if loose:
+        path = f"{section.__module__}.{section.__qualname__}"
+        raise ConfigError(
+            "_target_", path, "a @dataclass(frozen=True, kw_only=True) whose fields come from number, integer, "
+            f"choice, flag or text; {one_of(loose)} does not"
+        )  # fmt: skip
+    return known
+
+
+def unknown_key(key: str, value: object, known: list[str]) -> ConfigError:
+    """The error for a key that does not exist, naming the one that was probably meant."""
+    group = key.rpartition(".")[0]
+    if not known:
+        return ConfigError(key, value, f"left out: this {group} has no keys")
+    short = {name.removeprefix(f"{group}."): name for name in known}
+    close = [short[name] for name in get_close_matches(key.removeprefix(f"{group}."), short, n=1, cutoff=0.5)]
+    meant = f"{close[0]} (did you mean that?), or another of " if close else "a known key, one of "
+    others = [name for name in known if name not in close]
+    return ConfigError(
+        key, value, meant + ", ".join(others) if others else f"{close[0]} (did you mean that?)"
+    )

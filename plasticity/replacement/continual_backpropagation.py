@@ -1,0 +1,103 @@
+"""Continual backpropagation (Dohare et al. 2024), layer by layer, in PyTorch: the definition.
+
+After every step of gradient descent each hidden layer ages its units, updates what it remembers of them, and may
+choose the least useful mature ones; then the chosen units of all layers are replaced, first layer first.
+"""
+
+from dataclasses import dataclass, replace
+from math import floor
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from plasticity.part import flag, integer, number, part
+from plasticity.replacement.replacement import Memory, Replacement, Step
+from plasticity.utilities import Contribution, Measures, Utility
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinualBackpropagation(Replacement, name="cbp"):
+    """Replaces the least useful mature units, a few all the time.
+
+    Attributes:
+        rate: share of a layer's mature units that is replaced per step.
+        maturity_threshold: a unit that is not older than this many steps is never replaced.
+        decay_rate: η of the running utility and the running mean activation.
+        utility: what a unit is worth.
+        bias_compensation: add f̂ · w_out of a replaced unit to the biases of the next layer, as the algorithm is
+            described; in the code behind the published numbers this term was always 0.
+    """
+
+    rate: float = number(1e-4, at_least=0, at_most=1)
+    maturity_threshold: int = integer(100, at_least=0)
+    decay_rate: float = number(0.99, at_least=0, below=1)
+    utility: Utility = part(Utility, Contribution())
+    bias_compensation: bool = flag(False)
+
+    def canonical(self, run: Any) -> Self:
+        resolved = super().canonical(run)
+        if resolved.layers and resolved.rate > 0:
+            return resolved
+        # Nothing is ever replaced: what would be replaced, how often and how makes no difference.
+        return replace(resolved, layers=(), rate=0.0, maturity_threshold=100, bias_compensation=False)
+
+    def initial_memory(self, units: int) -> dict[str, np.ndarray]:
+        """Ages, running utility u and running mean activation f of the units; the debt of the layer."""
+        return {
+            "age": np.zeros(units, np.int64),
+            "utility": np.zeros(units, np.float32),
+            "mean_activation": np.zeros(units, np.float32),
+            "debt": np.zeros((), np.float64),
+        }
+
+    def after_step(self, memory: Memory, step: Step) -> list[list[int]]:
+        number = range(len(step.activations))
+        for layer in number:
+            self._update(memory, step, layer)
+        return [self._choose(memory, step, layer) for layer in number]
+
+    def _update(self, memory: Memory, step: Step, layer: int) -> None:
+        """Age, running mean activation and running utility of a layer's units."""
+        eta, activation = self.decay_rate, step.activations[layer]
+        memory["age"][layer] += 1
+        mean = activation if activation.ndim == 1 else activation.mean(dim=0)
+        memory["mean_activation"][layer].mul_(eta).add_(mean, alpha=1 - eta)
+        y = self.utility(
+            Measures(
+                activation=activation,
+                mean_activation=self._corrected(memory, "mean_activation", layer),
+                outgoing=step.linear[layer + 1].weight.abs().mean(dim=0),
+                incoming=step.linear[layer].weight.abs().mean(dim=1),
+            )
+        )
+        memory["utility"][layer].mul_(eta).add_(y if y.ndim == 1 else y.mean(dim=0), alpha=1 - eta)
+
+    def _corrected(self, memory: Memory, name: str, layer: int) -> "Tensor":
+        """A running mean over 1 − η^age, which removes the pull of its start at 0."""
+        corrected: Tensor = memory[name][layer] / (1 - self.decay_rate ** memory["age"][layer].double())
+        return corrected.float()
+
+    def _choose(self, memory: Memory, step: Step, layer: int) -> list[int]:
+        """The units that a layer is to lose: as many as it owes, the least useful of the mature ones."""
+        if layer + 1 not in self.layers:
+            return []
+        eligible = (memory["age"][layer] > self.maturity_threshold).nonzero().flatten()
+        debt = memory["debt"][layer]
+        debt += self.rate * len(eligible)
+        number = floor(debt)
+        debt -= number
+        if number == 0:
+            return []
+        utility = self._corrected(memory, "utility", layer)
+        ranking = self.utility.ranking(utility, lambda: step.draw(layer))
+        least_first = ranking[eligible].argsort(stable=True)
+        return [int(unit) for unit in eligible[least_first[:number]]]
+
+    def before_replacement(self, memory: Memory, step: Step, layer: int, unit: int) -> None:
+        if self.bias_compensation:
+            following = step.linear[layer + 1]
+            mean = self._corrected(memory, "mean_activation", layer)[unit]
+            following.bias.add_(mean * following.weight[:, unit])

@@ -1,0 +1,160 @@
+"""A run: its parts and a seed, which is everything that changes its numbers, and the name that follows from it.
+
+How a run is computed, shown and stored (engine, tracker, folder) is in `plasticity.settings`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from plasticity.activations import Activation, ReLU
+from plasticity.datasets import Dataset, PermutedMnist
+from plasticity.model import Model
+from plasticity.optimisers import SGD, Optimiser
+from plasticity.part import Part, integer, part, unknown_key
+from plasticity.regularisers import NoRegulariser, Regulariser
+from plasticity.replacement import ContinualBackpropagation, Replacement
+
+LEFT_OUT: dict[str, Any] = {
+    "model": {"name": "mlp", "width": 100, "depth": 5},
+    "activation": {"name": "relu"},
+    "replacement": {
+        "name": "cbp",
+        "rate": 1e-4,
+        "maturity_threshold": 100,
+        "decay_rate": 0.99,
+        "utility": "contribution",
+        "bias_compensation": False,
+    },
+    "regulariser": {"name": "none", "strength": 0.0},
+    "dataset": {"name": "permuted_mnist", "tasks": 1_100, "examples_per_task": 10_000, "batch_size": 1},
+    "optimiser": {"name": "sgd", "step_size": 0.005},
+    "seed": 0,
+}
+"""What an identity leaves out: the values of the paper's base run. They name folders of runs that exist, and so
+never change, whatever the defaults become. A key that is added later joins them with the value that runs had
+before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run, in the one form of all that compute the same numbers: those are equal and share an identity.
+
+    Args:
+        model: shape of the network.
+        activation: of its hidden units.
+        replacement: which units are replaced, and when.
+        regulariser: what is added to the gradient.
+        dataset: the stream of tasks.
+        optimiser: how the gradient becomes a step.
+        seed: of every random draw, from 0 to 2⁶³ − 1.
+
+    Raises:
+        ConfigError: for parts that cannot work together.
+    """
+
+    model: Model = part(Model, Model())
+    activation: Activation = part(Activation, ReLU())
+    replacement: Replacement = part(Replacement, ContinualBackpropagation())
+    regulariser: Regulariser = part(Regulariser, NoRegulariser())
+    dataset: Dataset = part(Dataset, PermutedMnist())
+    optimiser: Optimiser = part(Optimiser, SGD())
+    seed: int = integer(0, at_least=0, at_most=2**63 - 1)
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            given = _with_class(entry.default, getattr(self, entry.name))
+            value = entry.metadata["check"](entry.name, given)
+            object.__setattr__(self, entry.name, value)
+        for name, value in self.parts().items():
+            object.__setattr__(self, name, value.canonical(self))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Run":
+        """The run that a composed config describes.
+
+        Args:
+            values: nested plain values by part; what is left out takes its default.
+
+        Raises:
+            ConfigError: naming the first key that is unknown, or whose value cannot be run.
+        """
+        known = {entry.name: entry for entry in fields(cls)}
+        for key, value in values.items():
+            if key not in known:
+                raise unknown_key(key, value, list(known))
+        return cls(**values)
+
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> "Run":
+        """The run that stored values describe; a key that they lack came later, and has the value of `LEFT_OUT`."""
+        return cls.of(completed(values))
+
+    def parts(self) -> dict[str, Part]:
+        """The parts by config key."""
+        return {
+            entry.name: value
+            for entry in fields(self)
+            if isinstance(value := getattr(self, entry.name), Part)
+        }
+
+    @property
+    def layer_sizes(self) -> list[int]:
+        """Units per layer, inputs first and outputs last: [depth + 2]."""
+        return [self.dataset.inputs, *self.model.hidden_units, self.dataset.outputs]
+
+    @property
+    def steps(self) -> int:
+        """Number of training steps."""
+        return self.dataset.tasks * self.dataset.steps_per_task
+
+    @property
+    def identity(self) -> str:
+        """Twelve hexadecimal digits that are the same for the same numbers, whatever computed them.
+
+        A hash of `values` without those that are `LEFT_OUT`; the replacement set is always in it.
+        """
+        named = {key: _named(value, LEFT_OUT[key]) for key, value in self.values().items()}
+        text = json.dumps(
+            {key: value for key, value in named.items() if value not in ({}, 0)}, sort_keys=True
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def values(self) -> dict[str, Any]:
+        """The run as nested plain values, as stored beside its results."""
+        return {name: value.values() for name, value in self.parts().items()} | {"seed": self.seed}
+
+
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored values with the keys that came into existence later."""
+    whole: dict[str, Any] = {}
+    for key, value in values.items():
+        known = LEFT_OUT.get(key)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            same = value.get("name", known["name"]) == known["name"] and "widths" not in value
+            value = (dict(known) if same else {}) | dict(value)
+        whole[key] = value
+    return whole
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key, as on the command line."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def _with_class(default: Any, value: Any) -> Any:
+    """A part's values; where they do not say which part, it is the default one."""
+    if isinstance(default, Part) and isinstance(value, Mapping) and not {"_target_", "name"} & set(value):
+        return {"name": default.name} | dict(value)
+    return value
+
+
+def _named(value: Any, left_out: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {key: own for key, own in value.items() if key not in left_out or left_out[key] != own}

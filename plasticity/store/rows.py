@@ -1,0 +1,139 @@
+"""The rows of a run, one per record: a text file that only ever grows.
+
+A header names the columns of the rows that follow it. A row with a column that has not been there before comes with
+another header, so that columns may appear from some task on; a column that a row lacks is empty there. A header
+and its first row are written together.
+"""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+Row = dict[str, float | int]
+
+KEY = "task"
+"""The first column: number of the first task that a row is about, from 0. No value looks like it."""
+
+MOST_BYTES_PER_ROW = 2**16
+"""Of a network of a thousand layers."""
+
+
+def read(path: Path, count: int | None = None) -> list[dict[str, str]]:
+    """The whole rows of a file as text; a last one that is still being written is left out.
+
+    Args:
+        path: the file; none means no rows.
+        count: how many rows to read; None for all.
+    """
+    rows: list[dict[str, str]] = []
+    columns: list[str] = []
+    for values in csv.reader(io.StringIO(whole(path).decode(), newline="")):
+        if values[:1] == [KEY]:
+            columns = values
+        elif count is None or len(rows) < count:
+            rows.append({name: value for name, value in zip(columns, values, strict=True) if value})
+    return rows
+
+
+def sections(path: Path) -> list[tuple[bytes, list[bytes]]]:
+    """The whole lines of a file: each header, and the rows that follow it."""
+    found: list[tuple[bytes, list[bytes]]] = []
+    for line in whole(path).splitlines():
+        if line.startswith(f"{KEY},".encode()):
+            found.append((line, []))
+        elif found:
+            found[-1][1].append(line)
+        else:
+            raise ValueError("it starts with a row, not with the names of its columns")
+    return found
+
+
+def whole(path: Path) -> bytes:
+    """The contents of a file up to the end of its last whole row; nothing if there is no file."""
+    try:
+        contents = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    return contents[: contents.rfind(b"\n") + 1]
+
+
+def last(path: Path) -> dict[str, str] | None:
+    """The last whole row, read from the end of the file; None if there is none."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - MOST_BYTES_PER_ROW))
+            tail, _, _ = file.read().rpartition(b"\n")
+            if tail.count(KEY.encode()) == 0:
+                file.seek(0)
+                tail = file.readline() + tail
+    except FileNotFoundError:
+        return None
+    lines = tail.decode().split("\n")
+    headers = [line for line in lines if line.startswith(f"{KEY},")]
+    if not headers or lines[-1] == headers[-1]:
+        return None
+    pairs = zip(headers[-1].split(","), lines[-1].split(","), strict=True)
+    return {name: value for name, value in pairs if value}
+
+
+def prefix(path: Path, count: int) -> bytes:
+    """The first `count` rows of a file with their headers, as they are on the disk.
+
+    Raises:
+        ValueError: when there are not so many, or they are not those of consecutive tasks.
+    """
+    kept, rows = [], 0
+    for line in whole(path).splitlines(keepends=True) if count else []:
+        is_header = line.startswith(f"{KEY},".encode())
+        if rows == count:
+            break
+        kept.append(line)
+        rows += not is_header
+    if rows < count:
+        raise ValueError(f"it holds {rows} of {count} rows")
+    return b"".join(kept)
+
+
+class Rows:
+    """A file of rows, open for appending. Every row is with the system, not only in this process, at once."""
+
+    def __init__(self, path: Path):
+        self.columns: list[str] = []
+        for line in whole(path).decode().splitlines():
+            if line.startswith(f"{KEY},"):
+                self.columns = line.split(",")
+        self.file = open(path, "ab", buffering=0)
+
+    def append(self, row: Row) -> None:
+        """Appends a row, and before it a header where it has new columns.
+
+        Raises:
+            OSError: when it cannot be written whole; the file is as it was before then.
+        """
+        header = ""
+        if new := [name for name in row if name not in self.columns]:
+            self.columns = [*self.columns, *new]
+            header = ",".join(self.columns) + "\n"
+        line = ",".join(repr(row[name]) if name in row else "" for name in self.columns)
+        self._write(f"{header}{line}\n".encode())
+
+    def _write(self, data: bytes) -> None:
+        """Writes all of it or nothing: on a disk that fills up, part of a write may succeed."""
+        before = os.fstat(self.file.fileno()).st_size
+        written = 0
+        try:
+            while written < len(data):
+                written += self.file.write(data[written:]) or 0
+        except OSError:
+            os.ftruncate(self.file.fileno(), before)
+            raise
+
+    def sync(self) -> None:
+        """Waits until the rows are on the disk."""
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.file.close()
