@@ -234,5 +234,5 @@ def test_ctrl_c_while_waiting_leaves_the_jobs(cluster):
     wait_for(cluster.running, process)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130 and "The jobs go on" in out and "Traceback" not in err
+    assert process.returncode == 130 and "The jobs continue" in out and "Traceback" not in err
     assert len(jobs()) == 1 and cluster.running()
