@@ -78,15 +78,16 @@ static void observe(const Learner *net, const Layer *layer, const Layer *next)
 /* Counts the eligible units, and finds out when there will be one more. */
 static void count_mature(const Learner *net, Layer *layer)
 {
+    int64_t shortest = INT64_MAX; /* the time that a unit still has under the threshold */
     layer->mature = 0;
-    layer->next_mature = INT64_MAX;
     for (int i = 0; i < layer->units; i++) {
-        const int64_t mature_at = layer->born[i] + net->maturity_threshold + 1;
-        if (mature_at <= net->clock)
+        const int64_t left = net->maturity_threshold - age_of(net, layer, i);
+        if (left < 0)
             layer->mature++;
-        else if (mature_at < layer->next_mature)
-            layer->next_mature = mature_at;
+        else if (left < shortest)
+            shortest = left;
     }
+    layer->next_mature = shortest < INT64_MAX - net->clock ? net->clock + shortest + 1 : INT64_MAX;
 }
 
 /* What the eligible units are ranked by: û, or a uniform draw. */

@@ -189,8 +189,18 @@ static void begin_task(Learner *net)
     net->right = 0;
 }
 
+/* Whether the kernel knows all that a learner asks for, and the examples have what its loss compares with. */
+static int is_known(const Learner *net, const Examples *examples)
+{
+    const int64_t activation = net->activation, loss = net->loss, utility = net->utility;
+    return activation >= RELU && activation <= GELU && utility >= CONTRIBUTION && utility <= RANDOM &&
+           ((loss == CROSS_ENTROPY && examples->label) || (loss == SQUARED_ERROR && examples->target));
+}
+
 static int64_t learn(Learner *net, const Examples *examples, int64_t first, int64_t end)
 {
+    if (!is_known(net, examples))
+        return REFUSED;
     const unsigned int mode = flush_denormals();
     if (first == 0)
         begin_task(net);
