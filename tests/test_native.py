@@ -3,7 +3,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from ctypes import sizeof
+from ctypes import Structure
 from dataclasses import replace
 from itertools import product
 
@@ -193,6 +193,16 @@ def test_debt_of_more_units_than_there_are_eligible():
     reference, learner = ReferenceLearner(config, state), NativeLearner(config, state)
     assert learner.learn(task, ignore).replaced == reference.learn(task, ignore).replaced == [3]
     assert_agree(learner.state(), reference.state())
+
+
+@pytest.mark.parametrize("threshold", [2**63 - 2, 2**63 - 1, 2**64, 10**30])
+def test_a_maturity_threshold_that_no_unit_reaches(threshold):
+    config = small_config(inputs=3, width=4, rate=1.0, maturity_threshold=threshold)
+    state, task = initial_state(config), random_task(config, 5)
+    state.age[0][:] = [0, 1, 10**6, 10**12]
+    learner = NativeLearner(config, state)
+    assert learner.learn(task, ignore).replaced == [0]
+    assert learner.state().age[0].tolist() == [5, 6, 10**6 + 5, 10**12 + 5]
 
 
 def test_one_example_one_unit_one_input():
@@ -438,8 +448,53 @@ def test_state_is_a_copy_and_the_one_it_started_from_stays():
 
 
 def test_structures_are_those_of_the_kernel():
-    sizes = (binding.c_int64 * 3).in_dll(binding.library(), "plasticity_sizes")
-    assert list(sizes) == [sizeof(kind) for kind in (binding.Layer, binding.Network, binding.Examples)]
+    binding.check_layout(binding.library(), binding.Layer, binding.Learner, binding.Examples)
+
+
+FIELDS = binding.Examples._fields_
+
+
+@pytest.mark.parametrize(
+    "fields, first",
+    [
+        ([FIELDS[1], FIELDS[0], *FIELDS[2:]], "index"),
+        ([("begin", FIELDS[0][1]), *FIELDS[1:]], "begin"),
+        ([*FIELDS[:-2], ("first_step", binding.c_int32), FIELDS[-1]], "first_step"),
+        (FIELDS[:-1], ""),
+        ([*FIELDS, ("more", binding.c_int64)], "more"),
+    ],
+    ids=["swapped", "renamed", "of another size", "missing", "one too many"],
+)
+def test_a_structure_unlike_the_kernels_is_refused(fields, first):
+    mistaken = type("Examples", (Structure,), {"_fields_": fields})
+    with pytest.raises(binding.LayoutError, match=rf"\('Examples', '{first}', \d+, \d+\) there"):
+        binding.check_layout(binding.library(), binding.Layer, binding.Learner, mistaken)
+
+
+def test_a_structure_that_only_the_kernel_has_is_refused():
+    with pytest.raises(binding.LayoutError, match=r"None there, \('Examples', 'start', 0, 8\)"):
+        binding.check_layout(binding.library(), binding.Layer, binding.Learner)
+
+
+@pytest.mark.parametrize("field", ["activation", "loss", "utility"])
+@pytest.mark.parametrize("number", [-1, 8, 2**31 - 1])
+def test_what_the_kernel_does_not_know_is_refused_and_nothing_changes(field, number):
+    config = small_config()
+    learner, task = NativeLearner(config, initial_state(config)), random_task(config, 5)
+    setattr(learner.network, field, number)
+    with pytest.raises(ValueError, match="that the kernel lacks"):
+        learner.learn(task, ignore)
+    assert_identical(learner.state(), initial_state(config))
+
+
+@pytest.mark.parametrize(
+    "loss, wrong", [("cross_entropy", "squared_error"), ("squared_error", "cross_entropy")]
+)
+def test_targets_of_the_other_loss_are_refused(loss, wrong):
+    config = small_config(outputs=1, loss=loss)
+    task = random_task(small_config(outputs=1, loss=wrong), 5)
+    with pytest.raises(ValueError, match="that the kernel lacks"):
+        NativeLearner(config, initial_state(config)).learn(task, ignore)
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,10 @@ class NativeLearner:
             layer.rate = replacement.rate if number + 1 in replacement.layers else 0.0
             layer.bound = replacement_bound(self.config.activation.name, memory.inputs)
 
-    def _network(self) -> binding.Network:
+    def _network(self) -> binding.Learner:
         config, replacement = self.config, self.config.replacement
         decay = 1 - config.optimiser.step_size * config.regulariser.strength
-        return binding.Network(
+        return binding.Learner(
             depth=config.model.depth,
             layer=self.layers,
             activation=ACTIVATIONS.index(config.activation.name),
@@ -71,7 +71,7 @@ class NativeLearner:
             step_size=config.optimiser.step_size,
             decay=decay if abs(decay) > 1e-10 else 1e-10,  # the kernel divides by it
             decay_rate=replacement.decay_rate,
-            maturity_threshold=replacement.maturity_threshold,
+            maturity_threshold=min(replacement.maturity_threshold, 2**63 - 1),  # no unit gets that old
             seed=config.seed,
             scale=1.0,
         )
@@ -82,6 +82,10 @@ class NativeLearner:
         for first in range(0, task.examples, ADVANCE_EVERY):
             end = min(first + ADVANCE_EVERY, task.examples)
             reached = self.kernel.learn(byref(self.network), byref(examples), first, end)
+            if reached < 0:
+                raise ValueError(
+                    "an activation, loss or utility that the kernel lacks, or another loss's targets"
+                )
             if reached < end:
                 raise Diverged(task.number, reached)
             advance(end - first)
