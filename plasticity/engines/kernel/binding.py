@@ -26,7 +26,7 @@ class Layer(ctypes.Structure):
         ("tail", c_void_p),
         ("place", c_void_p),
         ("bias", c_void_p),
-        ("row_sum", c_void_p),
+        ("row_magnitude", c_void_p),
         ("used", c_int32),
         ("row", c_void_p),
         ("value", c_void_p),
@@ -46,7 +46,7 @@ class Layer(ctypes.Structure):
         ("chosen", c_void_p),
         ("choices", c_int32),
         ("scratch", c_void_p),
-        ("magnitude", c_double),
+        ("total_magnitude", c_double),
         ("replaced", c_int64),
     ]
 
@@ -62,7 +62,7 @@ class Learner(ctypes.Structure):
         ("utility", c_int),
         ("bias_compensation", c_int32),
         ("step_size", c_double),
-        ("decay", c_double),
+        ("kept", c_double),
         ("decay_rate", c_double),
         ("faded_at", c_int64),
         ("maturity_threshold", c_int64),

@@ -22,7 +22,7 @@ typedef struct {
     float *tail;            /* [inputs][tail_length], the others of them */
     const int32_t *place;   /* [inputs], which row is that of an input */
     float *bias;            /* [stride] */
-    float *row_sum;         /* [inputs], Σ|w| of each row */
+    float *row_magnitude;   /* [inputs], Σ|w| of each row */
     /* The current step. */
     int32_t used;           /* number of inputs that are not 0, the only ones whose rows matter */
     int32_t *row;           /* [inputs], which these are */
@@ -45,7 +45,7 @@ typedef struct {
     int32_t choices;        /* ... and their number */
     float *scratch;         /* [stride] */
     /* Sums over the steps of a task. */
-    double magnitude;       /* Σ|w| */
+    double total_magnitude; /* Σ|w| */
     int64_t replaced;
 } Layer;
 
@@ -56,9 +56,10 @@ typedef struct {
     Loss loss;
     Utility utility;
     int32_t bias_compensation;
-    double step_size, decay; /* a parameter's decay by the regulariser in a step: 1 − step size · strength */
-    double decay_rate;       /* η of the running means */
-    int64_t faded_at;        /* an age at which η^age makes no difference to 1 */
+    double step_size;
+    double kept;       /* the share of every parameter that L2 leaves in a step: 1 − step size · strength */
+    double decay_rate; /* η of the running means */
+    int64_t faded_at;  /* an age at which η^age makes no difference to 1 */
     int64_t maturity_threshold;
     uint64_t seed;
     double scale;  /* every weight is this times what is stored */

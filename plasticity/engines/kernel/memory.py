@@ -49,7 +49,7 @@ class LayerMemory:
             "tail": aligned((rows, self.tail_length)),
             "place": np.arange(inputs, dtype=np.int32),
             "bias": aligned(stride),
-            "row_sum": aligned(rows),
+            "row_magnitude": aligned(rows),
             "row": aligned(rows + LANES, np.int32),
             "value": aligned(rows + LANES),
             "sent": aligned(rows + LANES),

@@ -54,7 +54,7 @@ INLINE void observe_by(const Utility utility, const Learner *net, const Layer *l
         const vec h = load(layer->activation + i);
         const vec f = multiply_add(keep, load(layer->mean_activation + i), multiply(gain, h));
         const vec mean = needs_mean_activation(utility) ? corrected_means(net, layer, i, f) : f;
-        const vec outgoing = multiply(load(next->row_sum + i), per_output);
+        const vec outgoing = multiply(load(next->row_magnitude + i), per_output);
         const vec incoming = multiply(load(layer->scratch + i), per_input);
         const vec y = instantaneous(utility, h, mean, outgoing, incoming);
         store(layer->mean_activation + i, f);
@@ -149,12 +149,12 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
         const int row = layer->place[i];
         float *incoming = weight(layer, row, unit);
         const float fresh = uniform(&draws, layer->bound) / (float)net->scale;
-        layer->row_sum[row] += fabsf(fresh) - fabsf(*incoming);
+        layer->row_magnitude[row] += fabsf(fresh) - fabsf(*incoming);
         *incoming = fresh;
     }
     for (int i = 0; i < next->units; i++)
         *weight(next, unit, i) = 0;
-    next->row_sum[unit] = 0;
+    next->row_magnitude[unit] = 0;
     layer->bias[unit] = layer->utility[unit] = layer->mean_activation[unit] = 0;
     layer->born[unit] = net->clock;
     layer->fading[unit] = 1;

@@ -218,7 +218,7 @@ static void descend(Layer *layer, float rate, float *sent)
             store(sent + first, sums(product));
         store(magnitudes, sums(magnitude));
         for (int k = 0; k < count; k++)
-            layer->row_sum[input[k]] = magnitudes[k];
+            layer->row_magnitude[input[k]] = magnitudes[k];
     }
 }
 
@@ -235,19 +235,20 @@ static void measure_rows(Layer *layer)
             if (layer->tail_length)
                 magnitude[k] = add(magnitude[k], absolute(load_first(layer->tail_length, row.tail)));
         }
-        store(layer->row_sum + first, sums(magnitude));
+        store(layer->row_magnitude + first, sums(magnitude));
     }
 }
 
 /* Σ|w| of a layer. */
 static float layer_magnitude(const Layer *layer)
 {
+    const float *magnitude = layer->row_magnitude;
     vec total[4] = {all(0), all(0), all(0), all(0)};
     int i = 0;
     for (; i + 4 * LANES <= layer->inputs; i += 4 * LANES)
-        UNROLL for (int c = 0; c < 4; c++) total[c] = add(total[c], load(layer->row_sum + i + c * LANES));
+        UNROLL for (int c = 0; c < 4; c++) total[c] = add(total[c], load(magnitude + i + c * LANES));
     for (; i < layer->inputs; i += LANES)
-        total[0] = add(total[0], load(layer->row_sum + i));
+        total[0] = add(total[0], load(magnitude + i));
     return sum(add(add(total[0], total[1]), add(total[2], total[3])));
 }
 

@@ -117,9 +117,9 @@ static void send_back(const Learner *net, const Layer *layer, Layer *below, vec 
 static void learn_from_error(Learner *net, Fetch *next)
 {
     const vec scale = all((float)net->scale);
-    net->scale *= net->decay;
+    net->scale *= net->kept;
     const float rate = (float)(-net->step_size / net->scale);
-    const vec decay = all((float)net->decay), bias_rate = all((float)-net->step_size);
+    const vec decay = all((float)net->kept), bias_rate = all((float)-net->step_size);
     for (Layer *layer = net->layer + net->depth; layer >= net->layer; layer--) {
         Layer *below = layer > net->layer ? layer - 1 : NULL;
         descend(layer, rate, below ? layer->sent : NULL);
@@ -136,12 +136,12 @@ static void learn_from_error(Learner *net, Fetch *next)
 }
 
 /* Σ|w| of each layer after the step. Infinite or undefined weights show in the next step's loss. */
-static void measure(Learner *net)
+static void measure_layers(Learner *net)
 {
     double total = 0;
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
         const double magnitude = fabs(net->scale) * layer_magnitude(layer);
-        layer->magnitude += magnitude;
+        layer->total_magnitude += magnitude;
         total += magnitude;
     }
     net->finite = isfinite(total);
@@ -165,7 +165,7 @@ static int step(Learner *net, const Examples *examples, int64_t example)
     replace(net, examples->first_step + example);
     if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
-    measure(net);
+    measure_layers(net);
     return 1;
 }
 
@@ -182,9 +182,9 @@ static void begin_task(Learner *net)
             layer->fading[i] = faded(net, age_of(net, layer, i));
     for (Layer *layer = net->layer; layer <= output; layer++)
         measure_rows(layer);
-    measure(net);
+    measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
-        layer->magnitude = 0, layer->replaced = 0;
+        layer->total_magnitude = 0, layer->replaced = 0;
     net->total_loss = 0;
     net->right = 0;
 }
