@@ -60,7 +60,7 @@ class NativeLearner:
 
     def _network(self) -> binding.Learner:
         config, replacement = self.config, self.config.replacement
-        decay = 1 - config.optimiser.step_size * config.regulariser.strength
+        kept = 1 - config.optimiser.step_size * config.regulariser.strength
         return binding.Learner(
             depth=config.model.depth,
             layer=self.layers,
@@ -69,7 +69,7 @@ class NativeLearner:
             utility=UTILITIES.index(replacement.utility),
             bias_compensation=replacement.bias_compensation,
             step_size=config.optimiser.step_size,
-            decay=decay if abs(decay) > 1e-10 else 1e-10,  # the kernel divides by it
+            kept=kept if abs(kept) > 1e-10 else 1e-10,  # the kernel divides by it
             decay_rate=replacement.decay_rate,
             maturity_threshold=min(replacement.maturity_threshold, 2**63 - 1),  # no unit gets that old
             seed=config.seed,
@@ -93,7 +93,7 @@ class NativeLearner:
         return TaskResult(
             accuracy=self.network.right / task.examples if classes else float("nan"),
             loss=self.network.total_loss / task.examples,
-            weight_magnitude=np.array([layer.magnitude for layer in self.layers]) / task.examples,
+            weight_magnitude=np.array([layer.total_magnitude for layer in self.layers]) / task.examples,
             replaced=np.array([layer.replaced for layer in self.layers[:-1]], np.int64),
         )
 
