@@ -186,6 +186,27 @@ def test_strong_weight_decay_over_a_long_task_equals_the_reference():
     assert compare(config, [random_task(config, 300)])[0] == 1
 
 
+@pytest.mark.parametrize("decay", [1e-4, 1e-6, 5e-8])
+def test_weight_decay_of_many_steps_is_as_strong_as_it_should_be(decay):
+    """Units without inputs that are dead change by it alone: after t steps (1 − decay)^t of them is left."""
+    tasks, steps = 3, 10_000
+    config = small_config(inputs=4, width=20, step_size=0.1, weight_decay=decay / 0.1, layers=())
+    start = initial_state(config)
+    start.biases[0][:] = np.linspace(-1, -0.1, 20)
+    learner = NativeLearner(config, start)
+    for number in range(tasks):
+        blank = random_task(config, steps, number)
+        blank.rows[:] = 0
+        learner.learn(blank, ignore)
+    state, exponent = learner.state(), tasks * steps * math.log1p(-decay)
+    # Rounded at every task's end, and whenever another half is gone.
+    roundings = tasks + math.floor(exponent / -math.log(2))
+    pairs = zip(state.biases[:1] + state.weights, start.biases[:1] + start.weights, strict=True)
+    for found, before in pairs:
+        strength = np.log(found.astype(np.float64) / before) / exponent
+        assert np.abs(strength - 1).max() < 1.01 * roundings * 2.0**-24 / -exponent
+
+
 def test_debt_of_more_units_than_there_are_eligible():
     config = small_config(inputs=3, width=4, rate=0.1, maturity_threshold=5)
     state, task = initial_state(config), random_task(config, 1)

@@ -21,7 +21,7 @@ typedef struct {
     float *body;            /* [inputs][body_length], weights: those that lead out of one input lie together */
     float *tail;            /* [inputs][tail_length], the others of them */
     const int32_t *place;   /* [inputs], which row is that of an input */
-    float *bias;            /* [stride] */
+    float *bias;            /* [stride], scaled as weights are */
     float *row_magnitude;   /* [inputs], Σ|w| of each row */
     /* The current step. */
     int32_t used;           /* number of inputs that are not 0, the only ones whose rows matter */
@@ -62,7 +62,7 @@ typedef struct {
     int64_t faded_at;  /* an age at which η^age makes no difference to 1 */
     int64_t maturity_threshold;
     uint64_t seed;
-    double scale;  /* every weight is this times what is stored */
+    double scale;  /* every weight and bias is this times what is stored */
     int64_t clock; /* steps since this learner was made */
     int32_t finite;
     /* Sums over the steps of a task. */

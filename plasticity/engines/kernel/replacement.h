@@ -142,7 +142,7 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     if (net->bias_compensation) {
         const float mean = corrected(layer->mean_activation[unit], faded(net, age_of(net, layer, unit)));
         for (int i = 0; i < next->units; i++)
-            next->bias[i] += mean * ((float)net->scale * *weight(next, unit, i));
+            next->bias[i] += mean * *weight(next, unit, i);
     }
     Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
     for (int i = 0; i < layer->inputs; i++) {

@@ -6,19 +6,20 @@
 #include "kernel.h"
 #include "replacement.h"
 
-static void scale_all(float *number, int64_t count, vec scale)
+/* Rounds once, and in no direction more than in the other: a scale that is rounded itself would not. */
+static void scale_all(float *number, int64_t count, double scale)
 {
-    for (int64_t i = 0; i < count; i += LANES)
-        store(number + i, multiply(scale, load(number + i)));
+    for (int64_t i = 0; i < count; i++)
+        number[i] = (float)(scale * number[i]);
 }
 
-/* Multiplies all weights out, so that the scale is 1 again. */
+/* Multiplies all weights and biases out, so that the scale is 1 again. */
 static void fold_scale(Learner *net)
 {
-    const vec scale = all((float)net->scale);
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
-        scale_all(layer->body, (int64_t)layer->inputs * layer->body_length, scale);
-        scale_all(layer->tail, (int64_t)layer->inputs * layer->tail_length, scale);
+        scale_all(layer->body, (int64_t)layer->inputs * layer->body_length, net->scale);
+        scale_all(layer->tail, (int64_t)layer->inputs * layer->tail_length, net->scale);
+        scale_all(layer->bias, layer->stride, net->scale);
         measure_rows(layer);
     }
     net->scale = 1;
@@ -47,7 +48,7 @@ static void linear(const Learner *net, const Layer *layer, float *z)
     const vec scale = all((float)net->scale);
     receive(layer, z);
     for (int i = 0; i < layer->stride; i += LANES)
-        store(z + i, multiply_add(scale, load(z + i), load(layer->bias + i)));
+        store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
 }
 
 static void predict(const Learner *net, Fetch *next)
@@ -119,14 +120,11 @@ static void learn_from_error(Learner *net, Fetch *next)
     const vec scale = all((float)net->scale);
     net->scale *= net->kept;
     const float rate = (float)(-net->step_size / net->scale);
-    const vec decay = all((float)net->kept), bias_rate = all((float)-net->step_size);
     for (Layer *layer = net->layer + net->depth; layer >= net->layer; layer--) {
         Layer *below = layer > net->layer ? layer - 1 : NULL;
         descend(layer, rate, below ? layer->sent : NULL);
-        for (int i = 0; i < layer->stride; i += LANES) {
-            const vec kept = multiply(decay, load(layer->bias + i));
-            store(layer->bias + i, multiply_add(bias_rate, load(layer->error + i), kept));
-        }
+        for (int i = 0; i < layer->stride; i += LANES)
+            store(layer->bias + i, multiply_add(all(rate), load(layer->error + i), load(layer->bias + i)));
         if (below)
             send_back(net, layer, below, scale);
         fetch_some(next);
