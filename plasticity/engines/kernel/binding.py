@@ -30,7 +30,6 @@ class Layer(ctypes.Structure):
         ("used", c_int32),
         ("row", c_void_p),
         ("value", c_void_p),
-        ("sent", c_void_p),
         ("activation", c_void_p),
         ("slope", c_void_p),
         ("error", c_void_p),

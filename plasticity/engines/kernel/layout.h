@@ -18,7 +18,7 @@ typedef struct {
 
 static const Field FIELDS[] = {
     LAYER(inputs) LAYER(units) LAYER(stride) LAYER(body_length) LAYER(tail_length) LAYER(body) LAYER(tail)
-    LAYER(place) LAYER(bias) LAYER(row_magnitude) LAYER(used) LAYER(row) LAYER(value) LAYER(sent)
+    LAYER(place) LAYER(bias) LAYER(row_magnitude) LAYER(used) LAYER(row) LAYER(value)
     LAYER(activation) LAYER(slope) LAYER(error) LAYER(rate) LAYER(debt) LAYER(bound) LAYER(mature)
     LAYER(next_mature) LAYER(born) LAYER(utility) LAYER(mean_activation) LAYER(fading) LAYER(chosen)
     LAYER(choices) LAYER(scratch) LAYER(total_magnitude) LAYER(replaced) END(Layer)

@@ -1,6 +1,8 @@
 /* Online learning, one example at a time: predict, descend, replace. `plasticity.engines.reference` is the
  * definition. This file is compiled once for every kind of processor, as the KERNEL of that name; what is in
  * the headers is part of it. */
+#include <string.h>
+
 #include "denormals.h"
 #include "examples.h"
 #include "kernel.h"
@@ -100,16 +102,13 @@ static double squared_error(const Layer *output, const float *target)
     return total / (float)output->units;
 }
 
-/* The error of the units below a layer from what it sent back to them: to the active ones only, if of ReLU. */
-static void send_back(const Learner *net, const Layer *layer, Layer *below, vec scale)
+/* The error of the units below a layer, from what it sent back to them: nothing to inactive ones of ReLU. */
+static void pass_back(const Learner *net, Layer *below, vec scale)
 {
-    int position = 0;
-    for (int i = 0; i < below->stride; i += LANES)
-        if (net->activation == RELU) {
-            const vec sent = unpack(load(below->activation + i), layer->sent, &position);
-            store(below->error + i, multiply(scale, sent));
-        } else
-            store(below->error + i, multiply(multiply(scale, load(layer->sent + i)), load(below->slope + i)));
+    for (int i = 0; i < below->stride; i += LANES) {
+        const vec error = multiply(scale, load(below->error + i));
+        store(below->error + i, net->activation == RELU ? error : multiply(error, load(below->slope + i)));
+    }
 }
 
 /* Backpropagation and the step of gradient descent, layer by layer from the output on: the error goes
@@ -122,11 +121,13 @@ static void learn_from_error(Learner *net, Fetch *next)
     const float rate = (float)(-net->step_size / net->scale);
     for (Layer *layer = net->layer + net->depth; layer >= net->layer; layer--) {
         Layer *below = layer > net->layer ? layer - 1 : NULL;
-        descend(layer, rate, below ? layer->sent : NULL);
+        if (below)
+            memset(below->error, 0, sizeof(float[below->stride]));
+        descend(layer, rate, below ? below->error : NULL);
         for (int i = 0; i < layer->stride; i += LANES)
             store(layer->bias + i, multiply_add(all(rate), load(layer->error + i), load(layer->bias + i)));
         if (below)
-            send_back(net, layer, below, scale);
+            pass_back(net, below, scale);
         fetch_some(next);
         if (layer < net->layer + net->depth)
             observe(net, layer, layer + 1);
