@@ -1,7 +1,7 @@
 /* What a step does with the rows of a layer's weights. A row holds the weights that lead out of one input,
  * side by side, and only rows whose input is not 0 are touched. Sums of rows are unrolled for every number of
- * vectors up to MOST_BLOCKS, so that they stay in registers; of wider layers the columns are done in pieces. How
- * it is cut into pieces does not show in the results. */
+ * vectors up to MOST_BLOCKS, so that they stay in registers; of wider layers the columns are done in pieces.
+ * How it is cut into pieces does not show in the results. */
 #ifndef ROWS_H
 #define ROWS_H
 
@@ -109,8 +109,8 @@ INLINE Four four_from(const Layer *layer, int first)
     return four;
 }
 
-/* What is going on in four rows, in one part of their lanes: row += change · error. The sums of error · row from
- * before it and of |row| from after it go along; their lanes are still to be summed. */
+/* What is going on in four rows, in one part of their lanes: row += change · error. The sums of error · row
+ * from before it and of |row| from after it go along; their lanes are still to be summed. */
 typedef struct {
     float *row[4];
     floats change[4], product[4], magnitude[4];
@@ -130,8 +130,8 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
     }
 }
 
-/* Four rows and one part of their lanes at a time: so all that is being summed stays in registers. The rows come
- * in the opposite order to `sum_rows`: what was read last is still in the nearest cache. */
+/* Four rows and one part of their lanes at a time: so all that is being summed stays in registers. The rows
+ * come in the opposite order to `sum_rows`: what was read last is still in the nearest cache. */
 SPECIALISED void update_rows(const int tail, const int with_product, Layer *layer, float rate, float *sent)
 {
     const Rows rows = rows_of(layer, 0);
