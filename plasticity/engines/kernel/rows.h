@@ -130,42 +130,48 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
     }
 }
 
-/* Four rows and one part of their lanes at a time: so all that is being summed stays in registers. The rows
- * come in the opposite order to `sum_rows`: what was read last is still in the nearest cache. */
-SPECIALISED void update_rows(const int tail, const int with_product, Layer *layer, float rate, float *sent)
+/* Along four whole rows, one part of their lanes after the other: so all that is being summed stays in registers. */
+INLINE void update_four(const int tail, const int with_product, const Layer *layer, const Four *four, float rate,
+                        vec product[4], vec magnitude[4])
 {
     const Rows rows = rows_of(layer, 0);
     const int length = layer->body_length;
-    const float *error = layer->error;
-    float *magnitudes = layer->row_magnitude, sum[LANES] __attribute__((aligned(64)));
+    Row row[4];
+    UNROLL for (int k = 0; k < 4; k++) row[k] = row_of(rows, four->input[k]);
+    EACH_PART(i)
+    {
+        const float *error = layer->error + i * PART;
+        Update u = {0};
+        UNROLL for (int k = 0; k < 4; k++)
+        {
+            u.row[k] = row[k].body + i * PART;
+            u.change[k] = (floats)PART_OF(rate * four->value[k]);
+        }
+        for (int column = 0; column < length; column += LANES)
+            update(&u, PART, column, error + column, with_product);
+        if (i * PART < tail) {
+            UNROLL for (int k = 0; k < 4; k++) u.row[k] = row[k].tail + i * PART;
+            update(&u, tail < PART ? tail : PART, 0, error + length, with_product);
+        }
+        UNROLL for (int k = 0; k < 4; k++)
+            product[k].part[i] = u.product[k], magnitude[k].part[i] = u.magnitude[k];
+    }
+}
+
+/* The rows come in the opposite order to `sum_rows`: what was read last is still in the nearest cache. */
+SPECIALISED void update_rows(const int tail, const int with_product, Layer *layer, float rate, float *sent)
+{
+    float sum[LANES] __attribute__((aligned(64)));
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
         const Four four = four_from(layer, first);
-        Row row[4];
         vec product[4], magnitude[4];
-        UNROLL for (int k = 0; k < 4; k++) row[k] = row_of(rows, four.input[k]);
-        EACH_PART(i)
-        {
-            Update u = {0};
-            UNROLL for (int k = 0; k < 4; k++)
-            {
-                u.row[k] = row[k].body + i * PART;
-                u.change[k] = (floats)PART_OF(rate * four.value[k]);
-            }
-            for (int column = 0; column < length; column += LANES)
-                update(&u, PART, column, error + i * PART + column, with_product);
-            if (i * PART < tail) {
-                UNROLL for (int k = 0; k < 4; k++) u.row[k] = row[k].tail + i * PART;
-                update(&u, tail < PART ? tail : PART, 0, error + i * PART + length, with_product);
-            }
-            UNROLL for (int k = 0; k < 4; k++)
-                product[k].part[i] = u.product[k], magnitude[k].part[i] = u.magnitude[k];
-        }
+        update_four(tail, with_product, layer, &four, rate, product, magnitude);
         store(sum, sums(with_product ? product : magnitude, magnitude));
         UNROLL for (int k = 0; k < 4; k++)
         {
             if (with_product)
                 sent[four.input[k]] = sum[4 * k];
-            magnitudes[four.input[k]] = sum[4 * k + 1];
+            layer->row_magnitude[four.input[k]] = sum[4 * k + 1];
         }
     }
 }
@@ -174,12 +180,12 @@ SPECIALISED void update_rows(const int tail, const int with_product, Layer *laye
  * error · row, of the rows as they were before, go there, to the places of their inputs. */
 static void descend(Layer *layer, float rate, float *sent)
 {
-#define CASE(tail)                                       \
-    case tail:                                           \
-        if (sent)                                        \
-            update_rows(tail, 1, layer, rate, sent);     \
-        else                                             \
-            update_rows(tail, 0, layer, rate, NULL);     \
+#define CASE(tail)                                   \
+    case tail:                                       \
+        if (sent)                                    \
+            update_rows(tail, 1, layer, rate, sent); \
+        else                                         \
+            update_rows(tail, 0, layer, rate, NULL); \
         break;
     switch (layer->tail_length) {
         CASE(0) CASE(4) CASE(8)
