@@ -2,7 +2,7 @@ import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import sizeof
+from ctypes import Structure
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -220,6 +220,27 @@ def test_strong_weight_decay_over_a_long_task_equals_the_reference():
     assert compare(run, [random_task(run, 300)])[0] == 1
 
 
+@pytest.mark.parametrize("decay", [1e-4, 1e-6, 5e-8])
+def test_weight_decay_of_many_steps_is_as_strong_as_it_should_be(decay):
+    """Units without inputs that are dead change by it alone: after t steps (1 − decay)^t of them is left."""
+    tasks, steps = 3, 10_000
+    run = small_run(inputs=4, width=20, step_size=0.1, weight_decay=decay / 0.1, layers=())
+    start = initial_network(run)
+    start.biases[0][:] = np.linspace(-1, -0.1, 20)
+    learner = NativeLearner(run, start)
+    for number in range(tasks):
+        blank = random_task(run, steps, number)
+        blank.rows[:] = 0
+        learner.learn(blank, ignore)
+    network, exponent = learner.network(), tasks * steps * math.log1p(-decay)
+    # Rounded at every task's end, and whenever another half is gone.
+    roundings = tasks + math.floor(exponent / -math.log(2))
+    pairs = zip(network.biases[:1] + network.weights, start.biases[:1] + start.weights, strict=True)
+    for found, before in pairs:
+        strength = np.log(found.astype(np.float64) / before) / exponent
+        assert np.abs(strength - 1).max() < 1.01 * roundings * 2.0**-24 / -exponent
+
+
 def test_debt_of_more_units_than_there_are_eligible():
     run = small_run(inputs=3, width=4, rate=0.1, maturity_threshold=5)
     network, task = initial_network(run), random_task(run, 1)
@@ -227,6 +248,16 @@ def test_debt_of_more_units_than_there_are_eligible():
     reference, learner = ReferenceLearner(run, network), NativeLearner(run, network)
     assert learner.learn(task, ignore).replaced == reference.learn(task, ignore).replaced == [3]
     assert_agree(learner.network(), reference.network())
+
+
+@pytest.mark.parametrize("threshold", [2**63 - 2, 2**63 - 1])
+def test_a_maturity_threshold_that_no_unit_reaches(threshold):
+    run = small_run(inputs=3, width=4, rate=1.0, maturity_threshold=threshold)
+    network, task = initial_network(run), random_task(run, 5)
+    network.remembered("age")[0][:] = [0, 1, 10**6, 10**12]
+    learner = NativeLearner(run, network)
+    assert learner.learn(task, ignore).replaced == [0]
+    assert learner.network().remembered("age")[0].tolist() == [5, 6, 10**6 + 5, 10**12 + 5]
 
 
 def test_one_example_one_unit_one_input():
@@ -473,8 +504,53 @@ def test_network_is_a_copy_and_the_one_it_started_from_stays():
 
 
 def test_structures_are_those_of_the_kernel():
-    sizes = (binding.c_int64 * 3).in_dll(binding.library(), "plasticity_sizes")
-    assert list(sizes) == [sizeof(kind) for kind in (binding.Layer, binding.Network, binding.Examples)]
+    binding.check_layout(binding.library(), binding.Layer, binding.Learner, binding.Examples)
+
+
+FIELDS = binding.Examples._fields_
+
+
+@pytest.mark.parametrize(
+    "fields, first",
+    [
+        ([FIELDS[1], FIELDS[0], *FIELDS[2:]], "index"),
+        ([("begin", FIELDS[0][1]), *FIELDS[1:]], "begin"),
+        ([*FIELDS[:-2], ("first_step", binding.c_int32), FIELDS[-1]], "first_step"),
+        (FIELDS[:-1], ""),
+        ([*FIELDS, ("more", binding.c_int64)], "more"),
+    ],
+    ids=["swapped", "renamed", "of another size", "missing", "one too many"],
+)
+def test_a_structure_unlike_the_kernels_is_refused(fields, first):
+    mistaken = type("Examples", (Structure,), {"_fields_": fields})
+    with pytest.raises(binding.LayoutError, match=rf"\('Examples', '{first}', \d+, \d+\) there"):
+        binding.check_layout(binding.library(), binding.Layer, binding.Learner, mistaken)
+
+
+def test_a_structure_that_only_the_kernel_has_is_refused():
+    with pytest.raises(binding.LayoutError, match=r"None there, \('Examples', 'start', 0, 8\)"):
+        binding.check_layout(binding.library(), binding.Layer, binding.Learner)
+
+
+@pytest.mark.parametrize("field", ["activation", "loss", "utility"])
+@pytest.mark.parametrize("number", [-1, 8, 2**31 - 1])
+def test_what_the_kernel_does_not_know_is_refused_and_nothing_changes(field, number):
+    run = small_run()
+    learner, task = NativeLearner(run, initial_network(run)), random_task(run, 5)
+    setattr(learner.learner, field, number)
+    with pytest.raises(ValueError, match="that the kernel lacks"):
+        learner.learn(task, ignore)
+    assert_identical(learner.network(), initial_network(run))
+
+
+@pytest.mark.parametrize(
+    "loss, wrong", [("cross_entropy", "squared_error"), ("squared_error", "cross_entropy")]
+)
+def test_targets_of_the_other_loss_are_refused(loss, wrong):
+    run = small_run(outputs=1, loss=loss)
+    task = random_task(small_run(outputs=1, loss=wrong), 5)
+    with pytest.raises(ValueError, match="that the kernel lacks"):
+        NativeLearner(run, initial_network(run)).learn(task, ignore)
 
 
 @pytest.mark.parametrize(

@@ -129,10 +129,10 @@ class NativeLearner:
             layer.rate = self.replacement.rate if number + 1 in self.replacement.layers else 0.0
             layer.bound = self.run.activation.replacement_bound(memory.inputs)
 
-    def _learner(self) -> binding.Network:
+    def _learner(self) -> binding.Learner:
         strength = self.run.regulariser.strength if isinstance(self.run.regulariser, L2) else 0.0
-        decay = 1 - self.optimiser.step_size * strength
-        return binding.Network(
+        kept = 1 - self.optimiser.step_size * strength
+        return binding.Learner(
             depth=len(self.memory) - 1,
             layer=self.layers,
             activation=ACTIVATIONS.index(type(self.run.activation)),
@@ -140,7 +140,7 @@ class NativeLearner:
             utility=UTILITIES.index(type(self.replacement.utility)),
             bias_compensation=self.replacement.bias_compensation,
             step_size=self.optimiser.step_size,
-            decay=decay if abs(decay) > 1e-10 else 1e-10,  # the kernel divides by it
+            kept=kept if abs(kept) > 1e-10 else 1e-10,  # the kernel divides by it
             decay_rate=self.replacement.decay_rate,
             maturity_threshold=self.replacement.maturity_threshold,
             seed=self.run.seed,
@@ -153,6 +153,10 @@ class NativeLearner:
         for first in range(0, task.examples, ADVANCE_EVERY):
             end = min(first + ADVANCE_EVERY, task.examples)
             reached = self.kernel.learn(byref(self.learner), byref(examples), first, end)
+            if reached < 0:
+                raise ValueError(
+                    "an activation, loss or utility that the kernel lacks, or another loss's targets"
+                )
             if reached < end:
                 raise Diverged(task.number, reached)
             advance(end - first)
@@ -161,7 +165,7 @@ class NativeLearner:
         return TaskResult(
             score=self.learner.right / task.examples if classes else loss,
             loss=loss,
-            weight_magnitude=np.array([layer.magnitude for layer in self.layers]) / task.examples,
+            weight_magnitude=np.array([layer.total_magnitude for layer in self.layers]) / task.examples,
             replaced=np.array([layer.replaced for layer in self.layers[:-1]], np.int64),
         )
 

@@ -157,6 +157,7 @@ INLINE Response gelu(vec z)
 INLINE Response respond(const Activation activation, vec z)
 {
     switch (activation) {
+    case RELU: return relu(z);
     case SELU: return exponential_unit(z, SELU_SCALE, SELU_ALPHA);
     case TANH: return tanh_unit(z);
     case SIGMOID: return sigmoid_unit(z);
@@ -164,7 +165,7 @@ INLINE Response respond(const Activation activation, vec z)
     case ELU: return exponential_unit(z, 1, 1);
     case SWISH: return swish(z);
     case GELU: return gelu(z);
-    default: return relu(z);
+    default: return (Response){all(NAN), all(NAN)};
     }
 }
 

@@ -2,8 +2,9 @@
 
 import ctypes
 import os
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_uint64, c_void_p
 from functools import cache
+from itertools import zip_longest
 
 from plasticity.engines.kernel import build
 from plasticity.errors import UserError
@@ -25,11 +26,10 @@ class Layer(ctypes.Structure):
         ("tail", c_void_p),
         ("place", c_void_p),
         ("bias", c_void_p),
-        ("row_sum", c_void_p),
+        ("row_magnitude", c_void_p),
         ("used", c_int32),
         ("row", c_void_p),
         ("value", c_void_p),
-        ("sent", c_void_p),
         ("activation", c_void_p),
         ("slope", c_void_p),
         ("error", c_void_p),
@@ -45,12 +45,12 @@ class Layer(ctypes.Structure):
         ("chosen", c_void_p),
         ("choices", c_int32),
         ("scratch", c_void_p),
-        ("magnitude", c_double),
+        ("total_magnitude", c_double),
         ("replaced", c_int64),
     ]
 
 
-class Network(ctypes.Structure):
+class Learner(ctypes.Structure):
     """`Learner` of `learner.h`."""
 
     _fields_ = [
@@ -61,7 +61,7 @@ class Network(ctypes.Structure):
         ("utility", c_int),
         ("bias_compensation", c_int32),
         ("step_size", c_double),
-        ("decay", c_double),
+        ("kept", c_double),
         ("decay_rate", c_double),
         ("faded_at", c_int64),
         ("maturity_threshold", c_int64),
@@ -94,14 +94,25 @@ class Kernel(ctypes.Structure):
     """The functions of `kernel.h`. Python's global lock is released while one of them runs."""
 
     _fields_ = [
-        ("learn", ctypes.CFUNCTYPE(c_int64, POINTER(Network), POINTER(Examples), c_int64, c_int64)),
+        ("learn", ctypes.CFUNCTYPE(c_int64, POINTER(Learner), POINTER(Examples), c_int64, c_int64)),
         ("activate", ctypes.CFUNCTYPE(None, c_int, c_int, c_void_p, c_void_p, c_void_p)),
     ]
 
 
+class Field(ctypes.Structure):
+    """`Field` of `layout.h`."""
+
+    _fields_ = [("structure", c_char_p), ("name", c_char_p), ("offset", c_int64), ("size", c_int64)]
+
+
 @cache
 def library() -> ctypes.CDLL:
-    """The built library. Raises build.Unavailable."""
+    """The built library.
+
+    Raises:
+        build.Unavailable: it cannot be built or loaded.
+        LayoutError: its structures are not those above.
+    """
     path = build.library()
     try:
         loaded = ctypes.CDLL(str(path))
@@ -111,7 +122,39 @@ def library() -> ctypes.CDLL:
     loaded.plasticity_kernel.restype = POINTER(Kernel)
     loaded.plasticity_words.argtypes = [c_uint64, c_uint64, c_void_p, c_int64, c_void_p]
     loaded.plasticity_words.restype = None
+    loaded.plasticity_fields.argtypes = [POINTER(c_int64)]
+    loaded.plasticity_fields.restype = POINTER(Field)
+    check_layout(loaded, Layer, Learner, Examples)
     return loaded
+
+
+class LayoutError(Exception):
+    """The structures of Python and of the kernel differ: each would misread what the other wrote."""
+
+
+def check_layout(loaded: ctypes.CDLL, *structures: type[ctypes.Structure]) -> None:
+    """Compares structures with the library's, field by field: names, order, offsets and sizes.
+
+    Raises:
+        LayoutError: with the first field that differs.
+    """
+    count = c_int64()
+    table = loaded.plasticity_fields(byref(count))
+    theirs = [(f.structure.decode(), f.name.decode(), f.offset, f.size) for f in table[: count.value]]
+    ours = [field for structure in structures for field in _fields(structure)]
+    for our, their in zip_longest(ours, theirs):
+        if our != their:
+            raise LayoutError(
+                "binding.py and the kernel disagree about (structure, field, offset, size): "
+                f"{our} there, {their} in the kernel."
+            )
+
+
+def _fields(structure: type[ctypes.Structure]) -> list[tuple[str, str, int, int]]:
+    """Rows of the table of `layout.h`, the nameless last one included."""
+    places = [(name, getattr(structure, name)) for name, *_ in structure._fields_]
+    rows = [(structure.__name__, name, place.offset, place.size) for name, place in places]
+    return [*rows, (structure.__name__, "", ctypes.sizeof(structure), 0)]
 
 
 def kernel(variant: str | None = None) -> Kernel:

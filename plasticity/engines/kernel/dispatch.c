@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "layout.h"
 #include "philox.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -41,8 +42,12 @@ EXPORT const Kernel *plasticity_kernel(const char *name)
 }
 #endif
 
-/* For the check that Python mirrors the structures. */
-EXPORT const int64_t plasticity_sizes[] = {sizeof(Layer), sizeof(Learner), sizeof(Examples)};
+/* The table of fields; its length goes to `count`. */
+EXPORT const Field *plasticity_fields(int64_t *count)
+{
+    *count = sizeof FIELDS / sizeof *FIELDS;
+    return FIELDS;
+}
 
 /* The first words of a random stream at a position, as plasticity.streams.words. */
 EXPORT void plasticity_words(uint64_t seed, uint64_t purpose, const uint64_t *position, int64_t count,

@@ -4,9 +4,13 @@
 
 #include "learner.h"
 
+/* What `learn` returns for what the kernel does not know. */
+enum { REFUSED = -1 };
+
 typedef struct {
     /* Takes the steps `first` to `end` of a task. Returns the first one not taken: `end`, or the one at which
-     * the loss was no longer finite. A task's steps must be taken in order. */
+     * the loss was no longer finite. A task's steps must be taken in order. REFUSED, with nothing changed, if
+     * there is no such activation, loss or utility, or the examples lack what the loss compares with. */
     int64_t (*learn)(Learner *net, const Examples *examples, int64_t first, int64_t end);
     /* h and slope of `units` units, a multiple of 16, from their z; all aligned to 64 bytes. */
     void (*activate)(Activation activation, int units, const float *z, float *h, float *slope);

@@ -18,19 +18,18 @@ typedef struct {
     int32_t stride;         /* units, rounded up to whole vectors */
     int32_t body_length;    /* of these, those in whole vectors ... */
     int32_t tail_length;    /* ... and 0, 4 or 8 more */
-    float *body;            /* [inputs][body_length], weights: those that lead out of one input lie together */
-    float *tail;            /* [inputs][tail_length], the others of them */
+    float *body;            /* [inputs + 1][body_length], weights: those that lead out of one input lie together */
+    float *tail;            /* [inputs + 1][tail_length], the others of them; the last row is all zeros */
     const int32_t *place;   /* [inputs], which row is that of an input */
-    float *bias;            /* [stride] */
-    float *row_sum;         /* [inputs], Σ|w| of each row */
+    float *bias;            /* [stride], scaled as weights are */
+    float *row_magnitude;   /* [inputs + 1], Σ|w| of each row */
     /* The current step. */
     int32_t used;           /* number of inputs that are not 0, the only ones whose rows matter */
     int32_t *row;           /* [inputs], which these are */
     float *value;           /* [inputs], their values */
-    float *sent;            /* [inputs], error · row, what goes back to each of them */
     float *activation;      /* [stride], h; of the output layer, its logits or predictions */
     float *slope;           /* [stride], dh/dz */
-    float *error;           /* [stride], dloss/dz */
+    float *error;           /* [stride, and room for one more], dloss/dz */
     /* Continual backpropagation, of hidden layers only. */
     double rate;            /* replacement rate; 0 for a layer that is not in the replacement set */
     double debt;            /* units owed */
@@ -45,7 +44,7 @@ typedef struct {
     int32_t choices;        /* ... and their number */
     float *scratch;         /* [stride] */
     /* Sums over the steps of a task. */
-    double magnitude;       /* Σ|w| */
+    double total_magnitude; /* Σ|w| */
     int64_t replaced;
 } Layer;
 
@@ -56,12 +55,13 @@ typedef struct {
     Loss loss;
     Utility utility;
     int32_t bias_compensation;
-    double step_size, decay; /* a parameter's decay by the regulariser in a step: 1 − step size · strength */
-    double decay_rate;       /* η of the running means */
-    int64_t faded_at;        /* an age at which η^age makes no difference to 1 */
+    double step_size;
+    double kept;       /* the share of every parameter that L2 leaves in a step: 1 − step size · strength */
+    double decay_rate; /* η of the running means */
+    int64_t faded_at;  /* an age at which η^age makes no difference to 1 */
     int64_t maturity_threshold;
     uint64_t seed;
-    double scale;  /* every weight is this times what is stored */
+    double scale;  /* every weight and bias is this times what is stored */
     int64_t clock; /* steps since this learner was made */
     int32_t finite;
     /* Sums over the steps of a task. */

@@ -42,20 +42,19 @@ class LayerMemory:
 
     def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray):
         self.inputs, self.units = inputs, units
-        rows, stride = padded(inputs), padded(units)
+        rows, stride = padded(inputs + 1), padded(units)  # one row more, of zeros
         self.body_length, self.tail_length = body_and_tail(units)
         self.arrays = {
             "body": aligned((rows, self.body_length)),
             "tail": aligned((rows, self.tail_length)),
             "place": np.arange(inputs, dtype=np.int32),
             "bias": aligned(stride),
-            "row_sum": aligned(rows),
+            "row_magnitude": aligned(rows),
             "row": aligned(rows + LANES, np.int32),
             "value": aligned(rows + LANES),
-            "sent": aligned(rows + LANES),
             "activation": aligned(stride),
             "slope": aligned(stride),
-            "error": aligned(stride),
+            "error": aligned(padded(units + 1)),
             "born": aligned(stride, np.int64),
             "utility": aligned(stride),
             "mean_activation": aligned(stride),

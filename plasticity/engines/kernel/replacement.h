@@ -54,7 +54,7 @@ INLINE void observe_by(const Utility utility, const Learner *net, const Layer *l
         const vec h = load(layer->activation + i);
         const vec f = multiply_add(keep, load(layer->mean_activation + i), multiply(gain, h));
         const vec mean = needs_mean_activation(utility) ? corrected_means(net, layer, i, f) : f;
-        const vec outgoing = multiply(load(next->row_sum + i), per_output);
+        const vec outgoing = multiply(load(next->row_magnitude + i), per_output);
         const vec incoming = multiply(load(layer->scratch + i), per_input);
         const vec y = instantaneous(utility, h, mean, outgoing, incoming);
         store(layer->mean_activation + i, f);
@@ -78,15 +78,16 @@ static void observe(const Learner *net, const Layer *layer, const Layer *next)
 /* Counts the eligible units, and finds out when there will be one more. */
 static void count_mature(const Learner *net, Layer *layer)
 {
+    int64_t shortest = INT64_MAX; /* the time that a unit still has under the threshold */
     layer->mature = 0;
-    layer->next_mature = INT64_MAX;
     for (int i = 0; i < layer->units; i++) {
-        const int64_t mature_at = layer->born[i] + net->maturity_threshold + 1;
-        if (mature_at <= net->clock)
+        const int64_t left = net->maturity_threshold - age_of(net, layer, i);
+        if (left < 0)
             layer->mature++;
-        else if (mature_at < layer->next_mature)
-            layer->next_mature = mature_at;
+        else if (left < shortest)
+            shortest = left;
     }
+    layer->next_mature = shortest < INT64_MAX - net->clock ? net->clock + shortest + 1 : INT64_MAX;
 }
 
 /* What the eligible units are ranked by: û, or a uniform draw. */
@@ -141,19 +142,19 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     if (net->bias_compensation) {
         const float mean = corrected(layer->mean_activation[unit], faded(net, age_of(net, layer, unit)));
         for (int i = 0; i < next->units; i++)
-            next->bias[i] += mean * ((float)net->scale * *weight(next, unit, i));
+            next->bias[i] += mean * *weight(next, unit, i);
     }
     Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
     for (int i = 0; i < layer->inputs; i++) {
         const int row = layer->place[i];
         float *incoming = weight(layer, row, unit);
         const float fresh = uniform(&draws, layer->bound) / (float)net->scale;
-        layer->row_sum[row] += fabsf(fresh) - fabsf(*incoming);
+        layer->row_magnitude[row] += fabsf(fresh) - fabsf(*incoming);
         *incoming = fresh;
     }
     for (int i = 0; i < next->units; i++)
         *weight(next, unit, i) = 0;
-    next->row_sum[unit] = 0;
+    next->row_magnitude[unit] = 0;
     layer->bias[unit] = layer->utility[unit] = layer->mean_activation[unit] = 0;
     layer->born[unit] = net->clock;
     layer->fading[unit] = 1;

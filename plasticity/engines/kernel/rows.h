@@ -1,7 +1,7 @@
 /* What a step does with the rows of a layer's weights. A row holds the weights that lead out of one input,
- * side by side, and only rows whose input is not 0 are touched. The work on a row is unrolled for every
- * number of vectors up to MOST_BLOCKS, so that what all rows share stays in registers; of wider layers the
- * columns are done in pieces. How it is cut into pieces does not show in the results. */
+ * side by side, and only rows whose input is not 0 are touched. Sums of rows are unrolled for every number of
+ * vectors up to MOST_BLOCKS, so that they stay in registers; of wider layers the columns are done in pieces.
+ * How it is cut into pieces does not show in the results. */
 #ifndef ROWS_H
 #define ROWS_H
 
@@ -58,14 +58,6 @@ INLINE vec load_block(const int blocks, const int tail, Row row, const int b)
     return tail && b == blocks - 1 ? load_first(tail, row.tail) : load(row.body + b * LANES);
 }
 
-INLINE void store_block(const int blocks, const int tail, Row row, const int b, vec x)
-{
-    if (tail && b == blocks - 1)
-        store_first(tail, row.tail, x);
-    else
-        store(row.body + b * LANES, x);
-}
-
 /* sum = Σ_k value[k] · row[k]. The rows of narrow layers are summed in several chains, to fill the pipeline. */
 SPECIALISED void sum_rows(const int blocks, const int tail, const int chains, const Layer *layer, int column,
                           float *sum)
@@ -95,35 +87,110 @@ SPECIALISED void sum_rows(const int blocks, const int tail, const int chains, co
     EACH_BLOCK(b) store(sum + column + b * LANES, chain[0][b]);
 }
 
-/* For `count` rows k from the row `first` on, at most 16: product[k] = error · row, then row += rate · value ·
- * error, then magnitude[k] = Σ|row|; the lanes of product and magnitude are still to be summed. A later piece
- * of the columns adds to what the one before it found. The rows come in the opposite order to `sum_rows`:
- * what was read last is still in the nearest cache. */
-SPECIALISED void update_rows(const int blocks, const int tail, const int with_product, const Layer *layer,
-                             int column, int first, int count, float rate, vec *product, vec *magnitude)
+/* Four inputs in use and their values; if there are fewer left, the row of zeros stands in for the others. */
+typedef struct {
+    int32_t input[4];
+    float value[4];
+} Four;
+
+INLINE Four four_from(const Layer *layer, int first)
 {
-    const Rows rows = rows_of(layer, column);
+    Four four;
     const int32_t *input = layer->row + first;
     const float *value = layer->value + first;
-    vec error[MOST_BLOCKS];
-    EACH_BLOCK(b) error[b] = load(layer->error + column + b * LANES);
-    for (int k = count - 1; k >= 0; k--) {
-        const Row row = row_of(rows, input[k]);
-        const vec change = all(rate * value[k]);
-        vec p = column && with_product ? product[k] : all(0);
-        vec m = column ? magnitude[k] : all(0);
-        EACH_BLOCK(b) {
-            vec w = load_block(blocks, tail, row, b);
-            if (with_product)
-                p = multiply_add(w, error[b], p);
-            w = multiply_add(change, error[b], w);
-            store_block(blocks, tail, row, b, w);
-            m = add(m, absolute(w));
+    if (first + 4 <= layer->used) {
+        UNROLL for (int k = 0; k < 4; k++) four.input[k] = input[k], four.value[k] = value[k];
+    } else
+        for (int k = 0; k < 4; k++) {
+            const int is_left = first + k < layer->used;
+            four.input[k] = is_left ? input[k] : layer->inputs;
+            four.value[k] = is_left ? value[k] : 0;
         }
+    return four;
+}
+
+/* What is going on in four rows, in one part of their lanes: row += change · error. The sums of error · row
+ * from before it and of |row| from after it go along; their lanes are still to be summed. */
+typedef struct {
+    float *row[4];
+    floats change[4], product[4], magnitude[4];
+} Update;
+
+INLINE void update(Update *u, const int lanes, int column, const float *error, const int with_product)
+{
+    const floats e = load_lanes(PART, error);
+    UNROLL for (int k = 0; k < 4; k++)
+    {
+        const floats before = load_lanes(lanes, u->row[k] + column);
+        const floats after = fused(u->change[k], e, before);
+        store_lanes(lanes, u->row[k] + column, after);
         if (with_product)
-            product[k] = p;
-        magnitude[k] = m;
+            u->product[k] = fused(before, e, u->product[k]);
+        u->magnitude[k] += magnitude_of(after);
     }
+}
+
+/* Along four whole rows, one part of their lanes after the other: so all that is being summed stays in registers. */
+INLINE void update_four(const int tail, const int with_product, const Layer *layer, const Four *four, float rate,
+                        vec product[4], vec magnitude[4])
+{
+    const Rows rows = rows_of(layer, 0);
+    const int length = layer->body_length;
+    Row row[4];
+    UNROLL for (int k = 0; k < 4; k++) row[k] = row_of(rows, four->input[k]);
+    EACH_PART(i)
+    {
+        const float *error = layer->error + i * PART;
+        Update u = {0};
+        UNROLL for (int k = 0; k < 4; k++)
+        {
+            u.row[k] = row[k].body + i * PART;
+            u.change[k] = (floats)PART_OF(rate * four->value[k]);
+        }
+        for (int column = 0; column < length; column += LANES)
+            update(&u, PART, column, error + column, with_product);
+        if (i * PART < tail) {
+            UNROLL for (int k = 0; k < 4; k++) u.row[k] = row[k].tail + i * PART;
+            update(&u, tail < PART ? tail : PART, 0, error + length, with_product);
+        }
+        UNROLL for (int k = 0; k < 4; k++)
+            product[k].part[i] = u.product[k], magnitude[k].part[i] = u.magnitude[k];
+    }
+}
+
+/* The rows come in the opposite order to `sum_rows`: what was read last is still in the nearest cache. */
+SPECIALISED void update_rows(const int tail, const int with_product, Layer *layer, float rate, float *sent)
+{
+    float sum[LANES] __attribute__((aligned(64)));
+    for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
+        const Four four = four_from(layer, first);
+        vec product[4], magnitude[4];
+        update_four(tail, with_product, layer, &four, rate, product, magnitude);
+        store(sum, sums(with_product ? product : magnitude, magnitude));
+        UNROLL for (int k = 0; k < 4; k++)
+        {
+            if (with_product)
+                sent[four.input[k]] = sum[4 * k];
+            layer->row_magnitude[four.input[k]] = sum[4 * k + 1];
+        }
+    }
+}
+
+/* Moves the rows in use by rate · value · error and keeps their Σ|w|. If `sent` is not null, the products
+ * error · row, of the rows as they were before, go there, to the places of their inputs. */
+static void descend(Layer *layer, float rate, float *sent)
+{
+#define CASE(tail)                                   \
+    case tail:                                       \
+        if (sent)                                    \
+            update_rows(tail, 1, layer, rate, sent); \
+        else                                         \
+            update_rows(tail, 0, layer, rate, NULL); \
+        break;
+    switch (layer->tail_length) {
+        CASE(0) CASE(4) CASE(8)
+    }
+#undef CASE
 }
 
 /* sum = Σ|row| over all rows. */
@@ -149,14 +216,6 @@ SPECIALISED void sum_magnitudes(const int blocks, const int tail, const Layer *l
         else                                                                                           \
             sum_rows(n, tail, 1, layer, column, sum);                                                  \
     }                                                                                                  \
-    static void update_rows_##n##_##tail(const Layer *layer, int column, int first, int count,         \
-                                         float rate, vec *product, vec *magnitude)                     \
-    {                                                                                                  \
-        if (product)                                                                                   \
-            update_rows(n, tail, 1, layer, column, first, count, rate, product, magnitude);            \
-        else                                                                                           \
-            update_rows(n, tail, 0, layer, column, first, count, rate, product, magnitude);            \
-    }                                                                                                  \
     static void sum_magnitudes_##n##_##tail(const Layer *layer, int column, float *sum)                \
     {                                                                                                  \
         sum_magnitudes(n, tail, layer, column, sum);                                                   \
@@ -164,14 +223,11 @@ SPECIALISED void sum_magnitudes(const int blocks, const int tail, const Layer *l
 #define DEFINE(n) DEFINE_FOR(n, 0) DEFINE_FOR(n, 4) DEFINE_FOR(n, 8)
 #define EACH_TAIL(name, n) {name##_##n##_0, name##_##n##_4, name##_##n##_8},
 #define SUM_ROWS(n) EACH_TAIL(sum_rows, n)
-#define UPDATE_ROWS(n) EACH_TAIL(update_rows, n)
 #define SUM_MAGNITUDES(n) EACH_TAIL(sum_magnitudes, n)
 
 EACH_WIDTH(DEFINE)
 typedef void Sum(const Layer *, int, float *);
-typedef void Update(const Layer *, int, int, int, float, vec *, vec *);
 static Sum *const SUM_ROWS_OF[][3] = {EACH_WIDTH(SUM_ROWS)};
-static Update *const UPDATE_ROWS_OF[][3] = {EACH_WIDTH(UPDATE_ROWS)};
 static Sum *const SUM_MAGNITUDES_OF[][3] = {EACH_WIDTH(SUM_MAGNITUDES)};
 
 /* The pieces of a layer's columns: where one starts, and its place in the tables. */
@@ -200,54 +256,30 @@ static void incoming_magnitude(const Layer *layer, float *magnitude)
     EACH_PIECE(column, layer) OF_PIECE(SUM_MAGNITUDES_OF, layer, column)(layer, column, magnitude);
 }
 
-/* Moves the rows in use by rate · value · error and keeps their Σ|w|. If `sent` is not null, the products
- * error · row, of the rows as they were before, go there, in the order of the inputs in use. */
-static void descend(Layer *layer, float rate, float *sent)
-{
-    vec product[LANES], magnitude[LANES];
-    float magnitudes[LANES] __attribute__((aligned(64)));
-    for (int first = (layer->used - 1) / LANES * LANES; first >= 0; first -= LANES) {
-        const int count = layer->used - first < LANES ? layer->used - first : LANES;
-        const int32_t *input = layer->row + first;
-        for (int k = count; k < LANES; k++)
-            product[k] = magnitude[k] = all(0);
-        EACH_PIECE(column, layer)
-            OF_PIECE(UPDATE_ROWS_OF, layer, column)
-            (layer, column, first, count, rate, sent ? product : NULL, magnitude);
-        if (sent)
-            store(sent + first, sums(product));
-        store(magnitudes, sums(magnitude));
-        for (int k = 0; k < count; k++)
-            layer->row_sum[input[k]] = magnitudes[k];
-    }
-}
-
 /* Σ|w| of every row, in the order of sums that `descend` has. */
 static void measure_rows(Layer *layer)
 {
-    for (int first = 0; first < layer->inputs; first += LANES) {
-        vec magnitude[LANES];
-        for (int k = 0; k < LANES; k++) {
-            const Row row = row_of(rows_of(layer, 0), first + k);
-            magnitude[k] = all(0);
-            for (int i = 0; i < layer->body_length; i += LANES)
-                magnitude[k] = add(magnitude[k], absolute(load(row.body + i)));
-            if (layer->tail_length)
-                magnitude[k] = add(magnitude[k], absolute(load_first(layer->tail_length, row.tail)));
-        }
-        store(layer->row_sum + first, sums(magnitude));
+    for (int input = 0; input < layer->inputs; input++) {
+        const Row row = row_of(rows_of(layer, 0), input);
+        vec magnitude = all(0);
+        for (int i = 0; i < layer->body_length; i += LANES)
+            magnitude = add(magnitude, absolute(load(row.body + i)));
+        if (layer->tail_length)
+            magnitude = add(magnitude, absolute(load_first(layer->tail_length, row.tail)));
+        layer->row_magnitude[input] = sum(magnitude);
     }
 }
 
 /* Σ|w| of a layer. */
 static float layer_magnitude(const Layer *layer)
 {
+    const float *magnitude = layer->row_magnitude;
     vec total[4] = {all(0), all(0), all(0), all(0)};
     int i = 0;
     for (; i + 4 * LANES <= layer->inputs; i += 4 * LANES)
-        UNROLL for (int c = 0; c < 4; c++) total[c] = add(total[c], load(layer->row_sum + i + c * LANES));
+        UNROLL for (int c = 0; c < 4; c++) total[c] = add(total[c], load(magnitude + i + c * LANES));
     for (; i < layer->inputs; i += LANES)
-        total[0] = add(total[0], load(layer->row_sum + i));
+        total[0] = add(total[0], load(magnitude + i));
     return sum(add(add(total[0], total[1]), add(total[2], total[3])));
 }
 

@@ -1,24 +1,27 @@
 /* Online learning, one example at a time: predict, descend, replace. `plasticity.engines.reference` is the
  * definition. This file is compiled once for every kind of processor, as the KERNEL of that name; what is in
  * the headers is part of it. */
+#include <string.h>
+
 #include "denormals.h"
 #include "examples.h"
 #include "kernel.h"
 #include "replacement.h"
 
-static void scale_all(float *number, int64_t count, vec scale)
+/* Rounds once, and in no direction more than in the other: a scale that is rounded itself would not. */
+static void scale_all(float *number, int64_t count, double scale)
 {
-    for (int64_t i = 0; i < count; i += LANES)
-        store(number + i, multiply(scale, load(number + i)));
+    for (int64_t i = 0; i < count; i++)
+        number[i] = (float)(scale * number[i]);
 }
 
-/* Multiplies all weights out, so that the scale is 1 again. */
+/* Multiplies all weights and biases out, so that the scale is 1 again. */
 static void fold_scale(Learner *net)
 {
-    const vec scale = all((float)net->scale);
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
-        scale_all(layer->body, (int64_t)layer->inputs * layer->body_length, scale);
-        scale_all(layer->tail, (int64_t)layer->inputs * layer->tail_length, scale);
+        scale_all(layer->body, (int64_t)layer->inputs * layer->body_length, net->scale);
+        scale_all(layer->tail, (int64_t)layer->inputs * layer->tail_length, net->scale);
+        scale_all(layer->bias, layer->stride, net->scale);
         measure_rows(layer);
     }
     net->scale = 1;
@@ -47,7 +50,7 @@ static void linear(const Learner *net, const Layer *layer, float *z)
     const vec scale = all((float)net->scale);
     receive(layer, z);
     for (int i = 0; i < layer->stride; i += LANES)
-        store(z + i, multiply_add(scale, load(z + i), load(layer->bias + i)));
+        store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
 }
 
 static void predict(const Learner *net, Fetch *next)
@@ -99,16 +102,13 @@ static double squared_error(const Layer *output, const float *target)
     return total / (float)output->units;
 }
 
-/* The error of the units below a layer from what it sent back to them: to the active ones only, if of ReLU. */
-static void send_back(const Learner *net, const Layer *layer, Layer *below, vec scale)
+/* The error of the units below a layer, from what it sent back to them: nothing to inactive ones of ReLU. */
+static void pass_back(const Learner *net, Layer *below, vec scale)
 {
-    int position = 0;
-    for (int i = 0; i < below->stride; i += LANES)
-        if (net->activation == RELU) {
-            const vec sent = unpack(load(below->activation + i), layer->sent, &position);
-            store(below->error + i, multiply(scale, sent));
-        } else
-            store(below->error + i, multiply(multiply(scale, load(layer->sent + i)), load(below->slope + i)));
+    for (int i = 0; i < below->stride; i += LANES) {
+        const vec error = multiply(scale, load(below->error + i));
+        store(below->error + i, net->activation == RELU ? error : multiply(error, load(below->slope + i)));
+    }
 }
 
 /* Backpropagation and the step of gradient descent, layer by layer from the output on: the error goes
@@ -117,18 +117,17 @@ static void send_back(const Learner *net, const Layer *layer, Layer *below, vec 
 static void learn_from_error(Learner *net, Fetch *next)
 {
     const vec scale = all((float)net->scale);
-    net->scale *= net->decay;
+    net->scale *= net->kept;
     const float rate = (float)(-net->step_size / net->scale);
-    const vec decay = all((float)net->decay), bias_rate = all((float)-net->step_size);
     for (Layer *layer = net->layer + net->depth; layer >= net->layer; layer--) {
         Layer *below = layer > net->layer ? layer - 1 : NULL;
-        descend(layer, rate, below ? layer->sent : NULL);
-        for (int i = 0; i < layer->stride; i += LANES) {
-            const vec kept = multiply(decay, load(layer->bias + i));
-            store(layer->bias + i, multiply_add(bias_rate, load(layer->error + i), kept));
-        }
         if (below)
-            send_back(net, layer, below, scale);
+            memset(below->error, 0, sizeof(float[below->stride]));
+        descend(layer, rate, below ? below->error : NULL);
+        for (int i = 0; i < layer->stride; i += LANES)
+            store(layer->bias + i, multiply_add(all(rate), load(layer->error + i), load(layer->bias + i)));
+        if (below)
+            pass_back(net, below, scale);
         fetch_some(next);
         if (layer < net->layer + net->depth)
             observe(net, layer, layer + 1);
@@ -136,12 +135,12 @@ static void learn_from_error(Learner *net, Fetch *next)
 }
 
 /* Σ|w| of each layer after the step. Infinite or undefined weights show in the next step's loss. */
-static void measure(Learner *net)
+static void measure_layers(Learner *net)
 {
     double total = 0;
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
         const double magnitude = fabs(net->scale) * layer_magnitude(layer);
-        layer->magnitude += magnitude;
+        layer->total_magnitude += magnitude;
         total += magnitude;
     }
     net->finite = isfinite(total);
@@ -165,7 +164,7 @@ static int step(Learner *net, const Examples *examples, int64_t example)
     replace(net, examples->first_step + example);
     if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
-    measure(net);
+    measure_layers(net);
     return 1;
 }
 
@@ -182,15 +181,25 @@ static void begin_task(Learner *net)
             layer->fading[i] = faded(net, age_of(net, layer, i));
     for (Layer *layer = net->layer; layer <= output; layer++)
         measure_rows(layer);
-    measure(net);
+    measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
-        layer->magnitude = 0, layer->replaced = 0;
+        layer->total_magnitude = 0, layer->replaced = 0;
     net->total_loss = 0;
     net->right = 0;
 }
 
+/* Whether the kernel knows all that a learner asks for, and the examples have what its loss compares with. */
+static int is_known(const Learner *net, const Examples *examples)
+{
+    const int64_t activation = net->activation, loss = net->loss, utility = net->utility;
+    return activation >= RELU && activation <= GELU && utility >= CONTRIBUTION && utility <= RANDOM &&
+           ((loss == CROSS_ENTROPY && examples->label) || (loss == SQUARED_ERROR && examples->target));
+}
+
 static int64_t learn(Learner *net, const Examples *examples, int64_t first, int64_t end)
 {
+    if (!is_known(net, examples))
+        return REFUSED;
     const unsigned int mode = flush_denormals();
     if (first == 0)
         begin_task(net);

@@ -65,16 +65,17 @@ INLINE vec halve_2(vec x, vec y)
     return x;
 }
 
-/* The sums of the lanes of x[i], x[i + 4], x[i + 8] and x[i + 12], not yet quite: in four lanes each. */
-INLINE vec four_sums(const vec *x)
+/* The sums of the lanes of four vectors, not yet quite: in four lanes each. */
+INLINE vec four_sums(const vec x[4])
 {
-    return halve_8(halve_16(x[0], x[4]), halve_16(x[8], x[12]));
+    return halve_8(halve_16(x[0], x[1]), halve_16(x[2], x[3]));
 }
 
-/* Lane i: the sum of the lanes of x[i]. */
-INLINE vec sums(const vec x[LANES])
+/* Lane 4i: the sum of the lanes of x[i]; lane 4i + 1: that of y[i]. */
+INLINE vec sums(const vec x[4], const vec y[4])
 {
-    return halve_2(halve_4(four_sums(x), four_sums(x + 1)), halve_4(four_sums(x + 2), four_sums(x + 3)));
+    const vec both = halve_4(four_sums(x), four_sums(y));
+    return halve_2(both, both);
 }
 
 /* The sum of the lanes of one vector. */

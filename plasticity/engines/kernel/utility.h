@@ -2,6 +2,8 @@
 #ifndef UTILITY_H
 #define UTILITY_H
 
+#include <math.h>
+
 #include "vector.h"
 
 typedef enum {
@@ -35,7 +37,8 @@ INLINE vec instantaneous(const Utility utility, vec h, vec mean, vec outgoing, v
     case ADAPTATION: return divide(all(1), incoming);
     case WEIGHT: return outgoing;
     case FEATURE_BY_INPUT: return divide(novelty, incoming);
-    default: return all(0);
+    case RANDOM: return all(0);
+    default: return all(NAN);
     }
 }
 

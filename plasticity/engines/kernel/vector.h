@@ -53,36 +53,41 @@ INLINE void store(float *to, vec x)
     EACH_PART(i) *(floats *)(to + i * PART) = x.part[i];
 }
 
+/* The first lanes of a part, 4, 8 or all of it; the others are 0. */
+INLINE floats load_lanes(const int lanes, const float *from)
+{
+#if PART == 16
+    if (lanes < 16)
+        return lanes == 8 ? (floats)_mm512_zextps256_ps512(_mm256_load_ps(from))
+                          : (floats)_mm512_zextps128_ps512(_mm_load_ps(from));
+#elif PART == 8
+    if (lanes < 8)
+        return (floats)_mm256_zextps128_ps256(_mm_load_ps(from));
+#endif
+    return *(const floats *)from;
+}
+
+INLINE void store_lanes(const int lanes, float *to, floats x)
+{
+#if PART == 16
+    if (lanes == 8)
+        return _mm256_store_ps(to, _mm512_castps512_ps256((__m512)x));
+    if (lanes == 4)
+        return _mm_store_ps(to, _mm512_castps512_ps128((__m512)x));
+#elif PART == 8
+    if (lanes == 4)
+        return _mm_store_ps(to, _mm256_castps256_ps128((__m256)x));
+#endif
+    *(floats *)to = x;
+}
+
 /* The first 4 or 8 lanes of a vec; the others are 0. */
 INLINE vec load_first(const int lanes, const float *from)
 {
     vec r = {0};
-#if PART == 16
-    r.part[0] = lanes == 8 ? (floats)_mm512_zextps256_ps512(_mm256_load_ps(from))
-                           : (floats)_mm512_zextps128_ps512(_mm_load_ps(from));
-#elif PART == 8
-    r.part[0] = lanes == 8 ? *(const floats *)from : (floats)_mm256_zextps128_ps256(_mm_load_ps(from));
-#else
-    UNROLL for (int i = 0; i * PART < lanes; i++) r.part[i] = *(const floats *)(from + i * PART);
-#endif
+    UNROLL for (int i = 0; i * PART < lanes; i++)
+        r.part[i] = load_lanes(lanes < PART ? lanes : PART, from + i * PART);
     return r;
-}
-
-INLINE void store_first(const int lanes, float *to, vec x)
-{
-#if PART == 16
-    if (lanes == 8)
-        _mm256_store_ps(to, _mm512_castps512_ps256((__m512)x.part[0]));
-    else
-        _mm_store_ps(to, _mm512_castps512_ps128((__m512)x.part[0]));
-#elif PART == 8
-    if (lanes == 8)
-        *(floats *)to = x.part[0];
-    else
-        _mm_store_ps(to, _mm256_castps256_ps128((__m256)x.part[0]));
-#else
-    UNROLL for (int i = 0; i * PART < lanes; i++) *(floats *)(to + i * PART) = x.part[i];
-#endif
 }
 
 /* The number x in all lanes. */
@@ -124,9 +129,14 @@ INLINE vec blend(vec mask, vec x, vec y)
     return either(both(mask, x), without(y, mask));
 }
 
+INLINE floats magnitude_of(floats x)
+{
+    return (floats)((ints)x & INT32_MAX);
+}
+
 INLINE vec absolute(vec x)
 {
-    EACH_PART(i) x.part[i] = (floats)((ints)x.part[i] & INT32_MAX);
+    EACH_PART(i) x.part[i] = magnitude_of(x.part[i]);
     return x;
 }
 
@@ -137,26 +147,14 @@ INLINE vec power_of_two(vec shifted)
     return shifted;
 }
 
-#if PART == 16
-INLINE __m512i numbers_from(int first)
-{
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
-}
-
-INLINE __mmask16 not_zero(vec x)
-{
-    return _mm512_cmp_ps_mask((__m512)x.part[0], _mm512_setzero_ps(), _CMP_NEQ_UQ);
-}
-#endif
-
 /* Packs the lanes that are not 0: their values, and their numbers counted from `first`. Returns how many
  * there are; may write 16 of each. */
 INLINE int pack(vec x, int first, float *value, int32_t *number)
 {
 #if PART == 16
-    const __m512i numbers = numbers_from(first);
-    const __mmask16 kept = not_zero(x);
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
+    const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x.part[0], _mm512_setzero_ps(), _CMP_NEQ_UQ);
     _mm512_storeu_ps(value, _mm512_maskz_compress_ps(kept, (__m512)x.part[0]));
     _mm512_storeu_si512(number, _mm512_maskz_compress_epi32(kept, numbers));
     return __builtin_popcount(kept);
@@ -169,28 +167,6 @@ INLINE int pack(vec x, int first, float *value, int32_t *number)
             count += value[count] != 0;
         }
     return count;
-#endif
-}
-
-/* Spreads numbers out over the lanes in which x is not 0, in their order; the other lanes become 0. They start
- * at a position in an aligned array, which goes on for a vector behind the last one. Moves the position. */
-INLINE vec unpack(vec x, const float *number, int *position)
-{
-#if PART == 16
-    const float *from = number + *position / LANES * LANES;
-    const __m512 first = (__m512)load(from).part[0], second = (__m512)load(from + LANES).part[0];
-    const __m512 next = _mm512_permutex2var_ps(first, numbers_from(*position % LANES), second);
-    const __mmask16 kept = not_zero(x);
-    *position += __builtin_popcount(kept);
-    return (vec){{(floats)_mm512_maskz_expand_ps(kept, next)}};
-#else
-    EACH_PART(i)
-        for (int lane = 0; lane < PART; lane++) {
-            const int kept = x.part[i][lane] != 0;
-            x.part[i][lane] = kept ? number[*position] : 0;
-            *position += kept;
-        }
-    return x;
 #endif
 }
 

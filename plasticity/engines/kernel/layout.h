@@ -1,0 +1,35 @@
+/* Where the fields of the structures are that Python mirrors: `binding.py` compares its own with this table
+ * when it loads the library. In the order of the fields; where a structure ends, a nameless one says so. */
+#ifndef LAYOUT_H
+#define LAYOUT_H
+
+#include "learner.h"
+
+typedef struct {
+    const char *structure, *name;
+    int64_t offset, size;
+} Field;
+
+#define FIELD(type, name) {#type, #name, offsetof(type, name), sizeof(((type *)0)->name)},
+#define END(type) {#type, "", sizeof(type), 0},
+#define LAYER(name) FIELD(Layer, name)
+#define LEARNER(name) FIELD(Learner, name)
+#define EXAMPLES(name) FIELD(Examples, name)
+
+static const Field FIELDS[] = {
+    LAYER(inputs) LAYER(units) LAYER(stride) LAYER(body_length) LAYER(tail_length) LAYER(body) LAYER(tail)
+    LAYER(place) LAYER(bias) LAYER(row_magnitude) LAYER(used) LAYER(row) LAYER(value)
+    LAYER(activation) LAYER(slope) LAYER(error) LAYER(rate) LAYER(debt) LAYER(bound) LAYER(mature)
+    LAYER(next_mature) LAYER(born) LAYER(utility) LAYER(mean_activation) LAYER(fading) LAYER(chosen)
+    LAYER(choices) LAYER(scratch) LAYER(total_magnitude) LAYER(replaced) END(Layer)
+
+    LEARNER(depth) LEARNER(layer) LEARNER(activation) LEARNER(loss) LEARNER(utility)
+    LEARNER(bias_compensation) LEARNER(step_size) LEARNER(kept) LEARNER(decay_rate) LEARNER(faded_at)
+    LEARNER(maturity_threshold) LEARNER(seed) LEARNER(scale) LEARNER(clock) LEARNER(finite)
+    LEARNER(total_loss) LEARNER(right) END(Learner)
+
+    EXAMPLES(start) EXAMPLES(index) EXAMPLES(entry) EXAMPLES(dense) EXAMPLES(label) EXAMPLES(target)
+    EXAMPLES(order) EXAMPLES(first_step) EXAMPLES(count) END(Examples)
+};
+
+#endif
