@@ -1,0 +1,49 @@
+"""Diagnostics: what can be measured inside a network, each measure one function on NumPy arrays.
+
+Nothing here knows of runs, tasks or engines. A layer's activations are an array [examples, units], its weights
+[units, inputs]. Every measure is a float, NaN where an array that it looks at holds NaN or an infinity: a
+network that diverges is a finding, and no reason to stop. Importing this package does not import PyTorch; the
+two functions that need it, `errors_and_inputs` and `probing_accuracy`, do so when they are called.
+
+Names collide between papers: each docstring gives the formula and says whose name it answers to.
+"""
+
+from plasticity.diagnostics.curvature import curvature_rank, curvature_ranks, gradient_gram
+from plasticity.diagnostics.gradients import errors_and_inputs, gradient_norm, zero_gradients
+from plasticity.diagnostics.probing import probing_accuracy
+from plasticity.diagnostics.ranks import (
+    absolute_approximate_rank,
+    approximate_rank,
+    effective_rank,
+    rank,
+    ranks,
+    singular_values,
+    stable_rank,
+)
+from plasticity.diagnostics.units import dead_units, dormant_units, duplicate_units, linearised_units
+from plasticity.diagnostics.utilities import utility_summary
+from plasticity.diagnostics.weights import distance_from_initialisation, weight_magnitude
+
+__all__ = [
+    "absolute_approximate_rank",
+    "approximate_rank",
+    "curvature_rank",
+    "curvature_ranks",
+    "dead_units",
+    "distance_from_initialisation",
+    "dormant_units",
+    "duplicate_units",
+    "effective_rank",
+    "errors_and_inputs",
+    "gradient_gram",
+    "gradient_norm",
+    "linearised_units",
+    "probing_accuracy",
+    "rank",
+    "ranks",
+    "singular_values",
+    "stable_rank",
+    "utility_summary",
+    "weight_magnitude",
+    "zero_gradients",
+]
