@@ -14,8 +14,9 @@ NEGLIGIBLE = 1e-5
 def gradient_gram(errors: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Inner products of the gradients that examples have in one layer's weights: (ΔΔᵀ) ∘ (AAᵀ).
 
-    Example e's gradient is δ_e a_eᵀ, so that the inner product of two is (δ_e · δ_f)(a_e · a_f): K = GᵀG for G of
-    one column per example's gradient, and no G (Goodfellow 2015, "Efficient per-example gradient computations").
+    Example e's gradient is δ_e a_eᵀ, so that the inner product of two is (δ_e · δ_f)(a_e · a_f): K = GᵀG for
+    G of one column per example's gradient, and no G (Goodfellow 2015, "Efficient per-example gradient
+    computations").
 
     Args:
         errors: Δ, [examples, units].
@@ -32,15 +33,15 @@ def gradient_gram(errors: np.ndarray, inputs: np.ndarray) -> np.ndarray:
 def curvature_rank(errors: Arrays, inputs: Arrays, share: float = 0.99) -> float:
     """Rank of the outer-product approximation of the Hessian, of one layer or of several together.
 
-    The smallest k such that the k largest eigenvalues of GᵀG hold a `share` of their sum, G having one column per
-    example's gradient in the weights (biases left out). GGᵀ / examples is the outer-product approximation of the
-    Hessian of the mean loss (Bishop 1992, "Exact calculation of the Hessian matrix for the multilayer
-    perceptron", names it so) and has the same eigenvalues but for a factor and zeros. Dohare et al. (2024) and
-    Lewandowski et al. (2023, "Directions of curvature as an explanation for loss of plasticity") call such a rank
-    the effective rank, or the curvature, of the Hessian. Where all gradients are 0 it is 1.
+    The smallest k such that the k largest eigenvalues of GᵀG hold a `share` of their sum, G having one column
+    per example's gradient in the weights (biases left out). GGᵀ / examples is the outer-product approximation
+    of the Hessian of the mean loss (Bishop 1992, "Exact calculation of the Hessian matrix for the multilayer
+    perceptron", names it so) and has the same eigenvalues but for a factor and zeros. Dohare et al. (2024)
+    and Lewandowski et al. (2023, "Directions of curvature as an explanation for loss of plasticity") call
+    such a rank the effective rank, or the curvature, of the Hessian. Where all gradients are 0 it is 1.
 
-    In memory are a few matrices [examples, examples]. Float32 is enough: its rounding moves the eigenvalues by less than
-    1e-6 of the largest one, below what moves k by one in networks of this kind.
+    In memory are a few matrices [examples, examples]. Float32 is enough: its rounding moves the eigenvalues
+    by less than 1e-6 of the largest one, below what moves k by one in networks of this kind.
 
     Args:
         errors: Δ of a layer, [examples, units], or a list of several layers' (see `errors_and_inputs`).
@@ -75,19 +76,21 @@ def curvature_ranks(
 
 
 def _grams(errors: Arrays, inputs: Arrays) -> Iterator[tuple[np.ndarray, int, np.floating]]:
-    """Of each layer the Gram matrix, scaled so that no product over- or underflows; a bound on its rank; its weight.
+    """Of each layer: the Gram matrix, scaled to entries around 1; a bound on its rank; its weight in the sum.
 
-    Its rank is at most the number of weights that have a gradient at all: errors that are not all 0 times inputs
-    that are not. What is not finite makes its diagonal NaN.
+    Its rank is at most the number of weights that have a gradient at all: errors that are not all 0 times
+    inputs that are not. What is not finite makes its diagonal NaN.
     """
-    layers = [(errors, inputs)] if isinstance(errors, np.ndarray) else list(zip(errors, inputs, strict=True))
+    if isinstance(errors, np.ndarray):
+        errors, inputs = [errors], [np.asarray(inputs)]
+    layers = list(zip(errors, inputs, strict=True))
     sizes = [(_largest(error), _largest(entries)) for error, entries in layers]
-    largest = np.max([a * b for a, b in sizes])
+    greatest = np.max([a * b for a, b in sizes])
     for (error, entries), (a, b) in zip(layers, sizes, strict=True):
         live = int(error.any(axis=0).sum()) * int(entries.any(axis=0).sum())
         with np.errstate(invalid="ignore"):
-            gram = gradient_gram(error / a, entries / b)
-            yield gram, live, ((a * b / largest) ** 2).astype(gram.dtype)
+            gram = gradient_gram(error / error.dtype.type(a), entries / entries.dtype.type(b))
+            yield gram, live, gram.dtype.type((a * b / greatest) ** 2)
 
 
 def _rank(gram: np.ndarray, bound: int, share: float) -> float:
@@ -101,8 +104,8 @@ def _rank(gram: np.ndarray, bound: int, share: float) -> float:
 def _eigenvalues(gram: np.ndarray, bound: int) -> np.ndarray:
     """The eigenvalues of a positive semidefinite matrix K, in increasing order, without those that must be 0.
 
-    Where its rank is well below its size, a Cholesky factorisation with pivots, K ≈ RᵀR, finds as many rows as it
-    takes, and RRᵀ has the same eigenvalues: a quarter of the time or less.
+    Where its rank is well below its size, a Cholesky factorisation with pivots, K ≈ RᵀR, finds as many rows
+    as it takes, and RRᵀ has the same eigenvalues: a quarter of the time or less.
     """
     if bound < len(gram):
         (factorise,) = get_lapack_funcs(("pstrf",), (gram,))
@@ -113,7 +116,6 @@ def _eigenvalues(gram: np.ndarray, bound: int) -> np.ndarray:
     return eigvalsh(gram, lower=False, check_finite=False)
 
 
-def _largest(array: np.ndarray) -> np.floating:
+def _largest(array: np.ndarray) -> np.float64:
     """The largest absolute entry, or 1 where all are 0: something to divide by."""
-    largest: np.floating = np.abs(array).max()
-    return largest if largest != 0 else array.dtype.type(1)
+    return np.float64(np.abs(array).max() or 1)

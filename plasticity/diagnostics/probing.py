@@ -17,14 +17,15 @@ def probing_accuracy(
 ) -> float:
     """Best accuracy of a linear classifier with bias that is trained on a layer's activations.
 
-    logits = W h + b, mean cross-entropy over all examples at once, Adam (β 0.9 and 0.999, ε 1e-8), one step an
-    epoch. An epoch's accuracy is taken before its step, on the same examples; training ends after `epochs`, or
-    after `patience` epochs without a new best. Weights and biases start from U(−1/√units, 1/√units), as PyTorch's
-    Linear does, but from the project's own stream: the same seed and position give the same classifier. The
-    linear probes of Alain and Bengio (2017, "Understanding intermediate layers using linear classifier probes").
+    logits = W h + b, mean cross-entropy over all examples at once, Adam (β 0.9 and 0.999, ε 1e-8), one step
+    an epoch. An epoch's accuracy is taken before its step, on the same examples; training ends after
+    `epochs`, or after `patience` epochs without a new best. Weights and biases start from U(−1/√units,
+    1/√units), as PyTorch's Linear does, but from the project's own stream: the same seed and position give
+    the same classifier. The linear probes of Alain and Bengio (2017, "Understanding intermediate layers using
+    linear classifier probes").
 
-    Importing PyTorch takes its time at the first call. Its sums, and so the last digit, depend on its number of
-    threads.
+    Importing PyTorch takes its time at the first call. Its sums, and so the last digit, depend on its number
+    of threads.
 
     Args:
         activations: h of one layer, or the inputs themselves, [examples, units].

@@ -1,8 +1,8 @@
 """Ranks of a layer: how many directions its activations take, by five definitions.
 
 Each takes the activations of one hidden layer, [examples, units], and, to save computing them again, their
-`singular_values`. Each is at least 1: in a layer that is all zero every rank is 1. Each is NaN if an activation
-is not finite.
+`singular_values`. Each is at least 1: in a layer that is all zero every rank is 1. Each is NaN if an
+activation is not finite.
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ SINGLE_PRECISION = 2.0**-23
 def singular_values(activations: np.ndarray) -> np.ndarray:
     """The singular values σ of a matrix, from the largest down.
 
-    They are the roots of the eigenvalues of the Gram matrix of its shorter side, in double precision. Products
-    of float32 entries are exact there, and what is lost lies below 1e-7 · σ_max, as in a float32 decomposition
-    of the matrix itself: a tenth of the time for the same precision.
+    They are the roots of the eigenvalues of the Gram matrix of its shorter side, in double precision.
+    Products of float32 entries are exact there, and what is lost lies below 1e-7 · σ_max, as in a float32
+    decomposition of the matrix itself: a tenth of the time for the same precision.
 
     Args:
         activations: [examples, units].
@@ -36,8 +36,8 @@ def singular_values(activations: np.ndarray) -> np.ndarray:
 def rank(activations: np.ndarray, singular: np.ndarray | None = None) -> float:
     """Numerical rank in single precision: the number of σ > σ_max · max(examples, units) · 2⁻²³.
 
-    The tolerance is that of `numpy.linalg.matrix_rank` for a float32 matrix. Others who report a rank count σ ≠ 0,
-    rounding noise included (Dohare et al. 2024).
+    The tolerance is that of `numpy.linalg.matrix_rank` for a float32 matrix. Others who report a rank count σ
+    ≠ 0, rounding noise included (Dohare et al. 2024).
 
     Args:
         activations: h of one hidden layer, [examples, units].
@@ -51,8 +51,8 @@ def rank(activations: np.ndarray, singular: np.ndarray | None = None) -> float:
 def effective_rank(activations: np.ndarray, singular: np.ndarray | None = None) -> float:
     """exp(−Σ p ln p) with p = σ / Σσ: the number of equal singular values that would have the same entropy.
 
-    Roy and Vetterli (2007, "The effective rank"); the effective rank of Dohare et al. (2024). Kumar et al. (2021)
-    give that name to `absolute_approximate_rank`.
+    Roy and Vetterli (2007, "The effective rank"); the effective rank of Dohare et al. (2024). Kumar et al.
+    (2021) give that name to `absolute_approximate_rank`.
 
     Args:
         activations: h of one hidden layer, [examples, units].
@@ -66,8 +66,8 @@ def effective_rank(activations: np.ndarray, singular: np.ndarray | None = None) 
 def approximate_rank(activations: np.ndarray, singular: np.ndarray | None = None) -> float:
     """The smallest k for which the k largest σ² hold 99 % of Σσ².
 
-    The approximate rank of Yang et al. (2020, "Harnessing structures for value-based planning and reinforcement
-    learning") and of Dohare et al. (2024).
+    The approximate rank of Yang et al. (2020, "Harnessing structures for value-based planning and
+    reinforcement learning") and of Dohare et al. (2024).
 
     Args:
         activations: h of one hidden layer, [examples, units].
@@ -81,7 +81,8 @@ def absolute_approximate_rank(activations: np.ndarray, singular: np.ndarray | No
     """The smallest k for which the k largest σ hold 99 % of Σσ.
 
     Kumar et al. (2021, "Implicit under-parameterization inhibits data-efficient deep reinforcement learning")
-    call it the effective rank, srank with δ = 0.01; others call it the stable rank, which here is another one.
+    call it the effective rank, srank with δ = 0.01; others call it the stable rank, which here is another
+    one.
 
     Args:
         activations: h of one hidden layer, [examples, units].

@@ -9,7 +9,8 @@ def dead_units(activations: np.ndarray) -> float:
     """Number of units whose activation is exactly 0 on every example.
 
     The dead units of Dohare et al. (2024, "Loss of plasticity in deep continual learning"), who take the
-    examples of the next task. Of use for activations that reach 0, such as ReLU; for others see `dormant_units`.
+    examples of the next task. Of use for activations that reach 0, such as ReLU; for others see
+    `dormant_units`.
 
     Args:
         activations: h of one hidden layer, [examples, units].
@@ -25,9 +26,9 @@ def dead_units(activations: np.ndarray) -> float:
 def dormant_units(activations: np.ndarray, threshold: float = 0.025) -> float:
     """Share of units whose mean absolute activation is at most `threshold` times their layer's mean of it.
 
-    Unit i is dormant where s_i = mean|h_i| / mean_j mean|h_j| ≤ τ: the τ-dormant neurons of Sokar et al. (2023,
-    "The dormant neuron phenomenon in deep reinforcement learning"). In a layer that is all zero every unit is
-    dormant.
+    Unit i is dormant where s_i = mean|h_i| / mean_j mean|h_j| ≤ τ: the τ-dormant neurons of Sokar et al.
+    (2023, "The dormant neuron phenomenon in deep reinforcement learning"). In a layer that is all zero every
+    unit is dormant.
 
     Args:
         activations: h of one hidden layer, [examples, units].
@@ -64,9 +65,9 @@ def duplicate_units(activations: np.ndarray, cosine: float = 0.95) -> float:
     """Share of units that have a later unit of their layer as a double.
 
     Unit i is a duplicate where h_i · h_j / (‖h_i‖ ‖h_j‖) > `cosine` for some j > i, h_i being its activations
-    over all examples: of a pair one counts, of three alike two. The duplicate neurons of Joudaki et al. (2025,
-    "Barriers for learning in an evolving world"), as github.com/ajoudaki/loss-of-plasticity counts them.
-    A unit that is always 0 has no direction: it is dead, and no duplicate.
+    over all examples: of a pair one counts, of three alike two. The duplicate neurons of Joudaki et al.
+    (2025, "Barriers for learning in an evolving world"), as github.com/ajoudaki/loss-of-plasticity counts
+    them. A unit that is always 0 has no direction: it is dead, and no duplicate.
 
     Args:
         activations: h of one hidden layer, [examples, units].
@@ -79,8 +80,8 @@ def duplicate_units(activations: np.ndarray, cosine: float = 0.95) -> float:
         return float("nan")
     # Columns are scaled first, so that no square over- or underflows.
     largest = np.abs(activations).max(axis=0)
-    columns = (activations / np.where(largest > 0, largest, 1)).astype(np.float64)
-    lengths = np.sqrt(np.einsum("eu,eu->u", columns, columns))
+    columns = activations / np.where(largest > 0, largest, 1)
     products = columns.T @ columns
+    lengths = np.sqrt(products.diagonal())
     later = np.triu(products > cosine * np.outer(lengths, lengths), k=1)
     return float(later.any(axis=1).mean())

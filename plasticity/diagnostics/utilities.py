@@ -8,8 +8,8 @@ from plasticity.diagnostics.finite import finite
 def utility_summary(utility: np.ndarray) -> dict[str, float]:
     """Mean, median, smallest and largest utility of a layer's units.
 
-    Of the running utility u as continual backpropagation keeps it (Dohare et al. 2024), or of any other number
-    that each unit has. Of an even number of units the median is the mean of the two in the middle.
+    Of the running utility u as continual backpropagation keeps it (Dohare et al. 2024), or of any other
+    number that each unit has. Of an even number of units the median is the mean of the two in the middle.
 
     Args:
         utility: u of one hidden layer, [units].
