@@ -341,8 +341,8 @@ def test_curvature_where_no_gradient_is_left_is_1():
     nothing, inputs = np.zeros((EXAMPLES, 8), np.float32), matrix(EXAMPLES, 12)
     assert curvature_rank(nothing, inputs) == 1
     assert curvature_ranks([nothing, nothing], [inputs, nothing]) == ([1, 1], 1)
-    # A layer without gradients takes nothing from the others.
-    errors = matrix(EXAMPLES, 8, 1)
+    # A layer without gradients takes nothing from the others, however small theirs are.
+    errors = matrix(EXAMPLES, 8, 1) * np.float32(1e-25)
     assert curvature_ranks([nothing, errors], [inputs, inputs])[1] == curvature_rank(errors, inputs)
 
 

@@ -84,13 +84,15 @@ def _grams(errors: Arrays, inputs: Arrays) -> Iterator[tuple[np.ndarray, int, np
     if isinstance(errors, np.ndarray):
         errors, inputs = [errors], [np.asarray(inputs)]
     layers = list(zip(errors, inputs, strict=True))
-    sizes = [(_largest(error), _largest(entries)) for error, entries in layers]
-    greatest = np.max([a * b for a, b in sizes])
-    for (error, entries), (a, b) in zip(layers, sizes, strict=True):
+    with np.errstate(invalid="ignore"):
+        sizes = [(_largest(error), _largest(entries)) for error, entries in layers]
+        greatest = np.max([a * b for a, b in sizes]) or 1.0
+        weights = [(a * b / greatest) ** 2 for a, b in sizes]
+        scaled = [(_divided(e, a), _divided(i, b)) for (e, i), (a, b) in zip(layers, sizes, strict=True)]
+    for (error, entries), weight in zip(scaled, weights, strict=True):
         live = int(error.any(axis=0).sum()) * int(entries.any(axis=0).sum())
-        with np.errstate(invalid="ignore"):
-            gram = gradient_gram(error / error.dtype.type(a), entries / entries.dtype.type(b))
-            yield gram, live, gram.dtype.type((a * b / greatest) ** 2)
+        gram = gradient_gram(error, entries)
+        yield gram, live, gram.dtype.type(weight)
 
 
 def _rank(gram: np.ndarray, bound: int, share: float) -> float:
@@ -107,7 +109,7 @@ def _eigenvalues(gram: np.ndarray, bound: int) -> np.ndarray:
     Where its rank is well below its size, a Cholesky factorisation with pivots, K ≈ RᵀR, finds as many rows
     as it takes, and RRᵀ has the same eigenvalues: a quarter of the time or less.
     """
-    if bound < len(gram):
+    if 0 < bound < len(gram):
         (factorise,) = get_lapack_funcs(("pstrf",), (gram,))
         factor, _, rows, _ = factorise(gram, tol=NEGLIGIBLE * np.trace(gram) / len(gram))
         upper = np.triu(factor[:rows])
@@ -117,5 +119,10 @@ def _eigenvalues(gram: np.ndarray, bound: int) -> np.ndarray:
 
 
 def _largest(array: np.ndarray) -> np.float64:
-    """The largest absolute entry, or 1 where all are 0: something to divide by."""
-    return np.float64(np.abs(array).max() or 1)
+    """The largest absolute entry."""
+    return np.float64(np.abs(array).max())
+
+
+def _divided(array: np.ndarray, size: np.float64) -> np.ndarray:
+    """The array with 1 for its largest entry; as it is where all are 0."""
+    return array / array.dtype.type(size or 1.0)
