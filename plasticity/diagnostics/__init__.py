@@ -2,9 +2,8 @@
 
 Nothing here knows of runs, tasks or engines. A layer's activations are an array [examples, units], its
 weights [units, inputs]. Every measure is a float, NaN where an array that it looks at holds NaN or an
-infinity: a network that diverges is a finding, and no reason to stop. Importing this package does not import
-PyTorch; the two functions that need it, `errors_and_inputs` and `probing_accuracy`, do so when they are
-called.
+infinity: a network that diverges is a finding, and no reason to stop. Only `errors_and_inputs` needs PyTorch,
+and imports it when it is called.
 
 Names collide between papers: each docstring gives the formula and says whose name it answers to.
 """

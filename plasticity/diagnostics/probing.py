@@ -5,6 +5,7 @@ import numpy as np
 from plasticity.streams import Purpose, uniform
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of huge activations: what was right until then counts
 def probing_accuracy(
     activations: np.ndarray,
     targets: np.ndarray,
@@ -24,8 +25,7 @@ def probing_accuracy(
     the same classifier. The linear probes of Alain and Bengio (2017, "Understanding intermediate layers using
     linear classifier probes").
 
-    Importing PyTorch takes its time at the first call. Its sums, and so the last digit, depend on its number
-    of threads.
+    The sums, and so the last digit, depend on the linear algebra that NumPy has and its number of threads.
 
     Args:
         activations: h of one layer, or the inputs themselves, [examples, units].
@@ -42,25 +42,31 @@ def probing_accuracy(
     """
     if not np.isfinite(activations).all():
         return float("nan")
-    import torch
-
-    # One example per column: the softmax then runs along the examples, which takes half the time.
-    h = torch.from_numpy(np.ascontiguousarray(activations.T, np.float32))
-    target = torch.from_numpy(targets.astype(np.int64))
-    units = len(h)
-    start = torch.from_numpy(uniform(units**-0.5, seed, Purpose.PROBE, position, (units + 1) * classes))
-    weight = start[: units * classes].reshape(classes, units).clone().requires_grad_()
-    bias = start[units * classes :].clone().requires_grad_()
-    adam = torch.optim.Adam([weight, bias], lr=step_size)
+    units = activations.shape[1]
+    # A row of ones carries the bias. One example per column: the softmax runs along the examples.
+    inputs = np.vstack([activations.T, np.ones(len(targets))]).astype(np.float32)
+    start = uniform(units**-0.5, seed, Purpose.PROBE, position, classes * (units + 1))
+    weights = np.column_stack([start[: classes * units].reshape(classes, units), start[classes * units :]])
+    wanted = (np.arange(classes)[:, None] == targets).astype(np.float32)
+    first, second = np.zeros_like(weights), np.zeros_like(weights)
     best, best_epoch = -1, 0
     for epoch in range(epochs):
-        logits = torch.addmm(bias[:, None], weight, h)
-        right = int((logits.max(dim=0).indices == target).sum())
+        logits = weights @ inputs
+        right = int((logits.argmax(axis=0) == targets).sum())
         if right > best:
             best, best_epoch = right, epoch
         elif epoch - best_epoch >= patience:
             break
-        weight.grad = bias.grad = None
-        torch.nn.functional.cross_entropy(logits[None], target[None]).backward()
-        adam.step()
-    return best / len(target)
+        gradient = (_softmax(logits) - wanted) @ inputs.T / np.float32(len(targets))
+        first += 0.1 * (gradient - first)
+        second += 0.001 * (np.square(gradient) - second)
+        corrected = np.sqrt(second / (1 - 0.999 ** (epoch + 1))) + 1e-8
+        weights -= step_size * first / (1 - 0.9 ** (epoch + 1)) / corrected
+    return best / len(targets)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """exp(z) / Σ exp(z) of each column."""
+    powers = np.exp(logits - logits.max(axis=0))
+    powers /= powers.sum(axis=0)
+    return powers
