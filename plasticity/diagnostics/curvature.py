@@ -35,10 +35,10 @@ def curvature_rank(errors: Arrays, inputs: Arrays, share: float = 0.99) -> float
 
     The smallest k such that the k largest eigenvalues of GᵀG hold a `share` of their sum, G having one column
     per example's gradient in the weights (biases left out). GGᵀ / examples is the outer-product approximation
-    of the Hessian of the mean loss (Bishop 1992, "Exact calculation of the Hessian matrix for the multilayer
-    perceptron", names it so) and has the same eigenvalues but for a factor and zeros. Dohare et al. (2024)
-    and Lewandowski et al. (2023, "Directions of curvature as an explanation for loss of plasticity") call
-    such a rank the effective rank, or the curvature, of the Hessian. Where all gradients are 0 it is 1.
+    of the Hessian of the mean loss (Bishop 2006, "Pattern recognition and machine learning", section 5.4.2)
+    and has the same eigenvalues but for a factor and zeros. Lewandowski et al. (2023, "Directions of curvature
+    as an explanation for loss of plasticity") measure curvature by such a rank of the Hessian, which they call
+    its effective rank. Where all gradients are 0 it is 1.
 
     In memory are a few matrices [examples, examples]. Float32 is enough: its rounding moves the eigenvalues
     by less than 1e-6 of the largest one, below what moves k by one in networks of this kind.
@@ -51,7 +51,7 @@ def curvature_rank(errors: Arrays, inputs: Arrays, share: float = 0.99) -> float
     Returns:
         1 to examples; NaN if an error or input is not finite
     """
-    total, bound = np.zeros(()), 0
+    total, bound = np.zeros((), np.float32), 0
     for gram, live, weight in _grams(errors, inputs):
         total, bound = total + weight * gram, bound + live
     return _rank(total, bound, share)
@@ -68,7 +68,7 @@ def curvature_ranks(
         share: of the sum of eigenvalues.
     """
     ranks: list[float] = []
-    total, bound = np.zeros(()), 0
+    total, bound = np.zeros((), np.float32), 0
     for gram, live, weight in _grams(errors, inputs):
         ranks.append(_rank(gram, live, share))
         total, bound = total + weight * gram, bound + live
