@@ -36,9 +36,9 @@ def curvature_rank(errors: Arrays, inputs: Arrays, share: float = 0.99) -> float
     The smallest k such that the k largest eigenvalues of GᵀG hold a `share` of their sum, G having one column
     per example's gradient in the weights (biases left out). GGᵀ / examples is the outer-product approximation
     of the Hessian of the mean loss (Bishop 2006, "Pattern recognition and machine learning", section 5.4.2)
-    and has the same eigenvalues but for a factor and zeros. Lewandowski et al. (2023, "Directions of curvature
-    as an explanation for loss of plasticity") measure curvature by such a rank of the Hessian, which they call
-    its effective rank. Where all gradients are 0 it is 1.
+    and has the same eigenvalues but for a factor and zeros. Lewandowski et al. (2023, "Directions of
+    curvature as an explanation for loss of plasticity") measure curvature by such a rank of the Hessian,
+    which they call its effective rank. Where all gradients are 0 it is 1.
 
     In memory are a few matrices [examples, examples]. Float32 is enough: its rounding moves the eigenvalues
     by less than 1e-6 of the largest one, below what moves k by one in networks of this kind.
