@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     EXAMPLE_ORDER = 3
     REPLACEMENT = 4
     RANDOM_UTILITY = 5
+    PROBE = 6
 
 
 def words(seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:

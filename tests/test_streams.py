@@ -58,6 +58,7 @@ def test_purposes_keep_their_numbers():
         "EXAMPLE_ORDER": 3,
         "REPLACEMENT": 4,
         "RANDOM_UTILITY": 5,
+        "PROBE": 6,
     }
 
 

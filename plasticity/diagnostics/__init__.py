@@ -1,5 +1,53 @@
-"""Diagnostics: what is measured inside a network between two tasks. They change no number of a run."""
+"""Diagnostics: what can be measured inside a network; they change no number of a run.
 
+Each measure is one function on NumPy arrays, which knows nothing of runs, tasks or engines; a `Diagnostic` is
+the part that measures while a run is computed. A layer's activations are an array [examples, units], its
+weights [units, inputs]. Every measure is a float, NaN where an array that it looks at holds NaN or an
+infinity: a network that diverges is a finding, and no reason to stop. Only `errors_and_inputs` needs PyTorch,
+and imports it when it is called.
+
+Names collide between papers: each docstring gives the formula and says whose name it answers to.
+"""
+
+from plasticity.diagnostics.curvature import curvature_rank, curvature_ranks, gradient_gram
 from plasticity.diagnostics.diagnostic import Diagnostic, View
+from plasticity.diagnostics.gradients import errors_and_inputs, gradient_norm, zero_gradients
+from plasticity.diagnostics.probing import probing_accuracy
+from plasticity.diagnostics.ranks import (
+    absolute_approximate_rank,
+    approximate_rank,
+    effective_rank,
+    rank,
+    ranks,
+    singular_values,
+    stable_rank,
+)
+from plasticity.diagnostics.units import dead_units, dormant_units, duplicate_units, linearised_units
+from plasticity.diagnostics.utilities import utility_summary
+from plasticity.diagnostics.weights import distance_from_initialisation, weight_magnitude
 
-__all__ = ["Diagnostic", "View"]
+__all__ = [
+    "Diagnostic",
+    "View",
+    "absolute_approximate_rank",
+    "approximate_rank",
+    "curvature_rank",
+    "curvature_ranks",
+    "dead_units",
+    "distance_from_initialisation",
+    "dormant_units",
+    "duplicate_units",
+    "effective_rank",
+    "errors_and_inputs",
+    "gradient_gram",
+    "gradient_norm",
+    "linearised_units",
+    "probing_accuracy",
+    "rank",
+    "ranks",
+    "singular_values",
+    "stable_rank",
+    "utility_summary",
+    "weight_magnitude",
+    "zero_gradients",
+]
