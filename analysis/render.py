@@ -43,9 +43,11 @@ class Table:
         return [row for section in self.sections for row in section.rows]
 
 
-def render(table: Table, form: str) -> str:
-    """The table in one of `FORMATS`, ending in a newline."""
-    return {"text": text, "markdown": markdown, "latex": latex, "html": html}[form](table)
+def render(table: Table, form: str, standalone: bool = False) -> str:
+    """The table in one of `FORMATS`, ending in a newline; `standalone` makes LaTeX a whole document."""
+    if form == "latex":
+        return latex(table, standalone)
+    return {"text": text, "markdown": markdown, "html": html}[form](table)
 
 
 def text(table: Table) -> str:
@@ -81,8 +83,31 @@ def markdown(table: Table) -> str:
     return "\n".join([*lines, *[part for note in table.notes for part in ("", _markdown(note))]]) + "\n"
 
 
-def latex(table: Table) -> str:
-    """A whole document that compiles as it stands, with booktabs. A table longer than a page spans pages."""
+def latex(table: Table, standalone: bool = False) -> str:
+    r"""A table to \\input, its notes as comments, or a whole document that compiles as it stands.
+
+    A table longer than a page spans pages.
+    """
+    environment = "tabular" if len(table.rows) <= _LATEX_PAGE else "longtable"
+    packages = "booktabs" if environment == "tabular" else "booktabs,longtable"
+    body = "\n".join(_latex_rows(table, environment))
+    if not standalone:
+        notes = "".join(f"% {note}\n" for note in table.notes)
+        return f"% Needs \\usepackage{{{packages}}}.\n{notes}{body}\n"
+    notes = "".join(f"\n\n\\smallskip\\noindent\\footnotesize {_latex(note)}" for note in table.notes)
+    return (
+        "\\documentclass{article}\n"
+        "\\usepackage[margin=2cm]{geometry}\n"
+        f"\\usepackage{{{packages}}}\n"
+        "\\pagestyle{empty}\n"
+        "\\begin{document}\n"
+        f"\\noindent\\small\n{body}{notes}\n"
+        "\\end{document}\n"
+    )
+
+
+def _latex_rows(table: Table, environment: str) -> list[str]:
+    """The lines of a tabular or longtable."""
 
     def line(values: list[str]) -> str:
         return " & ".join(values) + r" \\"
@@ -91,28 +116,14 @@ def latex(table: Table) -> str:
         return rf"\underline{{{_latex(cell.text)}}}" if cell.underlined else _latex(cell.text)
 
     width = len(table.columns)
-    environment = "tabular" if len(table.rows) <= _LATEX_PAGE else "longtable"
-    lines = [
-        r"\documentclass{article}",
-        r"\usepackage[margin=2cm]{geometry}",
-        r"\usepackage{booktabs,longtable}",
-        r"\pagestyle{empty}",
-        r"\begin{document}",
-        r"\noindent\small",
-        rf"\begin{{{environment}}}{{l{'c' * (width - 1)}}}",
-        r"\toprule",
-        line([_latex(title) for title in table.columns]),
-    ]
+    lines = [rf"\begin{{{environment}}}{{l{'c' * (width - 1)}}}", r"\toprule"]
+    lines += [line([_latex(title) for title in table.columns])]
     for section in table.sections:
         lines.append(r"\midrule")
         if section.title:
             lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_latex(section.title)}}}}} \\*")
         lines += [line([shown(cell) for cell in row]) for row in section.rows]
-    lines += [r"\bottomrule", rf"\end{{{environment}}}"]
-    lines += [
-        part for note in table.notes for part in ("", r"\smallskip\noindent\footnotesize " + _latex(note))
-    ]
-    return "\n".join([*lines, r"\end{document}"]) + "\n"
+    return [*lines, r"\bottomrule", rf"\end{{{environment}}}"]
 
 
 def html(table: Table) -> str:
