@@ -114,9 +114,9 @@ EXPLANATIONS = (
     f"The margin of {MARGIN:g} point lies between what the paper takes for an effect (the columns of a ReLU "
     "row of its Table 1 span at least 4.6 points) and what it takes for none (SELU and tanh: at most 0.6).",
     "(a1, a2) Value: how far the least-squares line through the scores of the layers falls from the first "
-    "of them to the last. Steps: a layer less the one above it; it falls or rises where that is shown, "
-    "with Holm's method over all steps of all networks; it is level where it is equivalent, and open "
-    "otherwise. A step that rises contradicts.",
+    "of them to the last. Steps: a layer less the one above it, with Holm's method over all steps of all "
+    "networks: level, where they are equivalent; else falls or rises, where that is shown; else open. A "
+    "step that rises contradicts.",
     "(b1, b2) Value: the share of the gap that layer 1 closes, with Fieller's interval. Holds: more than "
     "half, so that layer 1 gives more than all other layers add to it, and a gap above 0. Equivalent: no "
     "gap to close.",

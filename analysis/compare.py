@@ -1,6 +1,6 @@
 """Table 1, measured, beside Table 1, published: each cell once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -24,20 +24,21 @@ from analysis.statistics import (
 
 DIFFERS = "differs"
 
-ROUNDING = 0.1**2 / 12
-"""Variance that rounding to one decimal adds: that of a uniform distribution as wide as a decimal."""
+ROUNDING = 0.05
+"""How far a published figure, which has one decimal, can be from what it was."""
 
 EXPLANATION = (
     "Difference: ours less published, in percentage points. Error: its standard error, from one standard "
     "deviation that both sides share, as they must if they are the same experiment; it is pooled from the "
-    f"squares about both means (published: {PUBLISHED_SEEDS} seeds, ddof = 0), and rounding to one decimal "
-    "is added. p: of the t test against 0 (differs) and of two one-sided tests against a difference of "
-    f"{MARGIN:g} point or more (equivalent), adjusted by Holm's method over the cells. Verdicts, at "
-    f"{SIGNIFICANCE:.0%}: equivalent, where the difference is shown to lie within ± {MARGIN:g} point; else "
-    "differs, where it is shown not to be 0; else undecided, with the number of our seeds that would show "
-    f"an equivalence with a chance of {POWER:.0%} if there is no difference (no number: the published seeds "
-    "are too few). A cell is judged from 2 seeds on. Cells of one network share seeds, so that their "
-    "differences are not independent."
+    f"squares about both means (published: {PUBLISHED_SEEDS} seeds, ddof = 0), and what rounding to one "
+    "decimal adds is added. p: of the t test against 0 (differs) and of two one-sided tests against a "
+    f"difference of {MARGIN:g} point or more (equivalent), adjusted by Holm's method over the cells; both "
+    "take the published mean for as far off as rounding allows, in the direction that is against them. "
+    f"Verdicts, at {SIGNIFICANCE:.0%}: equivalent, where the difference is shown to lie within ± {MARGIN:g} "
+    "point; else differs, where it is shown not to be 0; else undecided, with the number of our seeds that "
+    f"would show an equivalence with a chance of {POWER:.0%} if there is no difference (no number: the "
+    "published seeds are too few). A cell is judged from 2 seeds on. Cells of one network share seeds, so "
+    "that their differences are not independent."
 )
 
 
@@ -50,7 +51,7 @@ def compare(found: pd.DataFrame) -> pd.DataFrame:
         mean, std, seeds, missing: ours, as in `analysis.grid`.
         published_mean, published_std: in percent and percentage points; population standard deviation.
         difference: ours less published, in percentage points.
-        error, degrees: standard error of the difference and its degrees of freedom (`Pooled`).
+        error, degrees: standard error of the difference, by seeds and rounding, and its degrees of freedom.
         p_different, p_equivalent: adjusted over the cells.
         score: the difference over its error as a standard normal deviate (`normal_score`).
         verdict: "equivalent", "differs", "undecided"; missing where there are fewer than 2 seeds.
@@ -67,11 +68,11 @@ def compare(found: pd.DataFrame) -> pd.DataFrame:
     estimates = [shared.difference(value) for shared, value in zip(pooled, judged["difference"], strict=True)]
     known = pd.DataFrame(
         {
-            "error": [estimate.error for estimate in estimates],
+            "error": [rounded(estimate).error for estimate in estimates],
             "degrees": [estimate.degrees for estimate in estimates],
-            "p_different": holm([estimate.p_different() for estimate in estimates]),
-            "p_equivalent": holm([estimate.p_equivalent(MARGIN) for estimate in estimates]),
-            "score": [normal_score(estimate) for estimate in estimates],
+            "p_different": holm([p_different(estimate) for estimate in estimates]),
+            "p_equivalent": holm([estimate.p_equivalent(MARGIN - ROUNDING) for estimate in estimates]),
+            "score": [normal_score(rounded(estimate)) for estimate in estimates],
             "needed": [shared.seeds_to_decide(SIGNIFICANCE / len(pooled)) for shared in pooled],
         },
         index=judged.index,
@@ -87,10 +88,9 @@ class Pooled:
     """The spread over seeds that ours and the published share.
 
     With n of ours and m published seeds and population standard deviations s and S it is
-    v = (n s² + m (S² + r)) / (n + m − 2) on n + m − 2 degrees of freedom, and the difference between both
-    means has the error √(v (1/n + 1/m) + r). r = 0.1²/12 is what rounding to one decimal adds: to the
-    published mean, and to the square of the published standard deviation, which lies anywhere within 0.05 of
-    what is printed (0.0: between 0 and 0.05, which adds the same).
+    v = (n s² + m (S² + r²/3)) / (n + m − 2) on n + m − 2 degrees of freedom, and the difference between both
+    means has the error √(v (1/n + 1/m)). S is printed with one decimal, so it is anywhere within r = 0.05 of
+    what is printed (0.0: between 0 and 0.05), which adds r²/3 to the mean of its square.
 
     Attributes:
         variance: v, in squared percentage points.
@@ -104,23 +104,33 @@ class Pooled:
     def of(cls, cell: pd.Series) -> "Pooled":
         """The spread of a cell; it takes two seeds of ours."""
         n, m = int(cell["seeds"]), PUBLISHED_SEEDS
-        squares = n * cell["std"] ** 2 + m * (cell["published_std"] ** 2 + ROUNDING)
+        squares = n * cell["std"] ** 2 + m * (cell["published_std"] ** 2 + ROUNDING**2 / 3)
         return cls(squares / (n + m - 2), n)
 
     def difference(self, value: float, seeds: int | None = None) -> Estimate:
-        """A difference with its error, were ours the mean over that many seeds."""
+        """A difference with the error that seeds give it, were ours the mean over that many seeds."""
         n, m = seeds or self.seeds, PUBLISHED_SEEDS
-        return Estimate(value, sqrt(self.variance * (1 / n + 1 / m) + ROUNDING), n + m - 2)
+        return Estimate(value, sqrt(self.variance * (1 / n + 1 / m)), n + m - 2)
 
     def seeds_to_decide(self, significance: float) -> int | None:
         """The number of our seeds that shows an equivalence that there is (`analysis.statistics.POWER`)."""
 
         def power(seeds: int) -> float:
             estimate = self.difference(0, seeds)
-            return power_equivalent(MARGIN, estimate.error, estimate.degrees, significance)
+            return power_equivalent(MARGIN - ROUNDING, estimate.error, estimate.degrees, significance)
 
         number = fewest_seeds(power)
         return None if number is None else max(number, self.seeds + 1)
+
+
+def p_different(estimate: Estimate) -> float:
+    """Of the t test against 0, with the published mean as far towards ours as rounding allows."""
+    return replace(estimate, value=max(0.0, abs(estimate.value) - ROUNDING)).p_different()
+
+
+def rounded(estimate: Estimate) -> Estimate:
+    """A difference with the error that rounding adds on average: that of a uniform distribution, r²/3."""
+    return replace(estimate, error=sqrt(estimate.error**2 + ROUNDING**2 / 3))
 
 
 def normal_score(estimate: Estimate) -> float:
@@ -164,8 +174,8 @@ def summary(compared: pd.DataFrame) -> list[str]:
     }
     unknown = len(compared) - len(judged)
     said = [
-        f"Of {len(compared)} distinct cells, {counts[EQUIVALENT]} are equivalent to the published within "
-        f"± {MARGIN:g} point, {counts[DIFFERS]} differ, {counts[UNDECIDED]} are undecided, and {unknown} "
+        f"Of {len(compared)} distinct cells, {counts[EQUIVALENT]} are equivalent to the published within ± "
+        f"{MARGIN:g} point, {counts[DIFFERS]} differ, {counts[UNDECIDED]} are undecided, and {unknown} "
         "cannot be judged."
     ]
     if judged.empty:

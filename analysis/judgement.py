@@ -193,10 +193,12 @@ def steps_in_words(networks: Sequence[Network]) -> dict[str, str]:
     def words(place: tuple[str, str]) -> str:
         if place not in estimates:
             return ABSENT
-        change = -estimates[place].value
-        if different[place] < SIGNIFICANCE:
-            return f"{change:+.1f} {'falls' if change < 0 else 'rises'}"
-        return f"{change:+.1f} {'level' if equivalent[place] < SIGNIFICANCE else 'open'}"
+        change, word = -estimates[place].value, "open"
+        if equivalent[place] < SIGNIFICANCE:
+            word = "level"
+        elif different[place] < SIGNIFICANCE:
+            word = "falls" if change < 0 else "rises"
+        return f"{change:+.1f} {word}"
 
     said: dict[str, list[str]] = {}
     for name, step in values:
