@@ -37,8 +37,8 @@ EXPLANATION = (
     f"Verdicts, at {SIGNIFICANCE:.0%}: equivalent, where the difference is shown to lie within ± {MARGIN:g} "
     "point; else differs, where it is shown not to be 0; else undecided, with the number of our seeds that "
     f"would show an equivalence with a chance of {POWER:.0%} if there is no difference (no number: the "
-    "published seeds are too few). A cell is judged from 2 seeds on. Cells of one network share seeds, so "
-    "that their differences are not independent."
+    "published seeds are too few). Each cell stands once. A cell is judged from 2 seeds on. Cells of one "
+    "network share seeds, so that their differences are not independent."
 )
 
 
@@ -224,7 +224,7 @@ def comparison(compared: pd.DataFrame) -> Table:
 
 def _line(cell: pd.Series) -> list[Cell]:
     values = [
-        cell["names"],
+        cell["network"],
         COLUMNS[cell["replacement"]],
         shown(cell),
         f"{cell['published_mean']:.1f} ± {cell['published_std']:.1f}",

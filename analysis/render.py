@@ -97,7 +97,7 @@ def latex(table: Table, standalone: bool = False) -> str:
     notes = "".join(f"\n\n\\smallskip\\noindent\\footnotesize {_latex(note)}" for note in table.notes)
     return (
         "\\documentclass{article}\n"
-        "\\usepackage[margin=2cm]{geometry}\n"
+        f"\\usepackage[margin=2cm{',landscape' if len(table.columns) > _LATEX_WIDTH else ''}]{{geometry}}\n"
         f"\\usepackage{{{packages}}}\n"
         "\\pagestyle{empty}\n"
         "\\begin{document}\n"
@@ -116,7 +116,10 @@ def _latex_rows(table: Table, environment: str) -> list[str]:
         return rf"\underline{{{_latex(cell.text)}}}" if cell.underlined else _latex(cell.text)
 
     width = len(table.columns)
-    lines = [rf"\begin{{{environment}}}{{l{'c' * (width - 1)}}}", r"\toprule"]
+    columns = zip(*[[cell.text for cell in row] for row in table.rows], strict=True)
+    wide = [max(map(len, column)) > _LATEX_LINE for column in columns] or [False] * width
+    form = "l" + "".join(r"p{0.25\linewidth}" if long else "c" for long in wide[1:])
+    lines = [rf"\begin{{{environment}}}{{{form}}}", r"\toprule"]
     lines += [line([_latex(title) for title in table.columns])]
     for section in table.sections:
         lines.append(r"\midrule")
@@ -156,6 +159,12 @@ def html(table: Table) -> str:
 
 _LATEX_PAGE = 45
 """Rows that fit on a page."""
+
+_LATEX_WIDTH = 7
+"""Columns that fit on an upright page."""
+
+_LATEX_LINE = 45
+"""Characters of a cell beyond which it is broken into lines."""
 
 _LATEX = {
     **{character: "\\" + character for character in "&%$#_{}"},

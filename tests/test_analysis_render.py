@@ -71,6 +71,16 @@ def test_standalone_latex_is_a_document_with_notes(table):
     assert "%" not in source.replace(r"\%", "")
 
 
+def test_latex_breaks_long_texts_into_lines_and_turns_wide_documents():
+    row = [Cell("name"), Cell("x" * 45), Cell("x" * 46), *[Cell("x")] * 5]
+    wide = Table(["a"] * 8, [Section("", [row])])
+    source = render(wide, "latex", standalone=True)
+    assert r"\begin{tabular}{lcp{0.25\linewidth}ccccc}" in source
+    assert "[margin=2cm,landscape]{geometry}" in source
+    assert r"\begin{tabular}{l}" in render(Table(["a"], []), "latex")
+    assert "[margin=2cm]{geometry}" in render(Table(["a"], []), "latex", standalone=True)
+
+
 @pytest.mark.skipif(
     shutil.which("pdflatex") is None, reason="pdflatex is not installed: no LaTeX is compiled"
 )
@@ -90,4 +100,5 @@ def test_latex_compiles(found, tmp_path, compared, standalone):
     program = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"]
     answer = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout
+    assert compared or "Overfull" not in answer.stdout
     assert (tmp_path / f"{name}.pdf").stat().st_size > 10_000
