@@ -92,7 +92,7 @@ def latex(table: Table, standalone: bool = False) -> str:
     packages = "booktabs" if environment == "tabular" else "booktabs,longtable"
     body = "\n".join(_latex_rows(table, environment))
     if not standalone:
-        notes = "".join(f"% {note}\n" for note in table.notes)
+        notes = "".join(f"% {' '.join(note.split())}\n" for note in table.notes)
         return f"% Needs \\usepackage{{{packages}}}.\n{notes}{body}\n"
     notes = "".join(f"\n\n\\smallskip\\noindent\\footnotesize {_latex(note)}" for note in table.notes)
     return (

@@ -78,6 +78,7 @@ def test_latex_breaks_long_texts_into_lines_and_turns_wide_documents():
     assert r"\begin{tabular}{lcp{0.25\linewidth}ccccc}" in source
     assert "[margin=2cm,landscape]{geometry}" in source
     assert r"\begin{tabular}{l}" in render(Table(["a"], []), "latex")
+    assert "% one two\n" in render(Table(["a"], [], ["one\ntwo"]), "latex")  # all of it is a comment
     assert "[margin=2cm]{geometry}" in render(Table(["a"], []), "latex", standalone=True)
 
 
