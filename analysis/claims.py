@@ -1,166 +1,144 @@
-"""The paper's claims as tests on runs.
+"""The paper's claims, each as a contrast that is tested on every network."""
 
-A claim is judged for each network by the 95 % interval of a difference between cell means over seeds
-(`analysis.statistics.contrast`). It holds where the interval lies on the claim's side, it does not hold where
-the interval lies on the other side, and where the interval has both, or a cell has fewer than two seeds, the
-seeds are too few to tell. With three seeds only differences of several standard deviations can be told.
-Each interval errs once in 20 times, on its own: of many verdicts, expect some to be chance.
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from analysis.contrasts import Weights, fall
+from analysis.paper import declared
+from analysis.statistics import CONFIDENCE, POWER, SIGNIFICANCE
+
+HOLDS, FAILS, EQUIVALENT = "holds", "does not hold", "equivalent"
+UNDECIDED, ABSENT = "undecided", "not computed"
+
+MARGIN = 1.0
+"""The smallest difference between scores that counts, in percentage points.
+
+It separates what the paper takes for an effect from what it takes for none: in its Table 1 the columns of a
+ReLU network span at least 4.6 points, those of SELU and tanh, for which replacement is said to do nothing, at
+most 0.6.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import nan
-
-import numpy as np
-import pandas as pd
-
-from analysis.paper import INDIVIDUAL, NETWORKS, declared, names
-from analysis.statistics import Interval, Sample, contrast, rank_correlation
-
-HOLDS, FAILS, OPEN = "holds", "does not hold", "too few seeds"
-
-CLOSE = 0.8
-"""Share of the gap between no replacement and all layers that counts as close to all layers."""
-
-HELP = 1.0
-"""Percentage points by which continual backpropagation has to raise the score to count as help."""
-
-CLAIMS = {
-    "a": "The deeper the layer, the less replacement helps",
-    "b": "Layer 1 alone comes close to all layers",
-    "c": "Layer 1 beats layers 2 to L together",
-    "d": "Continual backpropagation does not help networks without ReLU",
+BASELINES = {
+    "none": "no replacement at the same step size",
+    "tuned_bp": "backpropagation at its own step size",
 }
-
-EXPLANATIONS = (
-    "(a) Value: layer 1 less the last layer. ρ: rank correlation of layer and score over all runs. Adjacent "
-    "layers fall or rise where the 95 % interval of their difference leaves 0 out. Holds: value above 0, ρ "
-    "below 0, and no pair rises.",
-    "(b) Value: share of the gap between no replacement and all layers that layer 1 closes. "
-    f"Holds: above {CLOSE:.0%}; judged only where all layers are above no replacement.",
-    "(c) Value: layer 1 less layers 2 to L. Holds: above 0.",
-    f"(d) Value: all layers less no replacement. Holds: below {HELP:g}.",
-    "Values, with 95 % intervals (Welch), are in percentage points, but for the share. Too few seeds: fewer "
-    "than 2 in a cell, or an interval that has both answers. No replacement: at the step size of continual "
-    "backpropagation.",
-)
-
-Scores = Mapping[str, np.ndarray]
-"""Scores of a network's runs in percent, by replacement set: [seeds] each."""
+"""What replacement is compared with, by replacement set."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A claim, judged for a network.
+class Share:
+    """The share of a whole that a part is: each a contrast."""
+
+    part: Weights
+    whole: Weights
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is asked of a network.
 
     Attributes:
-        value, low, high: the statistic and its 95 % interval; NaN where it cannot be had.
-        detail: what else was looked at.
-        verdict: "holds", "does not hold" or "too few seeds".
+        title: the claim in words.
+        contrast: what is tested against 0, by the depth of the network; None where the claim says nothing of
+            such a network.
+        above, below: the verdict where the contrast is shown to be above or below 0.
+        share: what is shown in place of the contrast. The claim holds only where its whole is above 0, too.
+        with_steps: whether the steps from layer to layer are tested, too: one that rises contradicts.
+        without_relu: whether the claim is about networks without ReLU only.
     """
 
-    value: float = nan
-    low: float = nan
-    high: float = nan
-    detail: str = ""
-    verdict: str = OPEN
+    title: str
+    contrast: Callable[[int], Weights | None]
+    above: str = HOLDS
+    below: str = FAILS
+    share: Share | None = None
+    with_steps: bool = False
+    without_relu: bool = False
 
 
-def findings(found: pd.DataFrame) -> pd.DataFrame:
-    """A row per claim and network.
+def _most_of_the_gap(baseline: str) -> Claim:
+    """Layer 1 is above the middle between the baseline and all layers."""
+    return Claim(
+        f"Layer 1 alone closes most of the gap between {BASELINES[baseline]} and all layers",
+        lambda depth: {"layer_1": 1.0, "all": -0.5, baseline: -0.5},
+        share=Share({"layer_1": 1.0, baseline: -1.0}, {"all": 1.0, baseline: -1.0}),
+    )
 
-    Columns:
-        claim: a key of `CLAIMS`.
-        network: its name in Table 1.
-        value, low, high, detail, verdict: as in `Finding`; `EXPLANATIONS` says what the value is.
-        seeds: the smallest number of seeds with a score among the cells that the claim needs.
+
+def _no_help(baseline: str) -> Claim:
+    """All layers are not above the baseline."""
+    return Claim(
+        f"Continual backpropagation does not help networks without ReLU, against {BASELINES[baseline]}",
+        lambda depth: {"all": 1.0, baseline: -1.0},
+        above=FAILS,
+        below=HOLDS,
+        without_relu=True,
+    )
+
+
+CLAIMS = {
+    "a1": Claim(
+        "The deeper the layer, the less its replacement helps",
+        lambda depth: fall(1, depth, depth),
+        with_steps=True,
+    ),
+    "a2": Claim(
+        "The deeper the layer, the less its replacement helps, from layer 2 on",
+        lambda depth: fall(2, depth, depth) if depth > 2 else None,
+    ),
+    "b1": _most_of_the_gap("none"),
+    "b2": _most_of_the_gap("tuned_bp"),
+    "b3": Claim(
+        "Layer 1 alone scores what all layers score",
+        lambda depth: {"all": 1.0, "layer_1": -1.0},
+        above=FAILS,
+    ),
+    "c": Claim(
+        "Layer 1 beats layers 2 to L together",
+        lambda depth: {"layer_1": 1.0, "except_first": -1.0},
+    ),
+    "d1": _no_help("none"),
+    "d2": _no_help("tuned_bp"),
+}
+
+EXPLANATIONS = (
+    "A value is the mean over seeds of what each seed gives, in percentage points, with Student's "
+    f"{CONFIDENCE:.0%} interval, which stands on its own. p: of the t test against 0 (differs) and of two "
+    f"one-sided tests against a difference of {MARGIN:g} point or more (equivalent), adjusted by Holm's "
+    "method over the networks of the claim; a contrast that comes twice is counted once.",
+    f"Verdicts, at {SIGNIFICANCE:.0%}: equivalent, where the value is shown to lie within ± {MARGIN:g} "
+    "point, too little to count; else holds or does not hold, where it is shown to lie on one side of 0; "
+    f"else undecided, with the number of seeds that would decide it with a chance of {POWER:.0%} if they "
+    "spread as these do (after 3 seeds a rough guess) and the true difference is the one seen or, where "
+    f"that is within ± {MARGIN:g} point, 0 or {MARGIN:g} point.",
+    f"The margin of {MARGIN:g} point lies between what the paper takes for an effect (the columns of a ReLU "
+    "row of its Table 1 span at least 4.6 points) and what it takes for none (SELU and tanh: at most 0.6).",
+    "(a1, a2) Value: how far the least-squares line through the scores of the layers falls from the first "
+    "of them to the last. Steps: a layer less the one above it, with Holm's method over all steps of all "
+    "networks: level, where they are equivalent; else falls or rises, where that is shown; else open. A "
+    "step that rises contradicts.",
+    "(b1, b2) Value: the share of the gap that layer 1 closes, with Fieller's interval. Holds: more than "
+    "half, so that layer 1 gives more than all other layers add to it, and a gap above 0. Equivalent: no "
+    "gap to close.",
+    "(b3) Value: all layers less layer 1. The claim is that they are equivalent.",
+    "(c) Value: layer 1 less layers 2 to L.",
+    "(d1, d2) Value: all layers less the baseline. Both equivalent and holds say that it does not help.",
+    "Networks share their seeds and differ in one property: a claim is judged for each of them, and they "
+    "are no replications of each other.",
+)
+
+
+def needed(network: str) -> list[str]:
+    """The replacement sets that the claims compare on a network.
 
     Args:
-        found: as from `analysis.grid.cells`, with all of `analysis.paper.LAYERS`.
+        network: a file in `conf/tuned/`.
     """
-    rows = []
-    for claim, (judge, needed) in _JUDGES.items():
-        for network in NETWORKS:
-            base = declared(network)
-            if claim == "d" and base.activation.name == "relu":
-                continue
-            scores = _scores(found[found["network"] == network])
-            seeds = min(len(scores[cell]) for cell in needed if cell in scores)
-            finding = judge(scores, len(base.model.hidden_units)) if seeds >= 2 else Finding()
-            rows.append({"claim": claim, "network": names(network)} | vars(finding) | {"seeds": seeds})
-    return pd.DataFrame(rows)
-
-
-def _scores(found: pd.DataFrame) -> Scores:
-    """A network's scores in percent. Sets that name a layer which the network lacks are not among them."""
-    return {
-        str(replacement): (100 * cell["score"].dropna()).to_numpy(float)
-        for replacement, cell in found.groupby("replacement")
-    }
-
-
-def _deeper(scores: Scores, depth: int) -> Finding:
-    """(a) Along the layers, the first to the last."""
-    named = {1: "layer_1", 2: "layer_2", 3: "layer_3"}
-    cells = {layer: scores[cell] for layer, cell in named.items() if layer < depth} | {depth: scores["last"]}
-    points = [(layer, score) for layer, cell in cells.items() for score in cell]
-    rho = rank_correlation(*zip(*points, strict=True))
-    pairs = {
-        f"{upper}→{lower}": _difference(cells[upper], cells[lower])
-        for upper, lower in zip(cells, list(cells)[1:], strict=False)
-    }
-    words = {HOLDS: "falls", FAILS: "rises", OPEN: "within seeds"}
-    changes = {pair: words[_side(difference)] for pair, difference in pairs.items()}
-    overall = _difference(cells[1], cells[depth])
-    verdict = _side(overall)
-    if "rises" in changes.values():
-        verdict = FAILS
-    elif verdict == HOLDS and not rho < 0:
-        verdict = OPEN
-    detail = f"ρ = {rho:.2f}; " + ", ".join(f"{pair} {change}" for pair, change in changes.items())
-    return Finding(overall.estimate, overall.low, overall.high, detail, verdict)
-
-
-def _close(scores: Scores, depth: int) -> Finding:
-    """(b) The share of the gap, with its interval by the delta method."""
-    gap = _difference(scores["all"], scores["none"])
-    gain = f"all layers less no replacement: {gap.estimate:.1f} [{gap.low:.1f}, {gap.high:.1f}]"
-    if gap.low <= 0:
-        return Finding(detail=gain, verdict=FAILS if gap.high < 0 else OPEN)
-    every, none, first = (Sample.of(scores[cell]) for cell in ("all", "none", "layer_1"))
-    share = (first.mean - none.mean) / gap.estimate
-    weights = [(1 / gap.estimate, first), (-share / gap.estimate, every), ((share - 1) / gap.estimate, none)]
-    spread = contrast(weights)
-    low, high = share + spread.low, share + spread.high
-    return Finding(share, low, high, gain, _side(Interval(share, low, high), CLOSE))
-
-
-def _beats(scores: Scores, depth: int) -> Finding:
-    """(c) Layer 1 against all the others."""
-    difference = _difference(scores["layer_1"], scores["except_first"])
-    return Finding(difference.estimate, difference.low, difference.high, verdict=_side(difference))
-
-
-def _no_help(scores: Scores, depth: int) -> Finding:
-    """(d) All layers against none."""
-    gain = _difference(scores["all"], scores["none"])
-    verdict = {HOLDS: FAILS, FAILS: HOLDS, OPEN: OPEN}[_side(gain, HELP)]
-    return Finding(gain.estimate, gain.low, gain.high, verdict=verdict)
-
-
-def _difference(first: np.ndarray, second: np.ndarray) -> Interval:
-    return contrast([(1, Sample.of(first)), (-1, Sample.of(second))])
-
-
-def _side(interval: Interval, threshold: float = 0.0) -> str:
-    """The verdict on the claim that something is above a threshold."""
-    return HOLDS if interval.low > threshold else FAILS if interval.high < threshold else OPEN
-
-
-_JUDGES: dict[str, tuple[Callable[[Scores, int], Finding], tuple[str, ...]]] = {
-    "a": (_deeper, INDIVIDUAL),
-    "b": (_close, ("all", "layer_1", "none")),
-    "c": (_beats, ("layer_1", "except_first")),
-    "d": (_no_help, ("all", "none")),
-}
-"""How each claim is judged, and the cells that it takes."""
+    base = declared(network)
+    relu = base.activation.name == "relu"
+    asked = [
+        claim.contrast(len(base.model.hidden_units))
+        for claim in CLAIMS.values()
+        if not (relu and claim.without_relu)
+    ]
+    return list(dict.fromkeys(replacement for weights in asked for replacement in weights or ()))

@@ -3,12 +3,14 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.load import summarise
+from analysis.render import FORMATS, Table, render
 from analysis.results import DIRECTORY, Results
 from plasticity.errors import UserError
 
@@ -31,14 +33,23 @@ def positive(value: str) -> int:
     return int(value)
 
 
-def table_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of commands that show Table 1's runs."""
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that choose runs of Table 1."""
     parser.add_argument(
         "--runs", nargs="+", metavar="DIR", help="directories of runs; else the committed results"
     )
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="number of seeds (default: 3)")
     parser.add_argument("--tasks", type=positive, metavar="N", help="only runs of this many tasks")
     parser.add_argument("--examples-per-task", type=positive, metavar="N", help="and of tasks this long")
+
+
+def table_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of commands that show tables of Table 1's runs; `show` takes them."""
+    run_arguments(parser)
+    parser.add_argument("--format", choices=[*FORMATS, "csv"], default="text")
+    parser.add_argument(
+        "--standalone", action="store_true", help="with --format latex: a document, not a table to \\input"
+    )
     parser.add_argument("--output", metavar="FILE", help="default: standard output")
 
 
@@ -58,6 +69,28 @@ def table_runs(directories: list[str] | None) -> pd.DataFrame:
     if runs.empty:
         raise UserError(f"There are no runs in {', '.join(paths)}.")
     return runs
+
+
+def show(frame: pd.DataFrame, table: Table, notes: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Writes a table in the format asked for, with notes below it.
+
+    Args:
+        frame: what CSV holds; the notes go to standard error then.
+        table: what the other formats show.
+        notes: sentences.
+        arguments: those of `table_arguments`.
+
+    Raises:
+        UserError: when the arguments do not go together, or the file cannot be written.
+    """
+    if arguments.standalone and arguments.format != "latex":
+        raise UserError("--standalone is refused: it goes with --format latex.")
+    if arguments.format == "csv":
+        write(frame.to_csv(index=False), arguments.output)
+        print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
+        return
+    noted = replace(table, notes=[*table.notes, *notes])
+    write(render(noted, arguments.format, arguments.standalone), arguments.output)
 
 
 def write(text: str, output: str | None) -> None:

@@ -1,66 +1,201 @@
-"""Table 1, measured, beside Table 1, published."""
+"""Table 1, measured, beside Table 1, published: each cell once."""
 
-from math import nan
+from dataclasses import dataclass, replace
+from math import sqrt
 
+import numpy as np
 import pandas as pd
+from scipy.special import chdtri, ndtri, stdtr
 
-from analysis.layout import shown
-from analysis.paper import COLUMNS, PUBLISHED_SEEDS, SECTIONS, published
+from analysis.claims import EQUIVALENT, MARGIN, UNDECIDED
+from analysis.grid import aggregate
+from analysis.layout import p_value, shown
+from analysis.paper import COLUMNS, PUBLISHED_SEEDS, ROWS, SECTIONS, names, published
 from analysis.render import Cell, Section, Table
-from analysis.statistics import Interval, Sample, contrast
+from analysis.statistics import (
+    CONFIDENCE,
+    POWER,
+    SIGNIFICANCE,
+    Estimate,
+    fewest_seeds,
+    holm,
+    power_equivalent,
+)
+
+DIFFERS = "differs"
 
 ROUNDING = 0.05
-"""The published figures have one decimal."""
+"""How far a published figure, which has one decimal, can be from what it was."""
 
 EXPLANATION = (
-    "Within: whether the difference is one that seeds explain, by Welch's 95 % interval for two means whose "
-    f"seeds scatter as both standard deviations say (the published over {PUBLISHED_SEEDS} seeds). Published "
-    "figures are taken as far off as rounding to one decimal allows, so that a cell outside is outside "
-    "however they were rounded. Of 100 cells that agree, about 5 lie outside by chance. A cell is judged "
-    "from 2 seeds on."
+    "Difference: ours less published, in percentage points. Error: its standard error, from one standard "
+    "deviation that both sides share, as they must if they are the same experiment; it is pooled from the "
+    f"squares about both means (published: {PUBLISHED_SEEDS} seeds, ddof = 0), and what rounding to one "
+    "decimal adds is added. p: of the t test against 0 (differs) and of two one-sided tests against a "
+    f"difference of {MARGIN:g} point or more (equivalent), adjusted by Holm's method over the cells; both "
+    "take the published mean for as far off as rounding allows, in the direction that is against them. "
+    f"Verdicts, at {SIGNIFICANCE:.0%}: equivalent, where the difference is shown to lie within ± {MARGIN:g} "
+    "point; else differs, where it is shown not to be 0; else undecided, with the number of our seeds that "
+    f"would show an equivalence with a chance of {POWER:.0%} if there is no difference (no number: the "
+    "published seeds are too few). Each cell stands once. A cell is judged from 2 seeds on. Cells of one "
+    "network share seeds, so that their differences are not independent."
 )
 
 
-def compare(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell that the paper has.
+def compare(found: pd.DataFrame) -> pd.DataFrame:
+    """A row per cell that the paper has, each once: the base network's row stands four times in the paper.
 
     Columns:
-        section, network, replacement, mean, std, seeds, missing: ours, as in `analysis.grid`.
+        section, network, replacement: where the cell stands first.
+        names: what its network is called, in all of its rows.
+        mean, std, seeds, missing: ours, as in `analysis.grid`.
         published_mean, published_std: in percent and percentage points; population standard deviation.
         difference: ours less published, in percentage points.
-        explained: the largest difference, in percentage points, that seeds and rounding explain (95 %).
-        within: whether the published mean lies within that; missing where there are fewer than 2 seeds.
+        error, degrees: standard error of the difference, by seeds and rounding, and its degrees of freedom.
+        p_different, p_equivalent: adjusted over the cells.
+        score: the difference over its error as a standard normal deviate (`normal_score`).
+        verdict: "equivalent", "differs", "undecided"; missing where there are fewer than 2 seeds.
+        needed: where undecided, the number of our seeds that would show an equivalence that there is; missing
+            where none does beside so few published ones.
 
     Args:
-        table: as from `analysis.grid`.
+        found: as from `analysis.grid.cells`.
     """
-    theirs = published().rename(columns={"mean": "published_mean", "std": "published_std"})
-    both = table.merge(theirs, on=["section", "network", "replacement"], how="left")
-    both = both.dropna(subset="published_mean").reset_index(drop=True)
+    both = _distinct(found)
     both["difference"] = both["mean"] - both["published_mean"]
-    both["explained"] = both.apply(_explained, axis=1)
-    judged = both["explained"].notna()
-    both["within"] = (both["difference"].abs() <= both["explained"]).astype("boolean").where(judged)
-    ours = ["section", "network", "replacement", "mean", "std", "seeds", "missing"]
-    return both[[*ours, "published_mean", "published_std", "difference", "explained", "within"]]
+    judged = both[both["seeds"] >= 2]
+    pooled = [Pooled.of(cell) for _, cell in judged.iterrows()]
+    estimates = [shared.difference(value) for shared, value in zip(pooled, judged["difference"], strict=True)]
+    known = pd.DataFrame(
+        {
+            "error": [rounded(estimate).error for estimate in estimates],
+            "degrees": [estimate.degrees for estimate in estimates],
+            "p_different": holm([p_different(estimate) for estimate in estimates]),
+            "p_equivalent": holm([estimate.p_equivalent(MARGIN - ROUNDING) for estimate in estimates]),
+            "score": [normal_score(rounded(estimate)) for estimate in estimates],
+            "needed": [shared.seeds_to_decide(SIGNIFICANCE / len(pooled)) for shared in pooled],
+        },
+        index=judged.index,
+    ).astype({"needed": "Int64"})
+    compared = both.join(known)
+    compared["verdict"] = [_verdict(cell) for _, cell in compared.iterrows()]
+    compared["needed"] = compared["needed"].where(compared["verdict"] == UNDECIDED)
+    return compared
 
 
-def _explained(cell: pd.Series) -> float:
-    """Half the length of the interval of the difference, from sample standard deviations of both sides."""
-    if cell["seeds"] < 2:
-        return nan
-    largest = cell["published_std"] + ROUNDING
-    difference = contrast([(1, _sample(cell["mean"], cell["std"], int(cell["seeds"]))),
-                           (-1, _sample(cell["published_mean"], largest, PUBLISHED_SEEDS))])  # fmt: skip
-    return _half(difference.widened(ROUNDING))
+@dataclass(frozen=True)
+class Pooled:
+    """The spread over seeds that ours and the published share.
+
+    With n of ours and m published seeds and population standard deviations s and S it is
+    v = (n s² + m (S² + r²/3)) / (n + m − 2) on n + m − 2 degrees of freedom, and the difference between both
+    means has the error √(v (1/n + 1/m)). S is printed with one decimal, so it is anywhere within r = 0.05 of
+    what is printed (0.0: between 0 and 0.05), which adds r²/3 to the mean of its square.
+
+    Attributes:
+        variance: v, in squared percentage points.
+        seeds: n.
+    """
+
+    variance: float
+    seeds: int
+
+    @classmethod
+    def of(cls, cell: pd.Series) -> "Pooled":
+        """The spread of a cell; it takes two seeds of ours."""
+        n, m = int(cell["seeds"]), PUBLISHED_SEEDS
+        squares = n * cell["std"] ** 2 + m * (cell["published_std"] ** 2 + ROUNDING**2 / 3)
+        return cls(squares / (n + m - 2), n)
+
+    def difference(self, value: float, seeds: int | None = None) -> Estimate:
+        """A difference with the error that seeds give it, were ours the mean over that many seeds."""
+        n, m = seeds or self.seeds, PUBLISHED_SEEDS
+        return Estimate(value, sqrt(self.variance * (1 / n + 1 / m)), n + m - 2)
+
+    def seeds_to_decide(self, significance: float) -> int | None:
+        """The number of our seeds that shows an equivalence that there is (`analysis.statistics.POWER`)."""
+
+        def power(seeds: int) -> float:
+            estimate = self.difference(0, seeds)
+            return power_equivalent(MARGIN - ROUNDING, estimate.error, estimate.degrees, significance)
+
+        number = fewest_seeds(power)
+        return None if number is None else max(number, self.seeds + 1)
 
 
-def _sample(mean: float, population_std: float, seeds: int) -> Sample:
-    return Sample(mean, population_std**2 * seeds / (seeds - 1), seeds)
+def p_different(estimate: Estimate) -> float:
+    """Of the t test against 0, with the published mean as far towards ours as rounding allows."""
+    return replace(estimate, value=max(0.0, abs(estimate.value) - ROUNDING)).p_different()
 
 
-def _half(interval: Interval) -> float:
-    return (interval.high - interval.low) / 2
+def rounded(estimate: Estimate) -> Estimate:
+    """A difference with the error that rounding adds on average: that of a uniform distribution, r²/3."""
+    return replace(estimate, error=sqrt(estimate.error**2 + ROUNDING**2 / 3))
+
+
+def normal_score(estimate: Estimate) -> float:
+    """An estimate over its error, whose distribution is Student's if the true value is 0, made normal."""
+    return float(ndtri(stdtr(estimate.degrees, estimate.value / estimate.error)))
+
+
+def _distinct(found: pd.DataFrame) -> pd.DataFrame:
+    """Ours and the published, each cell once: cells are the same where their runs are."""
+    table = aggregate(found).merge(
+        published().rename(columns={"mean": "published_mean", "std": "published_std"}),
+        on=["section", "network", "replacement"],
+    )
+    network = {(row.section, row.label): row.network for row in ROWS}
+    table["file"] = [network[place] for place in zip(table["section"], table["network"], strict=True)]
+    table["names"] = table["file"].map(names)
+    first = found.sort_values("seed").drop_duplicates(["network", "replacement"])
+    runs = first[["network", "replacement", "run"]].rename(columns={"network": "file"})
+    table = table.merge(runs, on=["file", "replacement"], how="left").dropna(subset="published_mean")
+    columns = ["section", "network", "replacement", "names", "mean", "std", "seeds", "missing"]
+    return table.drop_duplicates("run", ignore_index=True)[[*columns, "published_mean", "published_std"]]
+
+
+def _verdict(cell: pd.Series) -> str | None:
+    if pd.isna(cell["error"]):
+        return None
+    if cell["p_equivalent"] < SIGNIFICANCE:
+        return EQUIVALENT
+    return DIFFERS if cell["p_different"] < SIGNIFICANCE else UNDECIDED
+
+
+def summary(compared: pd.DataFrame) -> list[str]:
+    """Sentences on all cells together.
+
+    Args:
+        compared: as from `compare`.
+    """
+    judged = compared.dropna(subset="error")
+    counts = {
+        verdict: int((judged["verdict"] == verdict).sum()) for verdict in (EQUIVALENT, DIFFERS, UNDECIDED)
+    }
+    unknown = len(compared) - len(judged)
+    said = [
+        f"Of {len(compared)} distinct cells, {counts[EQUIVALENT]} are equivalent to the published within ± "
+        f"{MARGIN:g} point, {counts[DIFFERS]} differ, {counts[UNDECIDED]} are undecided, and {unknown} "
+        "cannot be judged."
+    ]
+    if judged.empty:
+        return said
+    worst = judged.iloc[int(judged["difference"].abs().argmax())]
+    tails = (1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2
+    low, high = (sqrt(chdtri(len(judged), tail) / len(judged)) for tail in tails)
+    said.append(
+        f"Differences: mean {judged['difference'].mean():+.2f}, root mean square "
+        f"{_rms(judged['difference']):.2f} (expected of seeds and rounding alone: "
+        f"{_rms(judged['error']):.2f}), largest {worst['difference']:+.1f} ({worst['names']}, "
+        f"{COLUMNS[worst['replacement']].lower()}). As standard normal scores: root mean square "
+        f"{_rms(judged['score']):.2f}; {CONFIDENCE:.0%} of experiments that differ by seeds alone, with "
+        f"independent cells, have {low:.2f} to {high:.2f}."
+    )
+    return said
+
+
+def _rms(values: pd.Series) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def comparison(compared: pd.DataFrame) -> Table:
@@ -73,24 +208,38 @@ def comparison(compared: pd.DataFrame) -> Table:
         Section(title, [_line(cell) for _, cell in compared[compared["section"] == section].iterrows()])
         for section, title in SECTIONS.items()
     ]
-    inside, outside = (int((compared["within"] == answer).sum()) for answer in (True, False))
-    count = (
-        f"Of {len(compared)} cells, {inside} lie within what seeds explain, {outside} outside, and "
-        f"{len(compared) - inside - outside} cannot be judged."
-    )
-    columns = ["Network", "Replaced", "Ours", "Published", "Difference", "Seeds explain", "Within"]
-    return Table(columns, sections, [count, EXPLANATION])
+    columns = [
+        "Network",
+        "Replaced",
+        "Ours",
+        "Published",
+        "Difference",
+        "Error",
+        "p differs",
+        "p equivalent",
+        "Verdict",
+    ]
+    return Table(columns, sections, [*summary(compared), EXPLANATION])
 
 
 def _line(cell: pd.Series) -> list[Cell]:
-    unknown = pd.isna(cell["within"])
     values = [
         cell["network"],
         COLUMNS[cell["replacement"]],
         shown(cell),
         f"{cell['published_mean']:.1f} ± {cell['published_std']:.1f}",
         "–" if cell["seeds"] == 0 else f"{round(cell['difference'], 1) + 0.0:+.1f}",
-        "–" if unknown else f"± {cell['explained']:.1f}",
-        "–" if unknown else "yes" if cell["within"] else "no",
+        "–" if pd.isna(cell["error"]) else f"{cell['error']:.2f}",
+        p_value(cell["p_different"]),
+        p_value(cell["p_equivalent"]),
+        _verdict_in_words(cell),
     ]
     return [Cell(value) for value in values]
+
+
+def _verdict_in_words(cell: pd.Series) -> str:
+    if pd.isna(cell["error"]):
+        return "–"
+    if cell["verdict"] != UNDECIDED:
+        return cell["verdict"]
+    return f"{UNDECIDED} ({cell['needed']} seeds)" if pd.notna(cell["needed"]) else f"{UNDECIDED} (no number)"

@@ -1,41 +1,49 @@
 """The command that tests the paper's claims on runs: python -m analysis.findings --help."""
 
 import argparse
-import sys
 
 import pandas as pd
 
-from analysis.claims import CLAIMS, EXPLANATIONS, findings
-from analysis.command import command, table_arguments, table_runs, write
+from analysis.claims import CLAIMS, EXPLANATIONS, UNDECIDED
+from analysis.command import command, show, table_arguments, table_runs
 from analysis.grid import cells
+from analysis.judgement import findings
+from analysis.layout import p_value
 from analysis.notes import measured, notes
 from analysis.paper import FINDINGS
-from analysis.render import Cell, Section, Table, render
+from analysis.render import Cell, Section, Table
+from analysis.statistics import MOST_SEEDS
+
+COLUMNS = ["Network", "Verdict", "Value", "95 % interval", "p differs", "p equivalent", "Seeds", "Detail"]
 
 
 def layout(frame: pd.DataFrame) -> Table:
     """The findings, claim by claim.
 
     Args:
-        frame: as from `analysis.claims.findings`.
+        frame: as from `analysis.judgement.findings`.
     """
     sections = [
-        Section(f"({claim}) {title}", [_line(row) for _, row in frame[frame["claim"] == claim].iterrows()])
-        for claim, title in CLAIMS.items()
+        Section(f"({key}) {claim.title}", [_line(row) for _, row in frame[frame["claim"] == key].iterrows()])
+        for key, claim in CLAIMS.items()
     ]
-    return Table(["Network", "Verdict", "Value", "95 % interval", "Seeds", "Detail"], sections)
+    return Table(COLUMNS, sections)
 
 
 def _line(row: pd.Series) -> list[Cell]:
-    form = "{:.0%}" if row["claim"] == "b" else "{:.1f}"
+    form = "{:.0%}" if CLAIMS[row["claim"]].share else "{:.1f}"
     value = interval = "–"
     if pd.notna(row["value"]):
         value, low, high = (form.format(row[name]) for name in ("value", "low", "high"))
         interval = f"[{low}, {high}]"
+    verdict = row["verdict"]
+    if verdict == UNDECIDED:
+        verdict += f" ({row['needed']} seeds)" if pd.notna(row["needed"]) else f" (> {MOST_SEEDS:,} seeds)"
+    p_values = [p_value(row["p_different"]), p_value(row["p_equivalent"])]
     return [
-        Cell(row["network"]), Cell(row["verdict"]), Cell(value), Cell(interval), Cell(str(row["seeds"])),
-        Cell(row["detail"]),
-    ]  # fmt: skip
+        Cell(text)
+        for text in (row["network"], verdict, value, interval, *p_values, str(row["seeds"]), row["detail"])
+    ]
 
 
 def main() -> None:
@@ -45,18 +53,13 @@ def main() -> None:
         description="The paper's claims, judged for each network of Table 1 on runs of one's own.",
     )
     table_arguments(parser)
-    parser.add_argument("--format", choices=["text", "markdown", "csv"], default="text")
     arguments = parser.parse_args()
     runs = table_runs(arguments.runs)
     found = cells(runs, FINDINGS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
-    frame, below = findings(found), notes(runs, found)
-    if arguments.format == "csv":
-        write(frame.to_csv(index=False), arguments.output)
-        print(*below, sep="\n", end="\n" if below else "", file=sys.stderr)
-        return
+    frame = findings(found)
     table = layout(frame)
-    table.notes.extend([f"Scores: mean online accuracy over {measured(found)}.", *EXPLANATIONS, *below])
-    write(render(table, arguments.format), arguments.output)
+    table.notes.extend([f"Scores: mean online accuracy over {measured(found)}.", *EXPLANATIONS])
+    show(frame, table, notes(runs, found), arguments)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def grid(
         replacement: "all", "layer_1", "layer_2", "layer_3" or "last".
         mean: score over seeds, in percent; NaN without any.
         std: population standard deviation (ddof = 0) over seeds, in percentage points.
-        sem, low, high: standard error and ends of the 95 % bootstrap interval of the mean, likewise
+        sem, low, high: standard error and ends of Student's 95 % interval of the mean, likewise
             (`analysis.statistics.describe`).
         seeds: number of seeds that have a score.
         missing: number of seeds that were asked for and have none; 0 where the network lacks the layer.

@@ -8,7 +8,7 @@ from analysis.render import Cell, Section, Table
 STATISTICS = {
     "std": "± population standard deviation",
     "sem": "± standard error of the mean",
-    "ci": "with the 95 % bootstrap interval of the mean",
+    "ci": "with Student's 95 % interval of the mean",
 }
 """What stands behind a mean."""
 
@@ -54,3 +54,8 @@ def shown(cell: pd.Series, statistic: str = "std") -> str:
     if cell["missing"] > 0:
         parts.append(f"({cell['seeds']})")
     return " ".join(parts)
+
+
+def p_value(value: float) -> str:
+    """A p value as text: "0.031", "< 0.001", "–" where there is none."""
+    return "–" if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"

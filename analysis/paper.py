@@ -66,15 +66,18 @@ COLUMNS = {
 INDIVIDUAL = ("layer_1", "layer_2", "layer_3", "last")
 """The columns that replace one layer."""
 
+DEEPER = tuple(f"layer_{number}" for number in range(4, 8))
+"""The layers that the table leaves out, of networks that have them before their last."""
+
 CELLS: dict[str, tuple[str, str]] = {
-    **{replacement: (replacement, "cbp") for replacement in [*COLUMNS, "none", "except_first"]},
+    **{replacement: (replacement, "cbp") for replacement in [*COLUMNS, *DEEPER, "none", "except_first"]},
     "tuned_bp": ("none", "bp"),
     "tuned_l2": ("none", "l2"),
 }
 """Replacement set and tuned method of what a network is run with: the table's columns at the step size of continual
 backpropagation, and what they are compared with."""
 
-FINDINGS = (*COLUMNS, "none", "except_first")
+FINDINGS = tuple(cell for cell in CELLS if cell != "tuned_l2")
 """The cells that the findings need."""
 
 PUBLISHED = Path(__file__).with_name("published_table_1.csv")

@@ -43,9 +43,11 @@ class Table:
         return [row for section in self.sections for row in section.rows]
 
 
-def render(table: Table, form: str) -> str:
-    """The table in one of `FORMATS`, ending in a newline."""
-    return {"text": text, "markdown": markdown, "latex": latex, "html": html}[form](table)
+def render(table: Table, form: str, standalone: bool = False) -> str:
+    """The table in one of `FORMATS`, ending in a newline; `standalone` makes LaTeX a whole document."""
+    if form == "latex":
+        return latex(table, standalone)
+    return {"text": text, "markdown": markdown, "html": html}[form](table)
 
 
 def text(table: Table) -> str:
@@ -81,8 +83,31 @@ def markdown(table: Table) -> str:
     return "\n".join([*lines, *[part for note in table.notes for part in ("", _markdown(note))]]) + "\n"
 
 
-def latex(table: Table) -> str:
-    """A whole document that compiles as it stands, with booktabs. A table longer than a page spans pages."""
+def latex(table: Table, standalone: bool = False) -> str:
+    r"""A table to \\input, its notes as comments, or a whole document that compiles as it stands.
+
+    A table longer than a page spans pages.
+    """
+    environment = "tabular" if len(table.rows) <= _LATEX_PAGE else "longtable"
+    packages = "booktabs" if environment == "tabular" else "booktabs,longtable"
+    body = "\n".join(_latex_rows(table, environment))
+    if not standalone:
+        notes = "".join(f"% {' '.join(note.split())}\n" for note in table.notes)
+        return f"% Needs \\usepackage{{{packages}}}.\n{notes}{body}\n"
+    notes = "".join(f"\n\n\\smallskip\\noindent\\footnotesize {_latex(note)}" for note in table.notes)
+    return (
+        "\\documentclass{article}\n"
+        f"\\usepackage[margin=2cm{',landscape' if len(table.columns) > _LATEX_WIDTH else ''}]{{geometry}}\n"
+        f"\\usepackage{{{packages}}}\n"
+        "\\pagestyle{empty}\n"
+        "\\begin{document}\n"
+        f"\\noindent\\small\n{body}{notes}\n"
+        "\\end{document}\n"
+    )
+
+
+def _latex_rows(table: Table, environment: str) -> list[str]:
+    """The lines of a tabular or longtable."""
 
     def line(values: list[str]) -> str:
         return " & ".join(values) + r" \\"
@@ -91,28 +116,17 @@ def latex(table: Table) -> str:
         return rf"\underline{{{_latex(cell.text)}}}" if cell.underlined else _latex(cell.text)
 
     width = len(table.columns)
-    environment = "tabular" if len(table.rows) <= _LATEX_PAGE else "longtable"
-    lines = [
-        r"\documentclass{article}",
-        r"\usepackage[margin=2cm]{geometry}",
-        r"\usepackage{booktabs,longtable}",
-        r"\pagestyle{empty}",
-        r"\begin{document}",
-        r"\noindent\small",
-        rf"\begin{{{environment}}}{{l{'c' * (width - 1)}}}",
-        r"\toprule",
-        line([_latex(title) for title in table.columns]),
-    ]
+    columns = zip(*[[cell.text for cell in row] for row in table.rows], strict=True)
+    wide = [max(map(len, column)) > _LATEX_LINE for column in columns] or [False] * width
+    form = "l" + "".join(r"p{0.25\linewidth}" if long else "c" for long in wide[1:])
+    lines = [rf"\begin{{{environment}}}{{{form}}}", r"\toprule"]
+    lines += [line([_latex(title) for title in table.columns])]
     for section in table.sections:
         lines.append(r"\midrule")
         if section.title:
             lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_latex(section.title)}}}}} \\*")
         lines += [line([shown(cell) for cell in row]) for row in section.rows]
-    lines += [r"\bottomrule", rf"\end{{{environment}}}"]
-    lines += [
-        part for note in table.notes for part in ("", r"\smallskip\noindent\footnotesize " + _latex(note))
-    ]
-    return "\n".join([*lines, r"\end{document}"]) + "\n"
+    return [*lines, r"\bottomrule", rf"\end{{{environment}}}"]
 
 
 def html(table: Table) -> str:
@@ -145,6 +159,12 @@ def html(table: Table) -> str:
 
 _LATEX_PAGE = 45
 """Rows that fit on a page."""
+
+_LATEX_WIDTH = 7
+"""Columns that fit on an upright page."""
+
+_LATEX_LINE = 45
+"""Characters of a cell beyond which it is broken into lines."""
 
 _LATEX = {
     **{character: "\\" + character for character in "&%$#_{}"},

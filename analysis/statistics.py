@@ -1,19 +1,90 @@
-"""Small statistics over seeds, each a few lines.
+"""The statistics of few seeds, each a few lines.
 
-Seeds are few, so an interval is wide: Student's t with Welch's degrees of freedom, which assumes that scores
-scatter normally around their cell's mean, each cell with a variance of its own. What such an interval
-includes is not thereby shown to be so.
+All of them take it that the values of different seeds are independent and scatter normally; three seeds can
+neither show nor refute that. Cells of one seed share permutations and orders, so a comparison of cells is
+made within each seed first, and seeds are averaged then.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from functools import lru_cache
+from math import inf, nan, sqrt
 
 import numpy as np
-import pandas as pd
-from scipy.special import stdtrit
+from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
+
+POWER = 0.8
+"""Chance to decide that a planned number of seeds has to give."""
+
+MOST_SEEDS = 1000
+"""More seeds are not planned with."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the ends of its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its standard error, which has a χ² distribution of some degrees of freedom behind it.
+
+    Attributes:
+        value: the estimate.
+        error: its standard error.
+        degrees: degrees of freedom of the error.
+    """
+
+    value: float
+    error: float
+    degrees: float
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Student's interval, value ± t · error."""
+        half = t_quantile(self.degrees, confidence) * self.error
+        return Interval(self.value, self.value - half, self.value + half)
+
+    def p_different(self) -> float:
+        """Two-sided p value of the t test of the hypothesis that the value is 0."""
+        return 2 * self._tail(abs(self.value))
+
+    def p_equivalent(self, margin: float) -> float:
+        """The p value of two one-sided t tests (Schuirmann 1987): small where |value| is below the margin.
+
+        The hypothesis is that the true value lies at −margin, margin, or beyond; the larger of both counts.
+        It is below 5 % exactly where the 90 % interval lies within ± margin.
+        """
+        return self._tail(margin - abs(self.value))
+
+    def _tail(self, distance: float) -> float:
+        """P(T ≥ distance / error)."""
+        if self.error == 0:
+            return 0.5 if distance == 0 else float(distance < 0)
+        return float(stdtr(self.degrees, -distance / self.error))
+
+
+def paired(values: np.ndarray) -> Estimate:
+    """The mean over seeds of a value that each seed gives: standard error s/√n on n − 1 degrees of freedom.
+
+    Args:
+        values: a value per seed, such as a difference between two cells of that seed: [seeds], at least 2.
+    """
+    seeds = len(values)
+    return Estimate(float(np.mean(values)), spread(values) / sqrt(seeds), seeds - 1)
+
+
+def spread(values: np.ndarray) -> float:
+    """Sample standard deviation (ddof = 1) of [seeds]; 0 where they differ by rounding alone."""
+    deviation = float(np.std(values, ddof=1))
+    return deviation if deviation > 1e-12 * float(np.max(np.abs(values), initial=0)) else 0.0
 
 
 def describe(values: np.ndarray) -> dict[str, float]:
@@ -24,74 +95,110 @@ def describe(values: np.ndarray) -> dict[str, float]:
 
     Returns:
         mean; std: population standard deviation (ddof = 0); sem: standard error of the mean, sample standard
-        deviation (ddof = 1) / √seeds; low, high: 95 % bootstrap interval of the mean (percentiles of the
-        means of 10,000 resamples, drawn with a fixed seed). NaN where there are too few values.
+        deviation (ddof = 1) / √seeds; low, high: Student's 95 % interval of the mean. NaN where there are
+        too few values.
     """
-    seeds = len(values)
-    if seeds == 0:
+    if len(values) == 0:
         return dict.fromkeys(("mean", "std", "sem", "low", "high"), nan)
-    sem = float(np.std(values, ddof=1)) / sqrt(seeds) if seeds > 1 else nan
-    resampled = values[np.random.default_rng(0).integers(seeds, size=(10_000, seeds))].mean(axis=1)
-    low, high = np.percentile(resampled, [100 * (1 - CONFIDENCE) / 2, 100 * (1 + CONFIDENCE) / 2])
-    return {
-        "mean": float(np.mean(values)),
-        "std": float(np.std(values)),
-        "sem": sem,
-        "low": float(low),
-        "high": float(high),
-    }
+    known = {"mean": float(np.mean(values)), "std": float(np.std(values))}
+    if len(values) == 1:
+        return known | dict.fromkeys(("sem", "low", "high"), nan)
+    estimate = paired(values)
+    interval = estimate.interval()
+    return known | {"sem": estimate.error, "low": interval.low, "high": interval.high}
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A cell as its seeds show it.
+def fieller(numerator: np.ndarray, denominator: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """The ratio of two paired means with Fieller's interval (Fieller 1954).
 
-    Attributes:
-        mean: over seeds.
-        variance: sample variance (ddof = 1).
-        seeds: number of seeds, at least 2.
-    """
-
-    mean: float
-    variance: float
-    seeds: int
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> "Sample":
-        """The sample of a score per seed: [seeds]."""
-        return cls(float(np.mean(values)), float(np.var(values, ddof=1)), len(values))
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its 95 % confidence interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-    def widened(self, by: float) -> "Interval":
-        """The interval, longer at both ends."""
-        return Interval(self.estimate, self.low - by, self.high + by)
-
-
-def contrast(terms: Sequence[tuple[float, Sample]]) -> Interval:
-    """A weighted sum of cell means, Σ c·m, such as a difference (weights 1 and −1).
-
-    Its standard error is √Σ c²s²/n, its degrees of freedom Welch and Satterthwaite's
-    (Σ c²s²/n)² / Σ (c²s²/n)²/(n−1).
+    A ratio ρ is in it where the paired t test does not reject that mean(numerator − ρ · denominator) is 0.
+    With x̄, ȳ the means, v their variances and covariance over seeds, divided by the number of seeds, and t
+    Student's quantile on n − 1 degrees of freedom, its ends solve (ȳ² − t²v_yy) ρ² − 2 (x̄ȳ − t²v_xy) ρ +
+    x̄² − t²v_xx = 0. Exact for normal pairs, however they are correlated.
 
     Args:
-        terms: weight and sample of each cell; the cells are taken as independent.
+        numerator, denominator: a value of each per seed: [seeds], at least 2.
+
+    Returns:
+        from −∞ to ∞ where the denominator cannot be told from 0: the interval is unbounded then.
     """
-    estimate = sum(weight * sample.mean for weight, sample in terms)
-    parts = [weight**2 * sample.variance / sample.seeds for weight, sample in terms]
-    variance = sum(parts)
-    if variance == 0:
-        return Interval(estimate, estimate, estimate)
-    shares = [(part / variance) ** 2 / (s.seeds - 1) for part, (_, s) in zip(parts, terms, strict=True)]
-    half = t_quantile(1 / sum(shares)) * sqrt(variance)
-    return Interval(estimate, estimate - half, estimate + half)
+    seeds = len(numerator)
+    x, y = float(np.mean(numerator)), float(np.mean(denominator))
+    covariance = np.cov(numerator, denominator) * t_quantile(seeds - 1, confidence) ** 2 / seeds
+    square = y**2 - covariance[1, 1]
+    if square <= 0:
+        return Interval(x / y if y else nan, -inf, inf)
+    middle = x * y - covariance[0, 1]
+    root = sqrt(max(0.0, middle**2 - square * (x**2 - covariance[0, 0])))
+    return Interval(x / y, float(middle - root) / square, float(middle + root) / square)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values (Holm 1979): the chance of any false rejection among them is at most the level.
+
+    The k-th smallest of m is multiplied by m − k + 1, and none is below one that was smaller before. It holds
+    for p values that depend on each other in any way.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    adjusted = np.minimum(1, np.maximum.accumulate(np.asarray(p_values, float)[order] * factors))
+    return [float(adjusted[rank]) for rank in np.argsort(order, kind="stable")]
+
+
+def seeds_to_decide(
+    deviation: float, observed: float, margin: float, significance: float = SIGNIFICANCE
+) -> int | None:
+    """The smallest number of seeds that decides a paired comparison with a chance of at least `POWER`.
+
+    A difference that was seen beyond the margin is taken for the true one, and the two-sided t test has to
+    show it. Else either may be true, and both have to be shown: a difference as large as the margin by that
+    test, and no difference by two one-sided tests. The observed deviation is taken for the true one: after
+    three seeds that is a rough guess, which may be off by several times.
+
+    Args:
+        deviation: standard deviation over seeds of the difference within a seed.
+        observed: mean of that difference.
+        margin: the smallest difference that counts, positive.
+        significance: level of each test.
+
+    Returns:
+        None where `MOST_SEEDS` are not enough
+    """
+
+    def power(seeds: int) -> float:
+        degrees, error = seeds - 1, deviation / sqrt(seeds)
+        if abs(observed) > margin:
+            return power_different(abs(observed), error, degrees, significance)
+        return min(
+            power_different(margin, error, degrees, significance),
+            power_equivalent(margin, error, degrees, significance),
+        )
+
+    return 2 if deviation == 0 else fewest_seeds(power)
+
+
+def fewest_seeds(power: Callable[[int], float]) -> int | None:
+    """The smallest number of seeds from 2 to `MOST_SEEDS` that gives a power of `POWER`; None if none does.
+
+    Args:
+        power: by number of seeds; it must not fall.
+    """
+    counts = range(2, MOST_SEEDS + 1)
+    place = bisect_left(counts, POWER, key=power)
+    return counts[place] if place < len(counts) else None
+
+
+def power_different(effect: float, error: float, degrees: float, significance: float) -> float:
+    """The chance that a two-sided t test shows a true value `effect` estimated with this standard error."""
+    critical = t_quantile(degrees, 1 - significance) * _errors(degrees)
+    shift = effect / error
+    return float(np.mean(ndtr(shift - critical) + ndtr(-shift - critical)))
+
+
+def power_equivalent(margin: float, error: float, degrees: float, significance: float) -> float:
+    """The chance that two one-sided t tests show a value to be within ± margin whose true value is 0."""
+    critical = t_quantile(degrees, 1 - 2 * significance) * _errors(degrees)
+    return float(np.mean(np.maximum(0, 2 * ndtr(margin / error - critical) - 1)))
 
 
 def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
@@ -99,7 +206,7 @@ def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
     return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's ρ: the correlation of ranks, ties at their mean rank; NaN where one of both is constant."""
-    ranks = np.array([pd.Series(values).rank() for values in (first, second)])
-    return nan if (np.ptp(ranks, axis=1) == 0).any() else float(np.corrcoef(ranks)[0, 1])
+@lru_cache(maxsize=64)
+def _errors(degrees: float) -> np.ndarray:
+    """Estimated over true standard error, √(χ²/degrees), at 2,000 equally likely places: [2000]."""
+    return np.sqrt(chdtri(degrees, (np.arange(2000) + 0.5) / 2000) / degrees)

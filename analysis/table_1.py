@@ -1,18 +1,16 @@
 """The command that shows Table 1, measured: python -m analysis.table_1 --help."""
 
 import argparse
-import sys
-from dataclasses import replace
 
 import pandas as pd
 
-from analysis.command import command, table_arguments, table_runs, write
+from analysis.command import command, show, table_arguments, table_runs
 from analysis.compare import compare, comparison
 from analysis.grid import aggregate, cells
 from analysis.layout import STATISTICS, layout
 from analysis.notes import measured, notes
 from analysis.paper import COLUMNS
-from analysis.render import FORMATS, Table, render
+from analysis.render import Table
 
 CSV = ["section", "network", "replacement", "mean", "std", "seeds", "missing"]
 ADDED = {"std": [], "sem": ["sem"], "ci": ["low", "high"]}
@@ -25,20 +23,15 @@ def main() -> None:
     runs = table_runs(arguments.runs)
     found = cells(runs, COLUMNS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
     frame, table = _contents(found, arguments)
-    below = notes(runs, found)
-    if arguments.format == "csv":
-        write(frame.to_csv(index=False), arguments.output)
-        print(*below, sep="\n", end="\n" if below else "", file=sys.stderr)
-    else:
-        write(render(replace(table, notes=[*table.notes, *below]), arguments.format), arguments.output)
+    show(frame, table, notes(runs, found), arguments)
 
 
 def _contents(found: pd.DataFrame, arguments: argparse.Namespace) -> tuple[pd.DataFrame, Table]:
     """What to show, as columns and as a picture."""
-    table = aggregate(found)
     if arguments.compare:
-        compared = compare(table)
+        compared = compare(found)
         return compared, comparison(compared)
+    table = aggregate(found)
     statistic = arguments.statistic
     return table[CSV + ADDED[statistic]], layout(table, statistic, arguments.seeds, measured(found))
 
@@ -49,12 +42,11 @@ def _arguments() -> argparse.Namespace:
         description="Table 1, measured: mean and spread over seeds of the score of its runs.",
     )
     table_arguments(parser)
-    parser.add_argument("--format", choices=[*FORMATS, "csv"], default="text")
     parser.add_argument(
         "--statistic",
         choices=list(STATISTICS),
         default="std",
-        help="population standard deviation (default), standard error, or 95 %% bootstrap interval",
+        help="population standard deviation (default), standard error, or Student's 95 %% interval",
     )
     parser.add_argument("--compare", choices=["published"], help="cell by cell, beside the paper's numbers")
     return parser.parse_args()

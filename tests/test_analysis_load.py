@@ -149,7 +149,8 @@ def test_the_command_of_a_run_computes_that_run(tmp_path):
 
 
 def test_neither_torch_nor_an_engine_is_imported():
-    code = "import sys, analysis, analysis.table_1, analysis.findings, analysis.runs, analysis.collect\n"
+    commands = ("table_1", "findings", "runs", "collect", "calibration")
+    code = f"import sys, analysis, {', '.join(f'analysis.{name}' for name in commands)}\n"
     code += "engines = [f'plasticity.engines.{name}' for name in ('native', 'reference', 'kernel')]\n"
     code += "print([name for name in sys.modules if name == 'torch' or name in engines])"
     answer = subprocess.run(

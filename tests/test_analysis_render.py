@@ -4,8 +4,9 @@ import subprocess
 import pytest
 from fabricate import put
 
-from analysis import grid, summarise
+from analysis import summarise
 from analysis.compare import compare, comparison
+from analysis.grid import aggregate, cells
 from analysis.layout import layout
 from analysis.paper import COLUMNS
 from analysis.render import Cell, Section, Table, render
@@ -14,11 +15,17 @@ AWKWARD = "100 % of $x_1 & {y}: #~^ \\ <b> – | “naïve” --seeds"
 
 
 @pytest.fixture
-def table(tmp_path):
-    """Table 1 with the base network alone, and the comparison."""
+def found(tmp_path):
+    """The runs of the base network alone."""
     for column, score in zip(COLUMNS, (0.841, 0.831, 0.711, 0.681, 0.611), strict=True):
         put(tmp_path, "width_100", column, [score - 0.001, score, score + 0.001])
-    return grid(summarise(tmp_path))
+    return cells(summarise(tmp_path))
+
+
+@pytest.fixture
+def table(found):
+    """Table 1 of them."""
+    return aggregate(found)
 
 
 def test_text_is_aligned():
@@ -44,27 +51,55 @@ def test_html(table):
     assert "$x_1 &amp; {y}: #~^ \\ &lt;b&gt;" in render(Table(["a"], [], [AWKWARD]), "html")
 
 
-def test_latex_has_six_columns(table):
+def test_latex_is_a_table_of_six_columns(table):
     source = render(layout(table, "std", 3, "few tasks"), "latex")
-    assert r"\usepackage{booktabs" in source
-    assert r"\begin{tabular}{lccccc}" in source
+    lines = source.splitlines()
+    assert lines[0] == r"% Needs \usepackage{booktabs}."
+    assert lines[1].startswith("% Mean online accuracy over few tasks, in percent, ± population")
+    assert (lines[2], lines[-1]) == (r"\begin{tabular}{lccccc}", r"\end{tabular}")
     assert [source.count(rf"\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 4, 1]
-    rows = [line for line in source.splitlines() if line.endswith(r" \\")]
+    rows = [line for line in lines if line.endswith(r" \\")]
     assert len(rows) == 15
     assert {row.count("&") for row in rows} == {5}
     assert r"ReLU & 84.1 $\pm$ 0.1 & \underline{83.1 $\pm$ 0.1} & 71.1" in source
 
 
+def test_standalone_latex_is_a_document_with_notes(table):
+    source = render(layout(table, "std", 3, "few tasks"), "latex", standalone=True)
+    assert source.startswith("\\documentclass{article}\n") and source.endswith("\\end{document}\n")
+    assert r"\footnotesize Mean online accuracy over few tasks" in source
+    assert "%" not in source.replace(r"\%", "")
+
+
+def test_latex_breaks_long_texts_into_lines_and_turns_wide_documents():
+    row = [Cell("name"), Cell("x" * 45), Cell("x" * 46), *[Cell("x")] * 5]
+    wide = Table(["a"] * 8, [Section("", [row])])
+    source = render(wide, "latex", standalone=True)
+    assert r"\begin{tabular}{lcp{0.25\linewidth}ccccc}" in source
+    assert "[margin=2cm,landscape]{geometry}" in source
+    assert r"\begin{tabular}{l}" in render(Table(["a"], []), "latex")
+    assert "% one two\n" in render(Table(["a"], [], ["one\ntwo"]), "latex")  # all of it is a comment
+    assert "[margin=2cm]{geometry}" in render(Table(["a"], []), "latex", standalone=True)
+
+
 @pytest.mark.skipif(
     shutil.which("pdflatex") is None, reason="pdflatex is not installed: no LaTeX is compiled"
 )
+@pytest.mark.parametrize("standalone", [False, True])
 @pytest.mark.parametrize("compared", [False, True])
-def test_latex_compiles(table, tmp_path, compared):
-    shown = comparison(compare(table)) if compared else layout(table, "std", 3, "few tasks")
+def test_latex_compiles(found, tmp_path, compared, standalone):
+    shown = comparison(compare(found)) if compared else layout(aggregate(found), "std", 3, "few tasks")
     shown.notes.append(AWKWARD)
-    (tmp_path / "table.tex").write_text(render(shown, "latex"))
-    program = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    (tmp_path / "table.tex").write_text(render(shown, "latex", standalone))
+    if not standalone:
+        packages = r"\usepackage[margin=1cm]{geometry}\usepackage{booktabs,longtable}"
+        document = (
+            rf"\documentclass{{article}}{packages}\begin{{document}}\small\input{{table}}\end{{document}}"
+        )
+        (tmp_path / "document.tex").write_text(document)
+    name = "table" if standalone else "document"
+    program = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"]
     answer = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout
-    assert "Overfull" not in answer.stdout
-    assert (tmp_path / "table.pdf").stat().st_size > 10_000
+    assert compared or "Overfull" not in answer.stdout
+    assert (tmp_path / f"{name}.pdf").stat().st_size > 10_000

@@ -1,0 +1,107 @@
+"""The command that draws Table 1, measured less published: python -m analysis.calibration --help."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import betaincinv, ndtri
+
+from analysis.command import command, run_arguments, table_runs
+from analysis.compare import compare
+from analysis.grid import cells
+from analysis.paper import COLUMNS
+from analysis.statistics import CONFIDENCE
+from plasticity.errors import UserError
+
+CAPTION = (
+    "Each distinct cell of Table 1 once: ours less published over its standard error, as a standard normal "
+    "score, in order. Were seeds and rounding all there is, the points would follow the line; band: where "
+    "95 % of a point's order statistic lie if the cells were independent."
+)
+
+
+def draw(compared: pd.DataFrame) -> Figure:
+    """The ordered scores against the normal quantiles of their places.
+
+    The quantile of the i-th of k is Φ⁻¹((i − 3/8) / (k + 1/4)) (Blom 1958). The band comes from the i-th of k
+    uniform values, whose distribution is Beta(i, k + 1 − i).
+
+    Args:
+        compared: as from `analysis.compare.compare`, with at least one cell that could be judged.
+    """
+    ordered = compared.dropna(subset="score").sort_values("score", kind="stable", ignore_index=True)
+    number = len(ordered)
+    place = np.arange(1, number + 1)
+    quantiles = ndtri((place - 3 / 8) / (number + 1 / 4))
+    low, high = (
+        ndtri(betaincinv(place, number + 1 - place, (1 + side * CONFIDENCE) / 2)) for side in (-1, 1)
+    )
+    figure = Figure(figsize=(5.6, 5.0), layout="constrained")
+    axes: Axes = figure.subplots()
+    axes.fill_between(quantiles, low, high, color="0.9", linewidth=0, label="95 % of independent cells")
+    axes.axline((0, 0), slope=1, color="0.5", linewidth=1, label="seeds and rounding alone")
+    axes.plot(quantiles, ordered["score"], "o", markersize=4.5, color="C0", markeredgecolor="white",
+              markeredgewidth=0.4, label=f"{number} cells")  # fmt: skip
+    for _, cell in ordered.assign(quantile=quantiles).iloc[[0, -1][:number]].iterrows():
+        _name(axes, cell)
+    axes.set_xlabel("normal quantile")
+    axes.set_ylabel("ours less published, in standard errors (normal score)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(0.06)
+    axes.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def _name(axes: Axes, cell: pd.Series) -> None:
+    """Writes what a point is, on the side where there is room."""
+    lower = cell["quantile"] < 0
+    network, column = cell["names"].partition(" = ")[0], COLUMNS[cell["replacement"]].lower()
+    axes.annotate(
+        f"{network}, {column} ({cell['difference']:+.1f})",
+        (cell["quantile"], cell["score"]),
+        xytext=(8, -8) if lower else (-8, 8),
+        textcoords="offset points",
+        ha="left" if lower else "right",
+        va="center",
+        fontsize=8,
+        color="0.25",
+    )
+
+
+def main() -> None:
+    """Reads the arguments, finds the runs, draws."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.calibration",
+        description="Draws the differences between Table 1 as measured and as published against a normal.",
+    )
+    run_arguments(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("calibration"),
+        metavar="FILE",
+        help="without ending; default: calibration",
+    )
+    arguments = parser.parse_args()
+    runs = table_runs(arguments.runs)
+    compared = compare(cells(runs, COLUMNS, arguments.seeds, arguments.tasks, arguments.examples_per_task))
+    if compared["score"].isna().all():
+        raise UserError("No cell has the two seeds that a comparison with the published table takes.")
+    figure = draw(compared)
+    try:
+        for ending in ("pdf", "png"):
+            path = arguments.output.with_name(f"{arguments.output.name}.{ending}")
+            figure.savefig(path, dpi=200, metadata={"CreationDate": None} if ending == "pdf" else None)
+            print(f"Written to {path}.")
+    except OSError as error:
+        raise UserError(
+            f"--output {arguments.output} is refused: it cannot be written ({error.strerror})."
+        ) from error
+    print(CAPTION)
+
+
+if __name__ == "__main__":
+    command(main)

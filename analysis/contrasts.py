@@ -1,0 +1,69 @@
+"""Weighted sums of a network's cells, within each seed."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.paper import declared
+
+Weights = Mapping[str, float]
+"""A contrast: the weight of each cell's score, by replacement set. Its keys are the cells that it needs."""
+
+
+def layer(number: int, depth: int) -> str:
+    """The replacement set that is one layer of a network of this depth."""
+    return "last" if number == depth else f"layer_{number}"
+
+
+def fall(first: int, last: int, depth: int) -> Weights:
+    """How far the least-squares line through the scores of the layers `first` to `last` falls along them.
+
+    That is minus its slope times the number of steps: with x the layers less their mean, the weights are
+    −(last − first) · x / Σx². For two layers it is the upper less the lower one.
+    """
+    x = np.arange(first, last + 1) - (first + last) / 2
+    weights = -(last - first) * x / (x @ x)
+    return {layer(first + place, depth): float(weight) for place, weight in enumerate(weights)}
+
+
+class Network:
+    """A network of Table 1, with the scores of its runs in percent.
+
+    Args:
+        name: its file in `conf/tuned/`.
+        found: as from `analysis.grid.cells`.
+    """
+
+    def __init__(self, name: str, found: pd.DataFrame):
+        base = declared(name)
+        self.name = name
+        self.depth = len(base.model.hidden_units)
+        self.relu = base.activation.name == "relu"
+        own = found[found["network"] == name]
+        self._scores = 100 * own.pivot(index="seed", columns="replacement", values="score")
+        self._runs = own.sort_values("seed").groupby("replacement")["run"].first().to_dict()
+
+    def values(self, *contrasts: Weights) -> np.ndarray:
+        """Contrasts within each seed that has all of their cells: [contrasts, seeds]."""
+        cells = list(dict.fromkeys(cell for weights in contrasts for cell in weights))
+        matrix = [[weights.get(cell, 0.0) for cell in cells] for weights in contrasts]
+        return np.array(matrix) @ self._scores.reindex(columns=cells).dropna().to_numpy(float).T
+
+    def key(self, weights: Weights) -> frozenset[tuple[str, float]]:
+        """The contrast by the runs that it is made of: contrasts of equal keys are the same numbers."""
+        total: dict[str, float] = {}
+        for cell, weight in weights.items():
+            run = self._runs.get(cell, f"{self.name}, {cell}")
+            total[run] = total.get(run, 0.0) + round(weight, 9)
+        return frozenset((run, weight) for run, weight in total.items() if weight)
+
+    def lacks(self, weights: Weights) -> str:
+        """The cells and seeds without a score: "last, none (seed 0, 2); tuned bp (seed 0, 1, 2)"."""
+        absent = self._scores.reindex(columns=list(weights)).isna()
+        lacking: dict[str, list[str]] = {}
+        for cell in weights:
+            seeds = ", ".join(str(seed) for seed in absent.index[absent[cell]])
+            if seeds:
+                lacking.setdefault(seeds, []).append(cell.replace("_", " "))
+        return "; ".join(f"{', '.join(cells)} (seed {seeds})" for seeds, cells in lacking.items())
