@@ -40,7 +40,7 @@ def _open(*keys: str) -> DictConfig:
 
 
 PARTS = ("model", "activation", "replacement", "regulariser", "dataset", "optimiser", "diagnostics")
-ConfigStore.instance().store(name="open_parts", node=_open(*PARTS))
+ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tuned"))
 
 
 class PartsSource(ConfigSource):

@@ -190,3 +190,10 @@ def test_the_help_explains_the_groups_and_shows_examples(command):
 def test_a_run_without_a_terminal_logs_its_progress(command):
     done = command(*RUN)
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_tuned_method_is_chosen_with_its_network(command):
+    swept = command("-m", "tuned=width_20,selu", "tuned.method=cbp", "replacement=none", "launch.dry_run=true")
+    assert swept.returncode == 0 and swept.stdout.startswith("2 runs: 0 finished, 0 resumed, 2 new")
+    alone = command("tuned.method=cbp")
+    assert alone.returncode == 1 and "tuned.method=cbp is refused" in alone.stderr

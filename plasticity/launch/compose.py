@@ -53,7 +53,7 @@ def read(composed: DictConfig) -> tuple[Run | None, Settings]:
         raise explain(error) from error
     for key in ("hydra", "experiment"):
         values.pop(key, None)
-    tuned = values.pop("tuned", None)
+    tuned = values.pop("tuned", None) or {}
     data_root = values["dataset"].pop("root", None) if isinstance(values.get("dataset"), dict) else None
     text(optional=True).metadata["check"]("dataset.root", data_root)
     settings = build(Settings, {key: value for key, value in values.items() if key in KEYS})
@@ -64,7 +64,7 @@ def read(composed: DictConfig) -> tuple[Run | None, Settings]:
         if settings.launch.impossible == "absent":
             return None, settings
         raise
-    if tuned is not None:
+    if tuned:
         _check_method(tuned, run)
     return run, settings
 
@@ -72,6 +72,8 @@ def read(composed: DictConfig) -> tuple[Run | None, Settings]:
 def _check_method(tuned: Mapping[str, Any], run: Run) -> None:
     """A method's hyperparameters go with that method only."""
     method = tuned.get("method")
+    if "network" not in tuned:
+        raise ConfigError("tuned.method", method, "left out, or chosen together with tuned=NETWORK")
     if method not in METHODS:
         raise ConfigError("tuned.method", method, one_of(METHODS))
     if method != "cbp" and run.replacement.layers:
