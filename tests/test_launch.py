@@ -193,7 +193,9 @@ def test_a_run_without_a_terminal_logs_its_progress(command):
 
 
 def test_a_tuned_method_is_chosen_with_its_network(command):
-    swept = command("-m", "tuned=width_20,selu", "tuned.method=cbp", "replacement=none", "launch.dry_run=true")
+    swept = command(
+        "-m", "tuned=width_20,selu", "tuned.method=cbp", "replacement=none", "launch.dry_run=true"
+    )
     assert swept.returncode == 0 and swept.stdout.startswith("2 runs: 0 finished, 0 resumed, 2 new")
     alone = command("tuned.method=cbp")
     assert alone.returncode == 1 and "tuned.method=cbp is refused" in alone.stderr

@@ -24,10 +24,10 @@ class SparseRows:
     @classmethod
     def of(cls, dense: np.ndarray) -> "SparseRows":
         """The non-zero entries of a matrix [rows, columns]."""
-        rows, index = np.nonzero(dense)
-        start = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(dense)))])
-        value = dense[rows, index].astype(np.float32)
-        return cls(start.astype(np.int64), index.astype(np.int32), value, dense.shape[1])
+        there = dense != 0
+        start = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+        columns = np.broadcast_to(np.arange(dense.shape[1], dtype=np.int32), dense.shape)
+        return cls(start.astype(np.int64), columns[there], dense[there].astype(np.float32), dense.shape[1])
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The command: `python launch.py`, or `plasticity` where the package is installed."""
 
+import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from plasticity.errors import UserError
 from plasticity.launch.compose import CONFIG, check_directories, conf_directory, logging_of, read
+from plasticity.launch.help import help_text
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
 
 OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
@@ -65,15 +67,29 @@ def main() -> None:
     """Runs the command."""
     from plasticity.launch.sweep import Unfinished
 
+    arguments = sys.argv[1:]
+    if _asks_for_help(arguments):
+        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves the errors to us
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
-    sys.argv[1:] = [_without_plus(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [_without_plus(argument) for argument in arguments]
     with mistakes_as_sentences():
         try:
             task()
         except Unfinished as error:
             sys.exit(error.exit_code)
+
+
+def _asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether the help is asked for; if so, prints it."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    known, _ = parser.parse_known_args(arguments)
+    if known.help:
+        print(help_text([known.config_dir] if known.config_dir else []))
+    return bool(known.help)
 
 
 def _without_plus(argument: str) -> str:

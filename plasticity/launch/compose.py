@@ -1,7 +1,9 @@
 """From what Hydra composed to a run and its settings."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,9 +102,10 @@ def read_all(
     check_directories(master)
     runs: list[Run | None] = []
     shared: Settings | None = None
+    reader = SeedReader(composer)
     for overrides in combinations:
         try:
-            run, settings = read(composer(overrides))
+            run, settings = reader(overrides)
         except (UserError, *HYDRA_ERRORS) as error:
             raise UserError(f"{' '.join(overrides)}: {explain(error)}") from error
         if shared is not None and settings != shared:
@@ -115,6 +118,30 @@ def read_all(
         runs.append(run)
     assert shared is not None
     return runs, replace(shared, logging=logging_of(master))
+
+
+class SeedReader:
+    """Reads the combinations of a sweep; those that differ in the seed alone only once."""
+
+    def __init__(self, composer: "Composer"):
+        self.composer = composer
+        self.read = lru_cache(maxsize=None)(self._read)
+
+    def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
+        """The run and the settings of one combination, as from `read`."""
+        seeds = [text for text in overrides if re.fullmatch("seed=[0-9]+", text)]
+        run, settings, is_free = self.read(tuple(text for text in overrides if text not in seeds))
+        if not seeds or run is None:
+            return run, settings
+        if not is_free:
+            return read(self.composer(overrides))
+        return replace(run, seed=int(seeds[-1].removeprefix("seed="))), settings
+
+    def _read(self, overrides: tuple[str, ...]) -> tuple[Run | None, Settings, bool]:
+        """The same, and whether nothing else in the config depends on the seed."""
+        config = self.composer(overrides)
+        text = str(OmegaConf.to_container(config, resolve=False))
+        return *read(config), not re.search(r"\$\{[^}]*seed", text)
 
 
 def check_directories(composed: DictConfig) -> None:
