@@ -114,7 +114,7 @@ def _summaries(sources: list[_Source]) -> pd.DataFrame:
     runs = pd.concat([frame for frame in frames if len(frame)] or [pd.DataFrame(columns=["source"])])
     runs = runs.reindex(columns=[*RECORD, *(name for name in runs if name not in RECORD)])
     runs["score"] = runs["score"].astype(float)
-    runs["score_name"] = runs["score_name"].fillna("accuracy")
+    runs["score_name"] = runs["score_name"].astype(object).fillna("accuracy")
     runs["higher_is_better"] = runs["higher_is_better"].astype("boolean").fillna(True).astype(bool)
     finished = runs["status"] == "finished"
     order = runs.assign(is_finished=finished).sort_values(

@@ -1,13 +1,17 @@
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 
+from analysis import summarise
+from plasticity.activations import Activation, Tanh
 from plasticity.errors import ConfigError
 from plasticity.launch.compose import read
-from plasticity.run import Run
+from plasticity.optimisers import SGD
+from plasticity.part import number
+from plasticity.run import LEFT_OUT, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -104,11 +108,90 @@ def test_config_cannot_be_changed():
             {"replacement": {"layers": "none"}, "regulariser": {"name": "l2", "strength": 0.001}},
             "e01171db9ab6",
         ),
+        ({"optimiser": {"step_size": 0.001}}, "68c1efafa960"),
+        (
+            {
+                "seed": 3,
+                "model": {"depth": 2},
+                "replacement": {
+                    "layers": "last",
+                    "utility": "random",
+                    "bias_compensation": True,
+                    "maturity_threshold": 7,
+                    "decay_rate": 0.5,
+                },
+            },
+            "0c9705105e79",
+        ),
+        (
+            {
+                "dataset": {"tasks": 20, "examples_per_task": 300},
+                "regulariser": {"name": "l2", "strength": 0.01},
+                "replacement": {"rate": 0},
+            },
+            "90eaf7401be8",
+        ),
     ],
 )
 def test_identity_never_changes(values, digits):
     # Folders of finished runs carry these names: a change here computes every result anew.
     assert identity(**values) == digits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gentle(SGD):
+    """A part of somebody else's, at the defaults of what it inherits from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rise(Activation):
+    slope: float = number(0.5, above=0)
+
+
+def test_a_part_of_ones_own_counts_with_its_import_path_and_every_field():
+    path = f"{__name__}.Rise"
+    run = Run(activation=Rise())
+    assert run.values()["activation"] == {"name": path, "slope": 0.5}
+    assert Run.of({"activation": {"_target_": path}}) == run == Run.of({"activation": path})
+    others = [Run(), Run(activation=Rise(slope=0.6)), Run(optimiser=Gentle()), Run(activation=Tanh())]
+    assert len({other.identity for other in [run, *others]}) == 5
+
+
+def test_what_identities_leave_out_never_changes():
+    """Whatever the defaults become: these values are those of runs that are named without them."""
+    assert LEFT_OUT == {
+        "model": {"name": "mlp", "width": 100, "depth": 5},
+        "activation": {"name": "relu"},
+        "replacement": {
+            "name": "cbp", "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
+            "utility": "contribution", "bias_compensation": False,
+        },
+        "regulariser": {"name": "none", "strength": 0.0},
+        "dataset": {"name": "permuted_mnist", "tasks": 1100, "examples_per_task": 10_000, "batch_size": 1},
+        "optimiser": {"name": "sgd", "step_size": 0.005},
+        "seed": 0,
+    }  # fmt: skip
+
+
+def test_a_stored_run_that_lacks_later_keys_is_the_run_that_it_was():
+    stored = Run(seed=3).values()
+    for part, key in [("model", "name"), ("replacement", "name"), ("dataset", "batch_size")]:
+        del stored[part][key]
+    assert Run.stored(stored) == Run(seed=3)
+
+
+def test_every_committed_run_keeps_its_identity():
+    runs = summarise(ROOT / "results").set_index("run")
+    assert len(runs) >= 213
+    keys = [key for key in runs if key.partition(".")[0] in LEFT_OUT and key != "seed"]
+    for identity, run in runs.iterrows():
+        values: dict[str, Any] = {"seed": int(run["seed"])}
+        for key in keys:
+            part, _, field = key.partition(".")
+            values.setdefault(part, {})[field] = run[key]
+        listed = values["replacement"]["layers"]
+        values["replacement"]["layers"] = [] if listed == "none" else [int(n) for n in listed.split(",")]
+        assert Run.stored(values).identity == identity
 
 
 SAME = [

@@ -1,5 +1,14 @@
-from plasticity.store import RunFolder
+from threading import Event
+
+import pytest
+
+from analysis import load_runs, summarise
+from plasticity.datasets import PermutedMnist
+from plasticity.model import Model
+from plasticity.run import Run
+from plasticity.store import RunFolder, RunState
 from plasticity.store.rows import MOST_BYTES_PER_ROW
+from plasticity.training import Session, Silent, train
 
 
 def test_the_last_row_is_read_from_the_end(tmp_path):
@@ -19,3 +28,69 @@ def test_the_last_row_is_read_from_the_end(tmp_path):
         file.write("8000,0.")  # its writer was killed
     assert folder.last_row() == {"task": "7999", "accuracy": repr(7999 / 8000), "loss": "0.125"}
     rows.close()
+
+
+def test_columns_may_appear_from_some_task_on_in_every_reader(tmp_path):
+    run = Run(dataset=PermutedMnist(tasks=4))
+    folder = RunFolder.of(tmp_path, run)
+    folder.create(run)
+    folder.write_state(RunState(status="finished", tasks_done=4))
+    rows = folder.open_rows()
+    measured = [{}, {"dead_units.layer_1": 3.0}, {}, {"dead_units.layer_1": 4.0, "rank.layer_1": 7.0}]
+    for task, more in enumerate(measured):
+        rows.append({"task": task, "accuracy": 0.5, "loss": 1.0} | more)
+        last = {"task": str(task), "accuracy": "0.5", "loss": "1.0"} | {k: repr(v) for k, v in more.items()}
+        assert folder.last_row() == last == folder.rows()[-1]
+    rows.close()
+
+    frame = load_runs(tmp_path)
+    assert frame["dead_units.layer_1"].fillna(-1).tolist() == [-1, 3, -1, 4]
+    assert frame["rank.layer_1"].fillna(-1).tolist() == [-1, -1, -1, 7]
+    assert summarise(tmp_path)["status"].item() == "finished"
+
+    text = (folder.path / "tasks.csv").read_bytes()
+    for number in range(5):
+        assert len(folder.keep_rows(number)) == number
+        resumed = folder.open_rows()
+        for task, more in list(enumerate(measured))[number:]:
+            resumed.append({"task": task, "accuracy": 0.5, "loss": 1.0} | more)
+        resumed.close()
+        assert (folder.path / "tasks.csv").read_bytes() == text
+
+
+class StopAfter(Silent):
+    """Stops training after a row."""
+
+    def __init__(self, stop: Event):
+        self.stop = stop
+
+    def learnt(self, *_: object) -> None:
+        self.stop.set()
+
+
+@pytest.mark.parametrize(("began", "then", "computed_by"), [
+    ("reference", "auto", "reference"),
+    ("reference", "native", "native"),
+    ("native", "reference", "reference"),
+])  # fmt: skip
+def test_a_run_is_computed_by_one_engine_from_its_start_to_its_end(tmp_path, began, then, computed_by):
+    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    folder, stop = RunFolder.of(tmp_path, run), Event()
+    assert train(run, folder, Session(StopAfter(stop), engine=began, stop=stop)).status == "stopped"
+    state = train(run, folder, Session(engine=then))
+    assert state.status == "finished" and state.provenance["engine"] == computed_by
+    started_over = f"it was begun by engine={began}, whose checkpoint engine={then} cannot resume"
+    assert any(started_over in note for note in state.notes) == (computed_by != began)
+    whole = RunFolder.of(tmp_path / "whole", run)
+    train(run, whole, Session(engine=computed_by))
+    assert folder.rows() == whole.rows()
+
+
+def test_a_folder_that_holds_another_run_is_refused_and_left_as_it_is(tmp_path):
+    run, other = Run(seed=1), Run(seed=2)
+    folder = RunFolder.of(tmp_path, run)
+    folder.create(run)
+    folder.path.rename(RunFolder.of(tmp_path, other).path)
+    state = train(other, RunFolder.of(tmp_path, other), Session())
+    assert state.status == "failed" and "seed=1 instead of 2" in (state.reason or "")
+    assert [path.name for path in RunFolder.of(tmp_path, other).path.iterdir()] == ["config.yaml"]
