@@ -40,7 +40,8 @@ class Command:
             launch.append(f"runs_dir={self.runs}")
         process = subprocess.Popen(
             [sys.executable, *(["-m", module, *arguments] if module else launch)],
-            cwd=self.folder or self.tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            cwd=self.folder or self.tree, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True,
             env=os.environ | {"COLUMNS": "200"} | environment,
             # As from a terminal, even where the tests themselves run in the background.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

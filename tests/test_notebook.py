@@ -134,7 +134,7 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
 
 
 def test_an_engine_that_cannot_compute_a_run_says_so():
-    with pytest.raises(UserError, match="engine=native cannot compute this run: dataset.batch_size=2"):
+    with pytest.raises(UserError, match=r"engine=native cannot compute this run: dataset\.batch_size=2"):
         next(plasticity.learn(plasticity.compose(*TINY, "dataset.batch_size=2"), engine="native"))
 
 

@@ -181,7 +181,7 @@ def test_a_finished_run_of_a_part_that_was_edited_is_named(mine, tmp_path, chose
 REFUSED = {
     "activation=my_parts.Slope activation.slpoe=1": "activation.slpoe=1 is refused: it must be activation.slope",
     "activation=slope activation.slpoe=1": "activation.slpoe=1 is refused: it must be activation.slope",
-    "activation=slope activation.slope=2": "activation.slope=2 is refused: it must be a number of at least 0 and of",
+    "activation=slope activation.slope=2": "activation.slope=2 is refused: it must be a number of at least 0",
     "diagnostics=mean_weight diagnostics.mean_weight.every=0": "diagnostics.mean_weight.every=0 is refused",
     "activation=missing.Slope": "activation=missing.Slope is refused: it must be a class that can be imported",
     "activation=absent": "activation._target_=absent.Slope is refused: it must be a class that can be imported",
