@@ -58,8 +58,11 @@ class PartsSource(ConfigSource):
         if found := SET.fullmatch(config_path):
             config = OmegaConf.create({"layers": found[1]})
         elif found := CLASS.fullmatch(config_path):
-            header["package"] = "replacement" if found[1] == "replacement/method" else None
-            config = _completed(OmegaConf.create({"_target_": found[2]}))
+            config = _completed(OmegaConf.create({"_target_": found[2]}), found[1].replace("/", "."))
+            if found[1] == "replacement/method":
+                header["package"] = "replacement"
+            elif found[1] == "diagnostics":  # of which there may be several, each under a name of its own
+                header["package"] = f"diagnostics.{found[2].rpartition('.')[2]}"
         else:
             path = self._file(config_path)
             if not path.is_file():
@@ -104,12 +107,12 @@ def _loaded(path: Path, of_hydra: bool) -> tuple[DictConfig, dict[str, str | Non
     return (config if of_hydra else _completed(config)), head
 
 
-def _completed(config: DictConfig) -> DictConfig:
-    """A config with the defaults of the part that it names, if it names one."""
+def _completed(config: DictConfig, key: str = "_target_") -> DictConfig:
+    """A config with the defaults of the part that it names, if it names one; `key` is for messages."""
     if "_target_" in config:
         from plasticity.part import MISSING, Part, checked_fields, find, plain
 
-        part = find(Part, config["_target_"], "_target_")
+        part = find(Part, config["_target_"], key)
         for name, entry in checked_fields(part).items():
             if name not in config and entry.default is not MISSING:
                 config[name] = plain(entry.default)

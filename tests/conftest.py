@@ -30,14 +30,18 @@ class Command:
         self.directory = directory
         self.runs = directory / "runs"
         self.tree = ROOT
+        self.folder: Path | None = None  # where it is started, if not in the tree
         self.started: list[subprocess.Popen] = []
 
     def start(self, *arguments: str, module: str | None = None, **environment: str) -> subprocess.Popen:
         """Starts the command in a process group of its own."""
-        program = ["-m", module, *arguments] if module else ["launch.py", *arguments, f"runs_dir={self.runs}"]
+        launch = [str(self.tree / "launch.py"), *arguments]
+        if not {"--cfg", "--info", "--shell-completion", "-sc"} & set(arguments):
+            launch.append(f"runs_dir={self.runs}")
         process = subprocess.Popen(
-            [sys.executable, *program],
-            cwd=self.tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            [sys.executable, *(["-m", module, *arguments] if module else launch)],
+            cwd=self.folder or self.tree, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True,
             env=os.environ | {"COLUMNS": "200"} | environment,
             # As from a terminal, even where the tests themselves run in the background.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

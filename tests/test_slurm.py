@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import user
 from conftest import ROOT, Command, wait_for
 
 SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_job=2", "hydra.launcher.minutes=30"]
@@ -227,6 +228,35 @@ def test_jobs_compute_with_the_code_as_it_was_submitted(cluster, tmp_path, fresh
     subprocess.run(["scontrol", "release", job], check=True)
     quiet()
     assert [state["status"] for state in cluster.states().values()] == ["finished"] * 2, logs(cluster)
+
+
+def test_jobs_compute_with_the_users_own_parts_as_they_were_submitted(cluster, tmp_path):
+    user.write(tmp_path)
+    (tmp_path / "my_helpers.py").write_text("FACTOR = 1\n")
+    user.edit(tmp_path, "import logging\n", "import logging\nimport my_helpers\n")
+    user.edit(tmp_path, "self.slope * z)", "my_helpers.FACTOR * self.slope * z)")
+    cluster.folder = tmp_path
+    own = ["--config-dir", "my_conf", "activation=slope", "diagnostics=mean_weight", *SHORT]
+    hold = "+hydra.launcher.additional_parameters.hold=true"
+    submitted = cluster(*own[:2], *SLURM, *own[2:], "seed=0,1", hold)
+    assert submitted.returncode == 0, submitted.stderr
+    frozen = cluster.runs.glob(".jobs/*/code/*")
+    assert {path.name for path in frozen} == {"plasticity", "my_parts.py", "my_helpers.py"}
+    (tmp_path / "my_parts.py").write_text("raise SystemExit('edited')")
+    (tmp_path / "my_helpers.py").write_text("raise SystemExit('edited')")
+    (job,) = jobs()
+    subprocess.run(["scontrol", "release", job], check=True)
+    quiet()
+    assert [state["status"] for state in cluster.states().values()] == ["finished"] * 2, logs(cluster)
+    assert all(b"mean_weight" in table for table in cluster.tables().values())
+
+
+def test_jobs_that_are_not_frozen_find_the_users_own_parts(cluster, tmp_path):
+    user.write(tmp_path)
+    cluster.folder = tmp_path
+    done = cluster(*SLURM, "activation=my_parts.Slope", *SHORT, "launch.freeze=false", "launch.wait=true")
+    assert done.returncode == 0, done.stdout + done.stderr + logs(cluster)
+    assert not list(cluster.runs.glob(".jobs/*/code"))
 
 
 def test_ctrl_c_while_waiting_leaves_the_jobs(cluster):

@@ -153,11 +153,17 @@ def check_directories(composed: DictConfig) -> None:
 
 
 def logging_of(composed: DictConfig) -> dict[str, Any]:
-    """How a process that computes runs is to log: hydra/job_logging, with hydra.verbose at level DEBUG."""
+    """How a process that computes runs is to log: hydra/job_logging, with more of what hydra.verbose names."""
     config: Any = OmegaConf.to_container(composed.hydra.job_logging, resolve=True)
-    if composed.hydra.verbose is True and isinstance(config, dict) and "root" in config:
+    if not config:
+        return {}
+    verbose = composed.hydra.verbose
+    if verbose is True and config.get("root"):
         config["root"]["level"] = "DEBUG"
-    return config or {}
+    elif verbose and verbose is not True:
+        for name in [verbose] if isinstance(verbose, str) else verbose:
+            config.setdefault("loggers", {}).setdefault(name, {})["level"] = "DEBUG"
+    return config
 
 
 def compose(*overrides: str, config_dir: str | Path | None = None) -> Run:

@@ -1,7 +1,7 @@
 """The cluster launcher: packs runs into jobs, and submits them to SLURM as arrays through submitit."""
 
+import os
 import shlex
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from submitit.core.utils import FailedJobError
 import plasticity
 from plasticity.errors import UserError
 from plasticity.launch.cluster import Cluster
+from plasticity.launch.code import freeze, users_modules
 from plasticity.launch.estimate import seconds_per_step, spoken
 from plasticity.launch.job import Job
 from plasticity.launch.jobs import Submission, covered, max_array_size
@@ -87,7 +88,8 @@ def _submit(
 ) -> Submission:
     """Submits jobs, each array as large as the cluster takes it."""
     submission = Submission.new(settings.runs)
-    setup = _environment(submission, settings)
+    modules = users_modules([run for runs in packed for run in runs], settings.diagnostics)
+    setup = _environment(submission, settings, modules)
     limit = settings.launch.max_parallel_jobs
     recorded: dict[str, list[str]] = {}
     last: str | None = None
@@ -110,16 +112,16 @@ def _submit(
     return submission
 
 
-def _environment(submission: Submission, settings: Settings) -> list[str]:
+def _environment(submission: Submission, settings: Settings, modules: dict[str, Path]) -> list[str]:
     """Shell lines that a job starts with: which code it computes with, and that there is no network."""
-    package = Path(plasticity.__file__).parent
-    code = package.parent
+    code = Path(plasticity.__file__).parent.parent
     if settings.launch.freeze:
         code = submission.code
-        shutil.copytree(package, code / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+        freeze(modules, code)
+    search = [str(code), *sorted({str(path.parent) for path in modules.values()})]
     return [
         f"cd {shlex.quote(str(code))}",  # a module run by name comes from here first
-        f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
+        f"export PYTHONPATH={shlex.quote(os.pathsep.join(search))}${{PYTHONPATH:+:$PYTHONPATH}}",
         f"export PLASTICITY_COMMIT={shlex.quote(commit() or '')}",
         "export PLASTICITY_OFFLINE=1 WANDB_ERROR_REPORTING=false",
     ]

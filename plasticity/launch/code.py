@@ -1,0 +1,67 @@
+"""The code that jobs compute with: the package, and the modules of the users' own parts."""
+
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import plasticity
+from plasticity.part import PACKAGE, Part
+from plasticity.provenance import nested
+from plasticity.run import Run
+
+IGNORED = shutil.ignore_patterns("__pycache__", ".*")
+
+
+def freeze(modules: dict[str, Path], folder: Path) -> None:
+    """Copies the package and the users' modules, as they are now.
+
+    A module takes along what was imported from beside it, unless that is where packages are installed.
+
+    Args:
+        modules: from `users_modules`.
+        folder: where the copies go.
+    """
+    package = Path(plasticity.__file__).parent
+    shutil.copytree(package, folder / package.name, ignore=IGNORED)
+    beside = {path.parent for path in modules.values()} - _installed()
+    for name, module in list(sys.modules.items()):
+        path = modules.get(name) or _location(module)
+        if path is None or "." in name or name in (PACKAGE, "__main__"):
+            continue
+        if name in modules or path.parent in beside:
+            _copy(path, folder)
+
+
+def users_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> dict[str, Path]:
+    """Where the parts of runs, and other parts, are defined outside the package.
+
+    Returns:
+        the file of each module, or the folder of its top-level package, by name
+    """
+    parts = [part for run in runs for part in nested(run.parts()).values()] + list(others)
+    bases = {base for part in parts for base in type(part).__mro__ if issubclass(base, Part)}
+    names = {base.__module__.partition(".")[0] for base in bases} - {PACKAGE}
+    found = {name: _location(sys.modules[name]) for name in sorted(names)}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _location(module: ModuleType) -> Path | None:
+    """The file of a module, or the folder of a package; None for what is built in."""
+    folders = list(getattr(module, "__path__", []))
+    origin = folders[0] if folders else getattr(module, "__file__", None)
+    return None if origin is None else Path(origin).absolute()
+
+
+def _installed() -> set[Path]:
+    """The folders of the standard library and of installed packages."""
+    return {Path(path).absolute() for path in sysconfig.get_paths().values()}
+
+
+def _copy(path: Path, folder: Path) -> None:
+    if path.is_dir():
+        shutil.copytree(path, folder / path.name, ignore=IGNORED)
+    elif path.is_file():
+        shutil.copy2(path, folder)

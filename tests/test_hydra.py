@@ -1,0 +1,147 @@
+"""Hydra as its users know it: its own launchers and sweepers, its flags, its messages, logging and directories."""
+
+import pytest
+import user
+import yaml
+
+TINY = ["dataset.tasks=3", "dataset.examples_per_task=100", "model.width=8", "model.depth=2"]
+
+
+@pytest.fixture
+def elsewhere(command, tmp_path):
+    """The command, started in an empty folder, where Hydra may leave its files."""
+    command.folder = tmp_path
+    return command
+
+
+def composed(command, *overrides):
+    shown = command(*overrides, "--cfg", "job")
+    assert shown.returncode == 0, shown.stderr
+    return yaml.safe_load(shown.stdout)
+
+
+def test_every_launcher_and_sweeper_gives_the_same_runs(elsewhere, fresh):
+    ours = fresh()
+    assert ours("-m", *TINY, "seed=0,1").returncode == 0
+    for stock in (
+        ["hydra/launcher=basic"],
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/sweeper=basic"],
+        ["hydra/sweeper=basic", "hydra/launcher=basic"],
+    ):
+        command = fresh()
+        command.folder = elsewhere.folder
+        done = command("-m", *TINY, *stock, "seed=0,1")
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+        assert done.stdout.count("Score ") == 2 or "2 of 2 runs finished" in done.stdout
+        assert command.tables() == ours.tables() and len(ours.tables()) == 2
+
+
+def test_a_launcher_of_hydras_hears_that_a_run_failed(elsewhere):
+    done = elsewhere("-m", *TINY, "hydra/launcher=basic", "optimiser.step_size=0.01,1e20")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "Failed: diverged in task 0" in done.stdout
+
+
+def test_a_launcher_of_hydras_puts_its_files_where_it_is_told_to(elsewhere, tmp_path):
+    directories = [f"hydra.sweep.dir={tmp_path}/sweep", "hydra.sweep.subdir=${hydra.job.num}"]
+    done = elsewhere("-m", *TINY, "hydra/launcher=basic", "hydra/sweeper=basic", *directories, "seed=3")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sweep" / "multirun.yaml").exists() and (tmp_path / "sweep" / "0").is_dir()
+
+
+def test_optuna_optimises_by_the_scores_that_it_gets(elsewhere, tmp_path):
+    optuna = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1"]
+    done = elsewhere(
+        "-m", *TINY, *optuna, "hydra.sweeper.direction=maximize", "optimiser.step_size=interval(0.001,0.05)"
+    )
+    assert done.returncode == 0, done.stderr
+    scores = {state["score"] for state in elsewhere.states().values()}
+    assert len(elsewhere.states()) == 3
+    best = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
+    assert best["best_value"] == max(scores)
+    by_score = {
+        state["score"]: yaml.safe_load((folder / "config.yaml").read_text())["optimiser"]["step_size"]
+        for folder, state in zip(elsewhere.folders(), elsewhere.states().values(), strict=True)
+        if folder.name in elsewhere.states()
+    }
+    if len(by_score) == 3:  # no two are equal
+        assert best["best_params"]["optimiser.step_size"] == by_score[max(scores)]
+
+
+@pytest.mark.parametrize("chosen", ["experiment=table_1", "tuned=width_20"])
+def test_an_optional_group_is_chosen_with_a_plus_or_without(command, chosen):
+    config = composed(command, chosen)
+    assert config == composed(command, f"+{chosen}") != composed(command)
+
+
+def test_several_values_without_multirun_get_the_whole_of_hydras_hint(command):
+    done = command("seed=0,1")
+    assert done.returncode != 0 and "Traceback" not in done.stderr and not command.folders()
+    for hint in (
+        "Ambiguous value for argument 'seed=0,1'",
+        "1. To use it as a list, use key=[value1,value2]",
+        "2. To use it as string, quote the value: key=\\'value1,value2\\'",
+        "3. To sweep over it, add --multirun to your command line",
+    ):
+        assert hint in done.stderr
+
+
+@pytest.mark.parametrize("override", ["seed=-1", "activation=reluu", "replacement.rate=x"])
+def test_hydra_full_error_shows_the_traceback_and_its_opposite_does_not(command, override):
+    shown, hidden = command(override, HYDRA_FULL_ERROR="1"), command(override, HYDRA_FULL_ERROR="0")
+    assert shown.returncode != 0 and "Traceback (most recent call last)" in shown.stderr
+    assert hidden.returncode != 0 and len(hidden.stderr.splitlines()) == 1
+    assert f"{override} is refused: it must be" in hidden.stderr
+
+
+@pytest.mark.parametrize(
+    "override", ["hydra.sweep.dir=there", "hydra.sweep.subdir=there", "hydra.run.dir=there"]
+)
+def test_a_directory_that_our_launchers_would_not_use_is_refused(elsewhere, override):
+    done = elsewhere("-m", *TINY, "seed=0,1", override)
+    assert done.returncode != 0 and len(done.stderr.splitlines()) == 1 and done.stdout == ""
+    assert f"{override} is refused: it must be left as it is: a run's folder is in runs_dir" in done.stderr
+    assert not list(elsewhere.folder.iterdir())
+
+
+def test_a_run_directory_is_refused_for_a_run_alone(elsewhere):
+    done = elsewhere(*TINY, "hydra.run.dir=there")
+    assert (
+        done.returncode != 0 and "hydra.run.dir=there is refused" in done.stderr and not elsewhere.folders()
+    )
+
+
+def test_what_a_users_own_part_logs_is_seen(elsewhere, tmp_path):
+    user.write(tmp_path)
+    own = ["--config-dir", "my_conf", "dataset=permuted_labels", *TINY]
+    plain = elsewhere(*own, "seed=0")
+    assert "opening the stream of seed 0" in plain.stdout and "with 3 tasks" not in plain.stdout
+    for seed, verbose in enumerate(("true", "my_parts", "[my_parts]"), start=1):
+        done = elsewhere(*own, f"seed={seed}", f"hydra.verbose={verbose}")
+        assert done.returncode == 0, done.stderr
+        assert f"opening the stream of seed {seed}" in done.stdout and "\nwith 3 tasks" in done.stdout
+
+
+def test_info_and_completion_know_the_groups(command):
+    defaults = command("--info", "defaults", "replacement=layer_12")
+    assert defaults.returncode == 0 and "replacement/layer_12" in defaults.stdout
+    typed = "python launch.py activation=l"
+    completed = command("-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed)))
+    assert completed.returncode == 0 and completed.stdout.split() == ["activation=leaky_relu"]
+    typed = "python launch.py replac"
+    completed = command("-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed)))
+    assert "replacement=" in completed.stdout.split()
+
+
+def test_a_layer_of_a_deep_network_and_widths_of_their_own_compose(command):
+    deep = composed(command, "replacement=layer_12", "model.depth=12")
+    assert (deep["replacement"]["layers"], deep["model"]["depth"]) == ("layer_12", 12)
+    done = command("replacement=layer_12", "model.depth=12", "model.width=5", *TINY[:2])
+    assert done.returncode == 0, done.stderr
+    (folder,) = command.folders()
+    assert yaml.safe_load((folder / "config.yaml").read_text())["replacement"]["layers"] == [12]
+    done = command("model.widths=[30,15]", "dataset.tasks=1", "dataset.examples_per_task=20")
+    assert done.returncode == 0, done.stderr
+    (wide,) = [path for path in command.folders() if path != folder]
+    assert yaml.safe_load((wide / "config.yaml").read_text())["model"] == {"name": "mlp", "widths": [30, 15]}

@@ -1,0 +1,146 @@
+"""Runs from Python, as the package's docstring has it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import plasticity
+from plasticity import Diagnostic
+from plasticity.errors import Diverged, UserError
+from plasticity.score import score
+from plasticity.store import RunFolder
+
+TINY = ["dataset.tasks=8", "dataset.examples_per_task=100", "model.width=8", "model.depth=2"]
+
+
+class Magnitude(Diagnostic):
+    """Σ|w| of the first layer before the task."""
+
+    def __call__(self, view):
+        return {"before": float(np.abs(view.network.weights[0]).sum(dtype=np.float64))}
+
+
+class Failing(Diagnostic):
+    """Fails before task 5."""
+
+    def __call__(self, view):
+        if view.task.number == 5:
+            raise KeyError("no such measure")
+        return {}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return plasticity.compose(*TINY, "activation=tanh", "replacement=layer_1", "replacement.rate=0.01")
+
+
+@pytest.fixture(scope="module")
+def learnt(run):
+    return list(plasticity.learn(run))
+
+
+def table(learnt):
+    return pd.DataFrame([step.row for step in learnt])
+
+
+def test_compose_is_the_command_line_in_python(run):
+    assert run.activation.name == "tanh" and run.replacement.layers == (1,)
+    assert (run.model.width, run.dataset.tasks, run.seed) == (8, 8, 0)
+    assert run == plasticity.compose(
+        "replacement.layers=[1]", *TINY, "activation=tanh", "replacement.rate=1e-2"
+    )
+    with pytest.raises(UserError, match=r"^activation=tanhh is refused: it must be one of elu"):
+        plasticity.compose("activation=tanhh")
+    with pytest.raises(UserError, match="describes no run"):
+        plasticity.compose("replacement=layer_7", "launch.impossible=absent")
+
+
+def test_a_run_that_is_kept_nowhere_has_rows_a_score_and_its_network(run, learnt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = plasticity.train(run, progress=False)
+    assert not list(tmp_path.iterdir())
+    assert result.run == run and result.state.status == "finished"
+    pd.testing.assert_frame_equal(result.rows, table(learnt), check_exact=True)
+    assert result.score == score([step.row["accuracy"] for step in learnt])
+    for name, array in learnt[-1].network.arrays().items():
+        np.testing.assert_array_equal(result.network.arrays()[name], array)
+
+
+def test_learning_task_by_task_gives_the_stored_rows_bit_for_bit(run, learnt, tmp_path, capsys):
+    result = plasticity.train(run, runs_dir=tmp_path)
+    assert (tmp_path / run.identity / "config.yaml").exists()
+    pd.testing.assert_frame_equal(result.rows, table(learnt), check_exact=True)
+    assert result.score == score([step.row["accuracy"] for step in learnt]) and result.network is None
+    for given in (run, run.identity):
+        loaded = plasticity.load(str(tmp_path), given)
+        assert loaded.run == run and loaded.score == result.score
+        pd.testing.assert_frame_equal(loaded.rows, result.rows, check_exact=True)
+    again = plasticity.train(run, runs_dir=tmp_path)
+    assert again.state == result.state, "a finished run is loaded"
+
+
+def test_each_network_is_a_copy_of_its_own(learnt):
+    first = [step.network.weights[0] for step in learnt]
+    assert all(not np.array_equal(one, other) for one, other in zip(first, first[1:], strict=False))
+    assert len(learnt) == 8 and [step.row["task"] for step in learnt] == list(range(8))
+
+
+def test_a_diagnostic_sees_the_network_before_each_task(run, learnt, tmp_path):
+    every_third = Magnitude(every=3)
+    result = plasticity.train(run, tmp_path, diagnostics=[every_third], progress=False)
+    assert list(result.rows["before"].notna()) == [True, False, False, True, False, False, True, False]
+    for task in (3, 6):
+        expected = np.abs(learnt[task - 1].network.weights[0]).sum(dtype=np.float64)
+        assert result.rows["before"][task] == expected
+    pd.testing.assert_frame_equal(result.rows.drop(columns="before"), table(learnt), check_exact=True)
+    assert result.run.identity == run.identity, "what is measured changes no number"
+
+
+def test_a_run_that_fails_says_why_and_is_resumed_to_the_same_rows(run, learnt, tmp_path):
+    with pytest.raises(
+        UserError, match=r"The run is failed: KeyError: 'no such measure' \(see traceback.txt\)"
+    ):
+        plasticity.train(run, tmp_path, diagnostics=[Failing()], progress=False)
+    part = plasticity.load(tmp_path, run)
+    assert part.score is None and part.state.status == "failed" and len(part.rows) == 5
+    pd.testing.assert_frame_equal(part.rows, table(learnt)[:5], check_exact=True)
+    whole = plasticity.train(run, tmp_path, progress=False)
+    assert whole.state.attempt == 2
+    pd.testing.assert_frame_equal(whole.rows, table(learnt), check_exact=True)
+
+
+def test_a_run_that_diverges_fails_in_a_folder_and_without_one(tmp_path):
+    run = plasticity.compose(*TINY, "optimiser.step_size=1e20")
+    with pytest.raises(UserError, match="The run is failed: diverged in task 0 at step"):
+        plasticity.train(run, tmp_path, progress=False)
+    with pytest.raises(Diverged, match="task 0"):
+        list(plasticity.learn(run))
+    none = plasticity.load(tmp_path, run)
+    assert len(none.rows) == 0 and none.score is None
+
+
+def test_a_run_that_another_process_computes_is_left_alone(run, tmp_path):
+    folder = RunFolder.of(tmp_path, run)
+    folder.create(run)
+    with folder.claim() as held:
+        assert held
+        with pytest.raises(UserError, match="is being computed by another process"):
+            plasticity.train(run, tmp_path, progress=False)
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path}/0123456789ab holds no run"):
+        plasticity.load(tmp_path, "0123456789ab")
+
+
+def test_an_engine_that_cannot_compute_a_run_says_so():
+    with pytest.raises(UserError, match=r"engine=native cannot compute this run: dataset\.batch_size=2"):
+        next(plasticity.learn(plasticity.compose(*TINY, "dataset.batch_size=2"), engine="native"))
+
+
+def test_every_public_name_is_where_it_is_said_to_be():
+    assert len(plasticity.__all__) == len(set(plasticity.__all__)) > 20
+    for name in plasticity.__all__:
+        assert getattr(plasticity, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Netwrok'"):
+        _ = plasticity.Netwrok

@@ -1,0 +1,203 @@
+"""Parts of a user's own: a module and a directory of configs beside it, and no line of the package changed."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+import user
+import yaml
+
+import plasticity
+from plasticity.datasets import mnist
+from plasticity.network import initial_network
+from plasticity.streams import Purpose, sample
+
+TINY = ["dataset.tasks=3", "dataset.examples_per_task=60", "model.width=6", "model.depth=2"]
+CONF = ["--config-dir", "my_conf"]
+ALL = [
+    "activation=slope",
+    "replacement/utility=size",
+    "replacement.rate=0.05",
+    "replacement.maturity_threshold=10",
+    "regulariser=l2_init",
+    "dataset=permuted_labels",
+    "diagnostics=mean_weight",
+]
+
+
+@pytest.fixture
+def mine(command, tmp_path):
+    """The command, started in a folder with parts of the user's own."""
+    user.write(tmp_path)
+    command.folder = tmp_path
+    return command
+
+
+def config(folder):
+    return yaml.safe_load((folder / "config.yaml").read_text())
+
+
+def rows(folder):
+    return [
+        {key: float(value) for key, value in row.items()}
+        for row in csv.DictReader((folder / "tasks.csv").open())
+    ]
+
+
+def test_a_sweep_over_own_parts_has_a_run_for_each_of_them(mine):
+    sweep = ["activation=relu,slope", "regulariser=none,l2_init", "dataset=permuted_mnist,permuted_labels"]
+    done = mine(*CONF, "-m", *sweep, "diagnostics=mean_weight", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "8 runs: 0 finished, 0 resumed, 8 new" in done.stdout and "8 of 8 runs finished" in done.stdout
+    assert "Engines: 2 native; 6 reference." in done.stdout
+    for part in ("activation=my_parts.Slope", "regulariser=my_parts.L2Init"):
+        assert f"{part} has no native form" in done.stdout
+    chosen = set()
+    for folder in mine.folders():
+        state, kept = json.loads((folder / "state.json").read_text()), config(folder)
+        names = tuple(kept[key]["name"] for key in ("activation", "regulariser", "dataset"))
+        chosen.add(names)
+        own = any("my_parts" in name for name in names[:2])  # any engine takes examples from anywhere
+        assert state["provenance"]["engine"] == ("reference" if own else "native")
+        assert all(0.01 < row["mean_weight"] < 0.1 for row in rows(folder))
+    assert len(mine.folders()) == len(chosen) == 8
+    assert ("my_parts.Slope", "my_parts.L2Init", "my_parts.PermutedLabels") in chosen
+
+
+@pytest.mark.parametrize(
+    ("choice", "part"),
+    [
+        ("activation=slope", "activation=my_parts.Slope"),
+        ("replacement/utility=size", "replacement.utility=my_parts.Size"),
+        ("regulariser=l2_init", "regulariser=my_parts.L2Init"),
+    ],
+)
+def test_the_native_engine_refuses_a_part_that_it_does_not_have_with_the_reason_of_auto(mine, choice, part):
+    reason = f"{part} has no native form"
+    refused = mine(*CONF, choice, *TINY, "engine=native")
+    assert refused.returncode != 0 and len(refused.stderr.splitlines()) == 1
+    assert f"engine=native cannot compute this run: {reason}" in refused.stderr and not mine.folders()
+    planned = mine(*CONF, choice, *TINY, "launch.dry_run=true")
+    assert f"1 reference, about 1 s each: {reason}." in planned.stdout
+
+
+def test_the_rows_of_l2_init_are_those_of_a_plain_computation(mine):
+    """Two hidden layers, their gradients and the update written out; the start is tested with the network."""
+    run = ["regulariser=l2_init", "regulariser.strength=0.3", "dataset=permuted_labels", "replacement=none"]
+    done = mine(*CONF, *run, "optimiser.step_size=0.02", "diagnostics=mean_weight", *TINY)
+    assert done.returncode == 0, done.stderr
+    (folder,) = mine.folders()
+
+    images = mnist.load()
+    start = initial_network(plasticity.compose(*TINY, "replacement=none"))
+    theta = [torch.from_numpy(array.copy()) for array in (*start.weights, *start.biases)]
+    initial = [parameter.clone() for parameter in theta]
+    for task, row in enumerate(rows(folder)):
+        assert row["mean_weight"] == pytest.approx(theta[0].abs().mean().item(), rel=1e-6)
+        new_label = np.random.default_rng((0, task)).permutation(10) if task else np.arange(10)
+        order = sample(60_000, 60, 0, Purpose.EXAMPLE_ORDER, (task,))
+        losses, hits = [], []
+        for image in order:
+            x = torch.from_numpy(images.images[image].astype(np.float32) / np.float32(255))
+            y = torch.tensor(new_label[images.labels[image]])
+            for parameter in theta:
+                parameter.requires_grad_()
+            first, second, last = theta[:3]
+            h = torch.relu(second @ torch.relu(first @ x + theta[3]) + theta[4])
+            logits = last @ h + theta[5]
+            loss = torch.logsumexp(logits, 0) - logits[y]
+            gradients = torch.autograd.grad(loss, theta)
+            losses.append(loss.item())
+            hits.append(logits.argmax().item() == y.item())
+            theta = [
+                (parameter - 0.02 * (gradient + 0.3 * (parameter - origin))).detach()
+                for parameter, gradient, origin in zip(theta, gradients, initial, strict=True)
+            ]
+        assert row["accuracy"] == np.mean(hits)
+        assert row["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_the_column_of_a_diagnostic_is_what_the_network_gives_in_python(mine, tmp_path, monkeypatch):
+    done = mine(*CONF, *ALL, *TINY)
+    assert done.returncode == 0, done.stderr
+    (folder,) = mine.folders()
+    kept = rows(folder)
+    assert sum(row["replaced.layer_1"] for row in kept) > 0
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = plasticity.compose(*ALL, *TINY, config_dir="my_conf")
+    assert run.identity == folder.name
+    networks = [initial_network(run)]
+    for learnt, row in zip(plasticity.learn(run), kept, strict=True):
+        assert row["mean_weight"] == float(np.abs(networks[-1].weights[0]).mean())
+        assert {name: value for name, value in row.items() if name != "mean_weight"} == learnt.row
+        networks.append(learnt.network)
+    assert dataclasses.asdict(run.activation) == {"slope": 0.1}
+
+
+def test_a_part_is_chosen_by_its_import_path_alone(mine):
+    done = mine("activation=my_parts.Slope", "activation.slope=0.3", "diagnostics=my_parts.MeanWeight", *TINY)
+    assert done.returncode == 0, done.stderr
+    (folder,) = mine.folders()
+    assert config(folder)["activation"] == {"name": "my_parts.Slope", "slope": 0.3}
+    assert all(row["mean_weight"] > 0 for row in rows(folder))
+    same = mine(*CONF, "activation=slope", "activation.slope=0.3", *TINY)
+    assert "It was finished before" in same.stdout
+
+
+def test_the_composed_config_shows_the_keys_of_an_own_part(mine):
+    shown = mine("activation=my_parts.Slope", "--cfg", "job")
+    assert shown.returncode == 0, shown.stderr
+    assert yaml.safe_load(shown.stdout)["activation"] == {"_target_": "my_parts.Slope", "slope": 0.1}
+    shown = mine(*CONF, "regulariser=l2_init", "--cfg", "job")
+    assert yaml.safe_load(shown.stdout)["regulariser"]["_target_"] == "my_parts.L2Init"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "old", "new", "named"),
+    [
+        ("activation=my_parts.Slope", "self.slope * z)", "self.slope * z * 2)", "activation=my_parts.Slope"),
+        ("replacement/utility=my_parts.Size", ".abs()\n", ".square()\n", "replacement.utility=my_parts.Size"),
+    ],
+)
+def test_a_finished_run_of_a_part_that_was_edited_is_named(mine, tmp_path, chosen, old, new, named):
+    assert mine(chosen, *TINY).returncode == 0
+    assert "other code" not in mine(chosen, *TINY).stdout
+    user.edit(tmp_path, old, new)
+    again = mine(chosen, *TINY)
+    note = f"1 finished run was computed by other code of {named}; force=true starts it over."
+    assert again.returncode == 0 and note in again.stdout.splitlines()
+    before = mine.tables()
+    forced = mine(chosen, *TINY, "force=true")
+    assert forced.returncode == 0 and "other code" not in forced.stdout
+    assert "other code" not in mine(chosen, *TINY).stdout
+    assert (mine.tables() != before) == chosen.startswith("activation")
+
+
+REFUSED = {
+    "activation=my_parts.Slope activation.slpoe=1": "activation.slpoe=1 is refused: it must be activation.slope",
+    "activation=slope activation.slpoe=1": "activation.slpoe=1 is refused: it must be activation.slope",
+    "activation=slope activation.slope=2": "activation.slope=2 is refused: it must be a number of at least 0",
+    "diagnostics=mean_weight diagnostics.mean_weight.every=0": "diagnostics.mean_weight.every=0 is refused",
+    "activation=missing.Slope": "activation=missing.Slope is refused: it must be a class that can be imported",
+    "activation=absent": "activation._target_=absent.Slope is refused: it must be a class that can be imported",
+    "activation=broken.Slope": "that can be imported (ZeroDivisionError: division by zero)",
+    "activation=my_parts.Slop": "activation=my_parts.Slop is refused: it must be a class that can be imported",
+    "activation=my_parts.L2Init": "it must be a subclass of plasticity.Activation",
+    "replacement/utility=my_parts.Slope": "it must be a subclass of plasticity.Utility",
+    "diagnostics=my_parts.Slope": "it must be a subclass of plasticity.Diagnostic",
+}
+
+
+@pytest.mark.parametrize("overrides", REFUSED)
+def test_a_mistake_about_an_own_part_is_refused_with_one_sentence(mine, tmp_path, overrides):
+    (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "my_conf" / "activation" / "absent.yaml").write_text("_target_: absent.Slope\n")
+    done = mine(*CONF, *overrides.split(), *TINY)
+    assert done.returncode != 0 and done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1 and REFUSED[overrides] in done.stderr
+    assert not mine.folders()
