@@ -52,7 +52,7 @@ def _is_ours(launcher: str) -> bool:
 
 @contextmanager
 def mistakes_as_sentences() -> Iterator[None]:
-    """Has a user's mistake end the command with a sentence; with HYDRA_FULL_ERROR=1, with a traceback."""
+    """Makes a user's mistake end the command with a sentence; with HYDRA_FULL_ERROR=1, with a traceback."""
     try:
         yield
     except (UserError, *HYDRA_ERRORS) as error:
@@ -65,7 +65,7 @@ def main() -> None:
     """Runs the command."""
     from plasticity.launch.sweep import Unfinished
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves the errors to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra passes its errors on to `explain`
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
     sys.argv[1:] = [_without_plus(argument) for argument in sys.argv[1:]]

@@ -70,7 +70,7 @@ def read(composed: DictConfig) -> tuple[Run | None, Settings]:
 
 
 def _check_method(tuned: Mapping[str, Any], run: Run) -> None:
-    """A method's hyperparameters go with that method only."""
+    """A method's hyperparameters may be used with that method only."""
     method = tuned.get("method")
     if method not in METHODS:
         raise ConfigError("tuned.method", method, one_of(METHODS))
@@ -91,7 +91,7 @@ def read_all(
         master: what the sweep was composed to before any combination.
 
     Raises:
-        UserError: naming the first combination that is invalid, or whose settings are others.
+        UserError: naming the first combination that is invalid, or whose settings differ.
     """
     if not combinations:
         raise UserError("The sweep is refused: it has no combination, since one of its keys has no values.")
@@ -116,7 +116,7 @@ def read_all(
 
 
 def check_directories(composed: DictConfig) -> None:
-    """Refuses directories of Hydra's that our launchers would not use."""
+    """Refuses Hydra directories that these launchers would not use."""
     for key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
         chosen = OmegaConf.select(composed, key, default=".")
         if chosen != ".":
