@@ -1,0 +1,148 @@
+"""The package as pip installs it: what is in it, and its command in an environment of its own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from plasticity import __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORT = ("dataset.tasks=1", "dataset.examples_per_task=50")
+NEITHER = (".*", "runs", "results", "build", "*.egg-info", "__pycache__", "wandb", "outputs", "multirun")
+"""What of a checkout is not tracked by git, or too large to copy."""
+
+
+def python(*arguments: object, cwd: Path) -> str:
+    """What a Python command prints to standard output; it has to succeed."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def build_wheel(tree: Path, output: Path) -> Path:
+    """Builds the wheel of a source tree without touching the network."""
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+    python("-m", "pip", "wheel", *options, "--wheel-dir", output, tree, cwd=tree)
+    (wheel,) = output.glob("*.whl")
+    return wheel
+
+
+def files(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    """A copy of the checkout, so that building leaves nothing in it."""
+    pytest.importorskip("setuptools", reason="building a wheel needs setuptools")
+    copy = tmp_path_factory.mktemp("source") / "plasticity"
+    return shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(*NEITHER))
+
+
+@pytest.fixture(scope="module")
+def wheel(tree, tmp_path_factory) -> Path:
+    return build_wheel(tree, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The bin folder of a new environment with the wheel; other packages are those of this environment."""
+    environment = tmp_path_factory.mktemp("environment")
+    venv.create(environment, symlinks=True)
+    paths = {"base": str(environment), "platbase": str(environment)}
+    site_packages = Path(sysconfig.get_path("purelib", "venv", paths))
+    others = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    (site_packages / "others.pth").write_text("\n".join(others))
+    bin_folder = Path(sysconfig.get_path("scripts", "venv", paths))
+    options = ["--no-deps", "--no-index", "--quiet", "--ignore-installed"]
+    python("-m", "pip", "--python", bin_folder / "python", "install", *options, wheel, cwd=environment)
+    return bin_folder
+
+
+@pytest.fixture
+def here(installed, tmp_path):
+    """Runs a command of the new environment in an empty folder."""
+
+    def run(command: str, *arguments: str) -> str:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        done = subprocess.run(
+            [installed / command, *arguments],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_wheel_holds_every_config_kernel_source_and_module_and_nothing_else(wheel):
+    names = files(wheel)
+    expected = {
+        f"plasticity/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")
+    }
+    for pattern in ("plasticity/engines/kernel/*.[ch]", "hydra_plugins/*.py", "analysis/**/*.py"):
+        expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob(pattern)}
+    expected |= {
+        str(path.relative_to(ROOT)) for path in ROOT.glob("plasticity/**/*.py") if "conf" not in path.parts
+    }
+    expected.add("analysis/published_table_1.csv")
+    assert len(expected) > 140
+    assert {name for name in names if ".dist-info/" not in name} == expected
+
+
+def test_the_wheel_holds_the_licence_and_names_it(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (licence,) = (
+        name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/(.*/)?LICENSE", name)
+    )
+    assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
+    (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    assert "\nLicense: MIT\n" in archive.read(metadata).decode()
+
+
+def test_the_source_distribution_has_no_tests_and_builds_the_same_wheel(tree, wheel, tmp_path):
+    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    python("-c", code, tmp_path, cwd=tree)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as contents:
+        contents.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    assert not (source / "tests").exists()
+    assert (source / "LICENSE").is_file() and (source / "CITATION.cff").is_file()
+    assert files(build_wheel(source, tmp_path / "again")) == files(wheel)
+
+
+def test_the_installed_command_explains_itself(here, installed):
+    where = Path(here("python", "-c", "import plasticity; print(plasticity.__file__)").strip())
+    assert where.is_relative_to(installed.parent)
+    assert "== Groups ==" in here("plasticity", "--help")
+
+
+def test_the_installed_command_computes_runs_in_any_folder(here, tmp_path):
+    assert "Score " in here("plasticity", *SHORT)
+    swept = here("plasticity", "-m", "replacement=all,layer_1", *SHORT)
+    assert "2 runs: 1 finished, 0 resumed, 1 new" in swept and "2 of 2 runs finished" in swept
+    assert len(list((tmp_path / "runs").glob("*/tasks.csv"))) == 2
+    assert "2 runs: 2 finished." in here("python", "-m", "analysis.runs")
+
+
+def test_the_citation_is_of_this_version_and_has_what_the_format_requires():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["cff-version"] == "1.2.0" and citation["license"] == "MIT"
+    assert citation["version"] == __version__
+    for reference in citation["references"]:
+        assert {"type", "title", "authors"} <= set(reference)
+    assert "10.1038/s41586-024-07711-7" in [reference.get("doi") for reference in citation["references"]]
