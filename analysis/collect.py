@@ -9,10 +9,10 @@ from analysis.results import Results
 from plasticity.errors import UserError
 
 ENDED = ("finished", "failed")
-"""States that are results. A run that is still to be gone on with is none yet."""
+"""States that are results. A run that can still be resumed has none yet."""
 
 PRIVATE = ["provenance.host", "provenance.pid"]
-"""What is nobody else's business, and no part of a result."""
+"""Columns that are private, and no part of a result."""
 
 
 def collect(directories: list[str], output: Path) -> str:

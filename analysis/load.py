@@ -29,16 +29,16 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
     Columns:
         run: the run's identity.
         status: "finished", "failed", "running", "stopped" or "new", as the run says of itself; "interrupted"
-            where it was killed (it can be gone on with); "incomplete" where it was finished, but its rows
-            are not all there; "unreadable" where its folder makes no sense.
-        tasks_done: number of tasks whose rows are whole. A run that is gone on with starts from its last
+            where it was killed (it can be resumed); "incomplete" where it was finished, but its rows
+            are not all there; "unreadable" where its folder cannot be read.
+        tasks_done: number of tasks whose rows are whole. A run that is resumed starts from its last
             checkpoint, which may be earlier.
         score: mean over the last 15 % of the rows, computed from them: the online accuracy, from 0 to 1, or
             the error; NaN unless finished.
         score_name: "accuracy" or "error": the column of `load_runs` that it is the mean of.
         higher_is_better: which is the better of two scores.
         reason: why it failed or cannot be used.
-        attempt: how many times it was started or gone on with.
+        attempt: how many times it was started or resumed.
         started, updated, finished: seconds since 1970.
         seconds: time spent in training.
         command: the command that computes exactly this run.

@@ -11,7 +11,7 @@ from plasticity.files import atomic_write
 from plasticity.run import LEFT_OUT, flatten
 
 MEASURES = ("accuracy", "error", "loss", "weight_magnitude")
-"""What is kept of a row, as far as it has it."""
+"""The columns of a row that are kept, where it has them."""
 
 DIRECTORY = Path(__file__).parent.parent / "results"
 """The committed results."""
@@ -30,7 +30,7 @@ class Results:
     def summaries(self) -> pd.DataFrame:
         """A row per run; the columns are explained by `analysis.load.summarise`."""
         frame = _read(self.path / "runs.parquet").rename(columns={"state": "status"})  # as it once was called
-        for key, value in flatten(LEFT_OUT).items():  # keys that came into existence later
+        for key, value in flatten(LEFT_OUT).items():  # keys that were added later
             if key not in frame:
                 frame[key] = value
         return frame

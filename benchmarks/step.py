@@ -69,7 +69,7 @@ def examples() -> PermutedDigits:
 
 
 def ignore(count: int) -> None:
-    """Nobody wants to know how far a task has come."""
+    """Progress is not shown."""
 
 
 def part(task: Task, number: int, steps: int) -> Task:

@@ -1,4 +1,4 @@
-"""What Hydra finds of plasticity: its config files, its sweeper, and its launchers."""
+"""Plugins that Hydra discovers: plasticity's config source, its sweeper, and its launchers."""
 
 import re
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tuned"))
 class PartsSource(ConfigSource):
     """The folder `conf/`: its files, completed by the defaults of the parts that they name.
 
-    Besides, there is replacement=layer_N for any N, and a part is chosen by its import path, too.
+    In addition, replacement=layer_N exists for any N, and a part can be chosen by its import path.
     """
 
     @staticmethod
@@ -100,7 +100,7 @@ class PartsSource(ConfigSource):
 
 @cache
 def _loaded(path: Path, of_hydra: bool) -> tuple[DictConfig, dict[str, str | None]]:
-    """A file of the folder, completed by the defaults of its part, and what its head says of its package."""
+    """A file of the folder, completed by the defaults of its part, and the package that its header names."""
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
     head = ConfigSource._get_header_dict(path.read_text(encoding="utf-8")[:512])
@@ -161,7 +161,7 @@ class Combinations(Sweeper):
 
 
 def _alternatives(override: Override) -> list[str]:
-    """The overrides that one with several values stands for."""
+    """One override for each of the values of a sweep override."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     if not override.is_discrete_sweep():

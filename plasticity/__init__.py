@@ -13,7 +13,7 @@ In a notebook:
 
     plasticity.load("runs", run).rows                     # a run that is stored
 
-For parts of one's own: the kinds `Activation`, `Utility`, `Regulariser`, `Optimiser`, `Replacement`, `Objective`,
+To define your own parts: the kinds `Activation`, `Utility`, `Regulariser`, `Optimiser`, `Replacement`, `Objective`,
 `Dataset` and `Diagnostic`, and the fields `number`, `integer`, `choice`, `flag`, `text` and `part`.
 """
 

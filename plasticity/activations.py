@@ -47,7 +47,7 @@ class ReLU(Activation, name="relu"):
 
 
 class SELU(Activation, name="selu"):
-    """λ z for z > 0, λ α (eᶻ − 1) below (Klambauer et al. 2017). A replaced unit starts as LeCun has it: gain 1."""
+    """λ z for z > 0, λ α (eᶻ − 1) below (Klambauer et al. 2017). Replaced units take LeCun's gain, 1."""
 
     gain = 3.0 / 4.0
     replacement_gain = 1.0
@@ -88,7 +88,7 @@ class LeakyReLU(Activation, name="leaky_relu"):
 
 
 class ELU(Activation, name="elu"):
-    """z for z > 0, eᶻ − 1 below (Clevert et al. 2016). PyTorch knows no gain for it: it takes ReLU's."""
+    """z for z > 0, eᶻ − 1 below (Clevert et al. 2016). PyTorch defines no gain for it: ReLU's is used."""
 
     gain = sqrt(2.0)
 

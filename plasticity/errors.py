@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something the user can mend. Its text is the whole message: what is wrong, and what is valid."""
+    """A mistake that the user can correct. Its text is the whole message: what is wrong, and what is valid."""
 
 
 class ConfigError(UserError):
@@ -24,7 +24,7 @@ class ImpossibleLayer(ConfigError):
 
 
 class Diverged(Exception):
-    """Training left the finite numbers. It fails its run and no other.
+    """The loss is no longer finite. It fails its run and no other.
 
     Args:
         task: number of the task, from 0.
@@ -37,4 +37,4 @@ class Diverged(Exception):
 
 
 class Damaged(Exception):
-    """A file of a run's folder makes no sense. Its text says which, and why."""
+    """A file in a run's folder cannot be read. The text says which, and why."""

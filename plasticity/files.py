@@ -1,4 +1,4 @@
-"""Files that are replaced in one go: whoever reads one sees the old contents or the new, whole."""
+"""Files that are replaced atomically: a reader sees either the old contents or the new."""
 
 import os
 import tempfile
@@ -17,9 +17,9 @@ def atomic_write(path: Path, contents: Contents, durable: bool = True, mode: int
     """Replaces a file, or creates it.
 
     Args:
-        path: the file; what is written lies in a hidden file beside it until it is complete.
+        path: the file; until complete, the new contents are in a hidden file in the same folder.
         contents: what it is to hold.
-        durable: return only when the disk has it, so that it outlives a power cut.
+        durable: return only once it is on the disk, so that it survives a power cut.
         mode: its permissions.
 
     Raises:

@@ -11,7 +11,7 @@ from plasticity.streams import Purpose, uniform
 
 @dataclass
 class Network:
-    """Weights and biases, and what the parts of a run remember beside them.
+    """Weights and biases, and what the parts of a run remember in addition.
 
     Layers are numbered from 1 in configs and columns; list positions start at 0: `weights[0]` leads from the
     inputs to hidden layer 1.

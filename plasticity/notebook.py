@@ -1,4 +1,4 @@
-"""Runs from Python: train one with progress, look into it after any task, load one that is stored."""
+"""Runs from Python: train one with progress, inspect it after any task, load one that is stored."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ class Learnt:
     """A run after one more record of its tasks.
 
     Attributes:
-        row: what the results hold of it: task, accuracy or error, loss, weight magnitudes, units replaced, and
+        row: its row of the results: task, accuracy or error, loss, weight magnitudes, units replaced, and
             what diagnostics measured.
         network: a copy of the network.
     """
@@ -60,7 +60,7 @@ class Result:
 def learn(
     run: Run, engine: str = "auto", diagnostics: Sequence[Diagnostic] = (), data_root: str | None = None
 ) -> Iterator[Learnt]:
-    """Computes a run in this process, and gives it after each record of its tasks; nothing is stored.
+    """Computes a run in this process, and yields it after each record of its tasks; nothing is stored.
 
     Args:
         run: the run.
@@ -103,8 +103,8 @@ def train(
 
     Args:
         run: the run.
-        runs_dir: the directory of runs that it is kept in, where the command finds it, too; a run that is
-            finished there is loaded, one that was interrupted is resumed. None: it is kept nowhere.
+        runs_dir: the directory of runs to keep it in, where the command finds it, too; a run that is
+            finished there is loaded, one that was interrupted is resumed. None: it is not stored.
         engine: "auto", "native" or "reference".
         diagnostics: what is measured between tasks.
         progress: show the bar.

@@ -1,7 +1,7 @@
 """Parts: the ideas that a run is made of, each a typed class that holds its config and its definition.
 
 A part is a frozen dataclass. Its fields are its config keys: they come from `number`, `integer`, `choice`, `flag`
-and `text`, which say what is valid and hold the only default. A part of one's own is a subclass of one of the
+and `text`, which say what is valid and hold the only default. To define your own part, subclass one of the
 kinds (`Activation`, `Utility`, …) in any module that Python can import:
 
     @dataclass(frozen=True, kw_only=True)
@@ -9,7 +9,7 @@ kinds (`Activation`, `Utility`, …) in any module that Python can import:
         slope: float = number(0.1, at_least=0)
         ...
 
-and a file in a config directory that names it, such as `activation/slope.yaml` with `_target_: my_parts.Slope`.
+and name it in a file of a config directory, such as `activation/slope.yaml` with `_target_: my_parts.Slope`.
 """
 
 import sys
@@ -218,7 +218,7 @@ def find(kind: type[Some], name: Any, key: str) -> type[Some]:
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(import_module(module), attribute)
-    except Exception as error:  # whatever a user's module raises when it is imported
+    except Exception as error:  # a user's module may raise anything when it is imported
         raise ConfigError(
             key, name, f"a class that can be imported ({type(error).__name__}: {error})"
         ) from error

@@ -1,4 +1,4 @@
-"""What people see while runs are computed: bars on a terminal, a line now and then in a log file."""
+"""What people see while runs are computed: bars on a terminal, occasional lines in a log file."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ LOG_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Message:
-    """What is heard of a run.
+    """Progress of a run.
 
     Attributes:
         kind: "began", "progress" or "ended".
@@ -101,7 +101,7 @@ class Display:
         self.progress.stop()
 
     def hear(self, message: Message) -> None:
-        """Takes in what a worker says."""
+        """Updates the display from a worker's message."""
         run = self.runs[message.identity]
         run.tasks_done, run.score = message.tasks_done, message.score
         run.steps_done += message.steps
@@ -127,8 +127,8 @@ class Display:
             print(self._line(), file=sys.stderr, flush=True)
 
     def stopping(self) -> None:
-        """Says that Ctrl-C was heard."""
-        self.console.print("Stopping: writing checkpoints. Ctrl-C again ends it as it is.")
+        """Acknowledges Ctrl-C."""
+        self.console.print("Stopping: writing checkpoints. Ctrl-C again stops at once, without them.")
 
     def _draw(self) -> None:
         for run in self.runs.values():

@@ -18,7 +18,7 @@ class Regulariser(Part):
 
         Args:
             parameter: a layer's weights [units, inputs] or biases [units], before the step.
-            initial: the values that they started from. A replaced unit keeps those of its predecessor.
+            initial: the values that they started from. A replaced unit keeps those of the unit it replaces.
         """
         raise NotImplementedError
 
@@ -40,7 +40,7 @@ class NoRegulariser(Regulariser, name="none"):
 
 @dataclass(frozen=True, kw_only=True)
 class L2(Regulariser, name="l2"):
-    """strength / 2 · ‖θ‖²: weight decay, as `torch.optim.SGD(weight_decay=strength)` has it."""
+    """strength / 2 · ‖θ‖²: weight decay, as in `torch.optim.SGD(weight_decay=strength)`."""
 
     strength: float = number(at_least=0)
 

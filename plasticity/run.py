@@ -34,7 +34,7 @@ LEFT_OUT: dict[str, Any] = {
     "seed": 0,
 }
 """What an identity leaves out: the values of the paper's base run. They name folders of runs that exist, and so
-never change, whatever the defaults become. A key that is added later joins them with the value that runs had
+never change, even if the defaults do. A key that is added later is added here with the value that runs had
 before."""
 
 
@@ -89,7 +89,7 @@ class Run:
 
     @classmethod
     def stored(cls, values: Mapping[str, Any]) -> "Run":
-        """The run that stored values describe; a key that they lack came later, and has the value of `LEFT_OUT`."""
+        """The run that stored values describe; keys added later take their values from `LEFT_OUT`."""
         return cls.of(completed(values))
 
     def parts(self) -> dict[str, Part]:
@@ -112,7 +112,7 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """Twelve hexadecimal digits that are the same for the same numbers, whatever computed them.
+        """Twelve hexadecimal digits that are the same for the same numbers, whichever engine computed them.
 
         A hash of `values` without those that are `LEFT_OUT`; the replacement set is always in it.
         """
@@ -123,12 +123,12 @@ class Run:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def values(self) -> dict[str, Any]:
-        """The run as nested plain values, as stored beside its results."""
+        """The run as nested plain values, as stored with its results."""
         return {name: value.values() for name, value in self.parts().items()} | {"seed": self.seed}
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored values with the keys that came into existence later."""
+    """Stored values, completed with the keys that were added later."""
     whole: dict[str, Any] = {}
     for key, value in values.items():
         known = LEFT_OUT.get(key)

@@ -35,18 +35,18 @@ class TrackerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
-    """How a launch goes about its runs.
+    """How a launch computes its runs.
 
     Attributes:
         dry_run: say what would be computed, and stop.
         workers: runs computed at a time; None for one per core.
-        impossible: what becomes of a combination that replaces a layer that its network does not have:
-            "refuse" it, and the whole launch with it, or take it as "absent".
-        runs_per_job: on a cluster, runs packed into a job; None to go by `minutes_per_job`.
+        impossible: what to do with a combination that replaces a layer that its network does not have:
+            "refuse" it, and with it the whole launch, or treat it as "absent".
+        runs_per_job: on a cluster, runs packed into a job; None to derive it from `minutes_per_job`.
         minutes_per_job: on a cluster, about how long a job is to take.
         max_parallel_jobs: on a cluster, the most jobs that run at a time; None for no limit.
         wait: on a cluster, stay and show progress until all jobs are done.
-        freeze: on a cluster, compute with the code as it is now, whatever is edited afterwards.
+        freeze: on a cluster, compute with the code as it is now, even if it is edited afterwards.
     """
 
     dry_run: bool = flag()
@@ -82,7 +82,7 @@ class Settings:
         data_root: where data sets are kept; None for the usual place.
         force: start finished runs over.
         checkpoint_seconds: time between two checkpoints of a run.
-        logging: how messages of user's own code are logged, as `logging.config.dictConfig` takes it.
+        logging: how messages of the user's own code are logged, as `logging.config.dictConfig` takes it.
     """
 
     runs_dir: str = text()

@@ -23,7 +23,7 @@ from plasticity.store import Row, RunFolder, RunState
 from plasticity.store.checkpoint import Checkpoint
 
 SLOW_SECONDS = 1.0
-"""A record that takes longer is checkpointed at once: its loss would hurt more than the checkpoint costs."""
+"""A record that takes longer is checkpointed at once: losing it would cost more than the checkpoint."""
 
 
 class Stopped(Exception):
@@ -31,7 +31,7 @@ class Stopped(Exception):
 
 
 class Observer(Protocol):
-    """Hears of a run's progress while it is computed."""
+    """Receives a run's progress while it is computed."""
 
     def began(self, identity: str, tasks_done: int, steps_done: int) -> None: ...
     def advanced(self, identity: str, steps: int) -> None: ...
@@ -40,7 +40,7 @@ class Observer(Protocol):
 
 
 class Silent:
-    """An observer for runs that nobody watches."""
+    """An observer that ignores everything."""
 
     def began(self, identity: str, tasks_done: int, steps_done: int) -> None: ...
     def advanced(self, identity: str, steps: int) -> None: ...
@@ -53,10 +53,10 @@ class Session:
     """What the runs of a process share.
 
     Attributes:
-        observer: hears of progress.
+        observer: receives progress.
         engine: name of the engine, or "auto".
         diagnostics: what is measured between tasks.
-        stop: set it to have every run checkpointed and left at its next opportunity.
+        stop: set it to make every run write a checkpoint and stop at its next opportunity.
         checkpoint_seconds: time between two checkpoints of a run.
         data_root: where the data sets are kept; None for the usual place.
         restart_before: a run that was started before this time, in seconds since the epoch, starts over. A time,
@@ -77,14 +77,14 @@ class Session:
 def train(run: Run, folder: RunFolder, session: Session) -> RunState:
     """Computes a run, or what is left of it, in its folder.
 
-    Whatever goes wrong in it ends this run and no other: the state that is returned says so. Nothing is done for
-    a run that is finished, or that another process is computing ("held").
+    An error ends this run and no other: it is in the state that is returned. A run that is finished, or that
+    another process is computing ("held"), is left alone.
     """
     with ExitStack() as resources:
         try:
             folder.create(run)
             held = resources.enter_context(folder.claim())
-        except Exception as error:  # the folder is not ours to write to
+        except Exception as error:  # the folder cannot be created or locked
             state = RunState(status="failed", reason=reason(error))
         else:
             state = folder.state() if held else RunState(status="held")
@@ -130,7 +130,7 @@ class Attempt:
         if network is None:
             self.state.started, self.seconds_before = time.time(), 0.0
         self.state.provenance = provenance(self.choice, self.run)
-        self._write_state("running")  # before rows go: a run that says "finished" must have them all
+        self._write_state("running")  # before rows are removed: a finished run must have them all
         if network is None:
             self.folder.remove_checkpoint()
             self.folder.keep_rows(0)
@@ -144,7 +144,7 @@ class Attempt:
         self.checkpointed = time.monotonic()
 
     def _resumed(self) -> Network | None:
-        """The network of the checkpoint, its rows and its engine taken over; None where that cannot be."""
+        """The network of the checkpoint, with its rows and its engine; None where it cannot be resumed."""
         try:
             found = self.folder.checkpoint()
             if found is None:
@@ -166,7 +166,7 @@ class Attempt:
         )
 
     def _advance(self, steps: int) -> None:
-        """Tells of progress within a task, and abandons a slow one when training is to stop."""
+        """Reports progress within a task, and abandons a slow one when training is to stop."""
         self.session.observer.advanced(self.folder.identity, steps)
         if self.session.stop.is_set() and time.monotonic() - self.record_began > SLOW_SECONDS:
             raise Stopped
@@ -178,7 +178,7 @@ class Attempt:
         self.session.observer.learnt(self.folder.identity, self._tasks_done(), row)
 
     def checkpoint_if_due(self) -> None:
-        """Writes a checkpoint now and then, after a slow record, and before training stops."""
+        """Writes a checkpoint at intervals, after a slow record, and before training stops."""
         now = time.monotonic()
         slow = now - self.record_began > SLOW_SECONDS
         stopping = self.session.stop.is_set() and len(self.scores) < self.run.dataset.records
@@ -192,7 +192,7 @@ class Attempt:
             raise Stopped
 
     def finish(self) -> None:
-        """Everything is learnt: the state says so once the rows are on the disk."""
+        """Marks the run as finished, once its rows are on the disk."""
         self.rows.sync()
         self.state.score, self.state.finished = score(self.scores), time.time()
         self._write_state("finished")
@@ -200,7 +200,7 @@ class Attempt:
         self.session.publish(self.folder)
 
     def leave(self, error: BaseException) -> None:
-        """Notes why a run ended early. The disk may be what failed, so that this may fail too."""
+        """Records why a run ended early. This may fail too, if it is the disk that failed."""
         stopped = isinstance(error, (Stopped, KeyboardInterrupt, SystemExit))
         self.state.reason = None if stopped else reason(error)
         expected = stopped or isinstance(error, (Diverged, UserError, MemoryError, OSError))

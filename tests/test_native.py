@@ -46,7 +46,7 @@ with a step size of 0.1 add their errors up, and a utility may divide by a mean 
 
 
 def ignore(examples: int) -> None:
-    """Nobody wants to know how far a task has come."""
+    """Progress is not shown."""
 
 
 def assert_identical(one: Network, other: Network) -> None:

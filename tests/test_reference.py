@@ -33,7 +33,7 @@ torch.set_num_threads(1)  # as the engine does: more threads only wait for one a
 
 
 def ignore(examples: int) -> None:
-    """Nobody wants to know how far a task has come."""
+    """Progress is not shown."""
 
 
 def assert_identical(one: Network, other: Network) -> None:

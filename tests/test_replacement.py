@@ -104,7 +104,7 @@ def test_three_steps_by_hand(bias_compensation):
     # y = (3/16, 3/16) + b2; e = (1/2, 1/4), or compensated (28/48, 40/48) = (7/12, 5/6).
     # δ = (e₁ / 2 + e₂ / 2, 0): unit 1's third weight loses 1/2 · δ₁ · 2, its bias 1/2 · δ₁.
     # W2 −= 1/2 · e hᵀ: unit 1's lose 3/16 · e, unit 2's are −d · e.
-    # f = (3/8 + 3/16, d). Only unit 1, of age 3, is eligible: debt 1/2, nobody is replaced.
+    # f = (3/8 + 3/16, d). Only unit 1, of age 3, is eligible: debt 1/2, no unit is replaced.
     d = DRAWS[2]
     loss, replaced = take(learner, 2)
     assert replaced == [0]
@@ -317,7 +317,7 @@ def test_debt_grows_with_the_number_of_eligible_units():
         seen.append(debts(learner)[0])
     # 1, 2, 3 and 4 eligible units: 1/8, 3/8, 6/8, 10/8.
     assert seen == [1 / 8, 3 / 8, 6 / 8, 2 / 8]
-    # The replaced one has to mature anew: 3 eligible.
+    # The replaced one has to mature again: 3 eligible.
     follow(learner, [[1.0] * 4], 4)
     assert debts(learner) == [5 / 8]
 

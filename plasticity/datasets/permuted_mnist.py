@@ -65,7 +65,7 @@ def digits(root: str | None) -> tuple[SparseRows, np.ndarray]:
         sparse rows of [60000, 784], and int32 [60000]
 
     Raises:
-        UserError: when MNIST cannot be had.
+        UserError: when MNIST cannot be obtained.
     """
     images = mnist.load(root)
     rows = SparseRows.of(images.images)

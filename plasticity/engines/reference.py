@@ -35,7 +35,7 @@ class ReferenceEngine:
 
 
 class ReferenceLearner:
-    """A multi-layer perceptron that learns online, its units replaced by the run's method."""
+    """A multi-layer perceptron that learns online, with units replaced by the run's method."""
 
     def __init__(self, run: Run, network: Network):
         self.run, self.objective = run, run.dataset.objective
@@ -132,7 +132,7 @@ class ReferenceLearner:
         return [len(units) for units in chosen]
 
     def _start_over(self, layer: int, unit: int, number: int) -> None:
-        """Replaces a unit: its incoming weights are drawn afresh, all else of it is 0."""
+        """Replaces a unit: its incoming weights are drawn again, everything else of it is 0."""
         incoming, outgoing = self.layers[layer], self.layers[layer + 1]
         bound = self.run.activation.replacement_bound(incoming.in_features)
         draws = uniform(

@@ -1,4 +1,4 @@
-"""What a SLURM site needs to know of a job: the typed form of `conf/hydra/launcher/slurm.yaml`."""
+"""What a SLURM site needs to know about a job: the typed form of `conf/hydra/launcher/slurm.yaml`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,15 +22,15 @@ def _options(key: str, value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """One kind of job on one cluster; what is None is left to the site.
+    """One kind of job on one cluster; None leaves a value to the site.
 
     Attributes:
         partition, account, qos, constraint: as sbatch takes them.
-        cpus_per_job: cores of a job, each with a run in hand.
+        cpus_per_job: cores of a job, each computing one run at a time.
         mem_per_cpu: memory per core, such as "2G". The whole job's (`--mem`) is refused by some sites.
-        minutes: time limit of a job. It is requeued when it reaches it, and goes on.
+        minutes: time limit of a job. A job that reaches it is requeued and resumes.
         gpus_per_job: 0 for none.
-        signal_seconds: time that a job gets to write its checkpoints before it is ended.
+        signal_seconds: time for a job to write its checkpoints before it is killed.
         setup: shell lines to run before a job, such as "module load …".
         additional_parameters: further sbatch options by their long name.
     """

@@ -54,7 +54,7 @@ def _is_ours(launcher: str) -> bool:
 
 @contextmanager
 def mistakes_as_sentences() -> Iterator[None]:
-    """Has a user's mistake end the command with a sentence; with HYDRA_FULL_ERROR=1, with a traceback."""
+    """Makes a user's mistake end the command with a sentence; with HYDRA_FULL_ERROR=1, with a traceback."""
     try:
         yield
     except (UserError, *HYDRA_ERRORS) as error:
@@ -70,7 +70,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     if _asks_for_help(arguments):
         return
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves the errors to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra passes its errors on to `explain`
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
     sys.argv[1:] = [_without_plus(argument) for argument in arguments]

@@ -72,7 +72,7 @@ def read(composed: DictConfig) -> tuple[Run | None, Settings]:
 
 
 def _check_method(tuned: Mapping[str, Any], run: Run) -> None:
-    """A method's hyperparameters go with that method only."""
+    """A method's hyperparameters may be used with that method only."""
     method = tuned.get("method")
     if "network" not in tuned:
         raise ConfigError("tuned.method", method, "left out, or chosen together with tuned=NETWORK")
@@ -95,7 +95,7 @@ def read_all(
         master: what the sweep was composed to before any combination.
 
     Raises:
-        UserError: naming the first combination that is invalid, or whose settings are others.
+        UserError: naming the first combination that is invalid, or whose settings differ.
     """
     if not combinations:
         raise UserError("The sweep is refused: it has no combination, since one of its keys has no values.")
@@ -145,7 +145,7 @@ class SeedReader:
 
 
 def check_directories(composed: DictConfig) -> None:
-    """Refuses directories of Hydra's that our launchers would not use."""
+    """Refuses Hydra directories that these launchers would not use."""
     for key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
         chosen = OmegaConf.select(composed, key, default=".")
         if chosen != ".":

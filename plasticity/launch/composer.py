@@ -21,8 +21,8 @@ OURS = ("hydra", "main", "schema")
 class Composer:
     """Gives for each combination of overrides what Hydra would compose.
 
-    Choices of groups, and whatever adds or deletes keys, go to Hydra. Plain values are laid over a copy of the
-    result, which is what Hydra does with them, last; so are replacement sets, of which sweeps have many.
+    Choices of groups, and overrides that add or delete keys, go to Hydra. Plain values are then applied to a copy
+    of the result, as Hydra does; so are replacement sets, of which sweeps have many.
 
     Args:
         loader: Hydra's.
@@ -70,7 +70,7 @@ class Composer:
         chosen = OmegaConf.select(config, "hydra.runtime.choices")[SET]
         takes_sets = OmegaConf.select(config, "replacement.layers") == chosen
         with open_dict(config):
-            config.pop("hydra")  # large, and nothing to a run
+            config.pop("hydra")  # large, and of no use to a run
         return config, takes_sets
 
     def _is_value(self, override: Override) -> bool:

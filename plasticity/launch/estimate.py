@@ -79,7 +79,7 @@ def per_engine(todo: Plan, per_step: Sequence[float]) -> list[str]:
 
 
 def spoken(seconds: float) -> str:
-    """A duration as one says it: "40 s", "19 min", "2 h 10 min"."""
+    """A duration in words: "40 s", "19 min", "2 h 10 min"."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     minutes = round(seconds / 60)
@@ -87,7 +87,7 @@ def spoken(seconds: float) -> str:
 
 
 def _calm(run: Run) -> Run:
-    """The run with a step size that it hardly diverges at, where its optimiser has one."""
+    """The run with a step size too small to diverge, where its optimiser has one."""
     if not any(entry.name == "step_size" for entry in fields(run.optimiser)):
         return run
     return replace(run, optimiser=replace(run.optimiser, step_size=1e-5))  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""A job on a cluster: computes its runs as the local launcher does, and leaves with checkpoints."""
+"""A job on a cluster: computes its runs as the local launcher does, and writes checkpoints when it is stopped."""
 
 import signal
 import sys
@@ -14,7 +14,7 @@ from plasticity.run import Run
 from plasticity.settings import Settings
 
 TERMINATED = 143
-"""Exit code of a job that was told to leave."""
+"""Exit code of a job that was told to stop."""
 
 
 class Job:
@@ -43,7 +43,7 @@ class Job:
         print(summary(self.runs, outcome, self.settings), flush=True)
         if outcome.interrupted:
             self._name_unfinished()
-            sys.exit(TERMINATED)  # no result: whoever ended the job may requeue it
+            sys.exit(TERMINATED)  # no result, so that the job can be requeued
         known = states(self.runs, outcome, self.settings)
         if failed := [identity for identity, state in known.items() if state.status != "finished"]:
             raise RuntimeError(f"not finished: {', '.join(failed)}")

@@ -1,4 +1,4 @@
-"""The jobs of a directory of runs: which were submitted, which live, and which runs they cover."""
+"""The jobs of a directory of runs: which were submitted, which are alive, and which runs they cover."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ LIVING = {"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "REQUEUED
 class Submission:
     """The folder of one submission: `code/`, frozen; `logs/`, with submitit's files; `jobs.json`.
 
-    It lies in `runs/.jobs/`.
+    It is in `runs/.jobs/`.
     """
 
     def __init__(self, path: Path):

@@ -1,4 +1,4 @@
-"""Names for runs that people can tell apart: what differs between them."""
+"""Readable names for runs: what differs between them."""
 
 from collections.abc import Sequence
 from typing import Any

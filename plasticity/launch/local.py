@@ -18,7 +18,7 @@ from plasticity.store import RunFolder, RunState
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 30.0
-"""Time that workers get to write their checkpoints when a cluster wants its node back."""
+"""Time for workers to write their checkpoints when a cluster preempts the job."""
 HELD_SECONDS = 2.0
 """Time between two tries of a run that another launch is computing."""
 
@@ -33,7 +33,7 @@ class Outcome:
 
 @dataclass
 class Worker:
-    """A worker process, the pipe to it, and the run it has in hand."""
+    """A worker process, the pipe to it, and the run that it is computing."""
 
     process: BaseProcess
     connection: Connection
@@ -41,7 +41,7 @@ class Worker:
     idle: bool = True
 
     def hand(self, run: Run | None) -> None:
-        """Hands over the next run, or None: there are no more."""
+        """Sends the next run, or None when there are no more."""
         self.run, self.idle = run, False
         self.send(run)
 
@@ -49,7 +49,7 @@ class Worker:
         try:
             self.connection.send(message)
         except OSError:
-            pass  # it died; the end of its pipe will say so
+            pass  # it died; `_listen` notices when its pipe closes
 
 
 class Local:
@@ -58,7 +58,7 @@ class Local:
     Args:
         settings: folders, tracker and so on.
         workers: number of runs computed at a time.
-        display: hears of all progress.
+        display: receives all progress.
         restart_before: runs that were started before this time start over.
     """
 
@@ -85,7 +85,7 @@ class Local:
         return self.outcome
 
     def leave(self) -> None:
-        """Has every worker write its checkpoint and end, without listening to any; for a signal handler."""
+        """Makes every worker write its checkpoint and exit, without reading from any; safe in a signal handler."""
         for worker in self.workers:
             worker.process.terminate()
         deadline = time.monotonic() + LEAVE_SECONDS
@@ -138,7 +138,7 @@ class Local:
             worker.run, worker.idle = None, True
 
     def _note_death(self, worker: Worker) -> None:
-        """Notes that a worker died; the run that it had in hand has failed, the others continue."""
+        """Records that a worker died: the run that it was computing has failed, the others continue."""
         worker.process.join()
         self.workers.remove(worker)
         if worker.run is None:

@@ -42,7 +42,7 @@ def _given(key: str) -> str:
 
 
 def _known_keys(key: str) -> list[str]:
-    """The config keys that stand beside a key, or every group if its group does not exist."""
+    """The config keys in the same group as a key, or every group if that group does not exist."""
     group = key.rpartition(".")[0]
     if group in SECTIONS:
         return [f"{group}.{entry.name}" for entry in fields(SECTIONS[group])]

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 def pack(
     runs: Sequence[Item], seconds: Sequence[float], jobs: int, most: int | None = None
 ) -> list[list[Item]]:
-    """Shares runs out among jobs.
+    """Distributes runs over jobs.
 
     The longest run first, each to the job that has the least to do, or of equals the fewest runs.
 
@@ -40,7 +40,7 @@ def jobs_by_runs(runs: int, runs_per_job: int) -> int:
 
 
 def jobs_by_minutes(seconds: Sequence[float], minutes_per_job: float, cpus_per_job: int) -> int:
-    """Number of jobs that take about `minutes_per_job`, each of their cores with a run in hand."""
+    """Number of jobs that take about `minutes_per_job`, each of their cores computing one run at a time."""
     return max(1, ceil(sum(seconds) / (60 * minutes_per_job * cpus_per_job))) if seconds else 0
 
 

@@ -116,6 +116,6 @@ def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:
 
 
 def _weights(run: Run) -> int:
-    """Number of weights of a network: what a step's time goes with."""
+    """Number of weights of a network: what a step's time depends on."""
     sizes = run.layer_sizes
     return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))

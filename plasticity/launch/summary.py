@@ -12,7 +12,7 @@ from plasticity.store import RunFolder, RunState
 
 
 def states(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> dict[str, RunState]:
-    """How each run stands: as its worker said last, since a full disk may not say it, or else as stored."""
+    """The state of each run: the last that its worker sent, since a full disk may not hold it, else as stored."""
     return {
         run.identity: outcome.states.get(run.identity) or RunFolder.of(settings.runs, run).state()
         for run in asked

@@ -1,4 +1,4 @@
-"""A sweep on this machine: a list of runs in, every one of them finished or accounted for."""
+"""A sweep on this machine: computes a list of runs, and accounts for each."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 
 class Unfinished(Exception):
-    """Some runs of a sweep have no score, which its closing lines have told. Holds the exit code."""
+    """Some runs of a sweep have no score, as its closing lines say. Holds the exit code."""
 
     def __init__(self, exit_code: int):
         super().__init__()

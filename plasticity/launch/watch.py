@@ -13,10 +13,10 @@ LOOK_SECONDS = 2.0
 
 
 def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
-    """Shows the progress of runs until none of their jobs lives.
+    """Shows the progress of runs until none of their jobs is alive.
 
     Returns:
-        whether it came to that; False after Ctrl-C
+        True once they have; False after Ctrl-C
     """
     folders = {run.identity: RunFolder.of(settings.runs, run) for run in todo.to_compute}
     steps = {run.identity: run.dataset.steps_per_task for run in todo.to_compute}

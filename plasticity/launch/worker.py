@@ -1,4 +1,4 @@
-"""A worker: a process of its own that computes one run after the other, as it is handed them.
+"""A worker: a process of its own that computes the runs that it receives, one after the other.
 
 So a run that takes its process down (out of memory, killed) takes no other with it.
 """
@@ -25,7 +25,7 @@ MESSAGE_SECONDS = 0.1
 
 
 class Reporter:
-    """An observer that sends what it hears through a pipe, not more often than anybody can see."""
+    """An observer that sends progress through a pipe, no more often than a display can use."""
 
     def __init__(self, connection: Connection, stop: threading.Event):
         self.connection, self.stop = connection, stop
@@ -56,7 +56,7 @@ class Reporter:
     def _send(self, message: Message) -> None:
         try:
             self.connection.send(message)
-        except OSError:  # the launcher is gone: nobody to work for
+        except OSError:  # the launcher is gone
             self.stop.set()
 
 
@@ -98,7 +98,7 @@ def work(connection: Connection, settings: Settings, restart_before: float) -> N
 
 
 def _listen(connection: Connection, inbox: "queue.SimpleQueue[Any]", leave: Callable[[], None]) -> None:
-    """Passes on the runs that come, and leaves when told to or when the launcher is gone."""
+    """Passes on the runs that arrive; calls `leave` on "stop", or when the launcher is gone."""
     while True:
         try:
             message = connection.recv()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ContinualBackpropagation(Replacement, name="cbp"):
-    """Replaces the least useful mature units, a few all the time.
+    """Continually replaces a few of the least useful mature units.
 
     Attributes:
         rate: share of a layer's mature units that is replaced per step.
@@ -81,7 +81,7 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         return corrected.float()
 
     def _choose(self, memory: Memory, step: Step, layer: int) -> list[int]:
-        """The units that a layer is to lose: as many as it owes, the least useful of the mature ones."""
+        """The units of a layer to replace: the least useful mature ones, as many as the layer's debt allows."""
         if layer + 1 not in self.layers:
             return []
         eligible = (memory["age"][layer] > self.maturity_threshold).nonzero().flatten()

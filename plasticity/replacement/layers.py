@@ -8,7 +8,7 @@ from plasticity.errors import ConfigError, ImpossibleLayer
 from plasticity.part import checked
 
 NAMES = ("all", "none", "last", "except_first")
-"""Sets that mean something for every depth; beside them there is layer_N for a single layer."""
+"""Sets that are defined for every depth; in addition, layer_N names a single layer."""
 
 VALID = f"one of {', '.join(NAMES)}, layer_1, layer_2, …, or a list of layers such as [1,3]"
 

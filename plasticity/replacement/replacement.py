@@ -48,7 +48,7 @@ class Replacement(Part):
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """What is remembered of a hidden layer at the start.
 
-        Arrays of shape [units] are set to 0 at a unit that is replaced; others are the method's own affair.
+        Arrays of shape [units] are set to 0 at a unit that is replaced; others are left to the method.
         """
         return {}
 
@@ -60,7 +60,7 @@ class Replacement(Part):
         raise NotImplementedError
 
     def before_replacement(self, memory: Memory, step: Step, layer: int, unit: int) -> None:
-        """Called just before a chosen unit is replaced; does nothing unless a method wants it to."""
+        """Called just before a chosen unit is replaced; does nothing by default."""
 
     def canonical(self, run: Any) -> Self:
         return replace(self, layers=resolve(self.layers, len(run.model.hidden_units)))

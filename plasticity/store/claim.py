@@ -1,6 +1,6 @@
 """Claims: at most one living process computes a run.
 
-A claim is a lock on a file (flock). The system lets go of it when the process ends, however it ends; on NFS
+A claim is a lock on a file (flock). The system releases it when the process ends, however it ends; on NFS
 the server does, once it misses the dead node. The file's text says who holds it, for people to read.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from plasticity.errors import UserError
 
 _PATIENCE = 5
-"""Further tries for a lock: whoever asks for the holder of a claim takes it for an instant."""
+"""Further tries for a lock: asking for the holder of a claim takes the lock for an instant."""
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def claim(path: Path) -> Iterator[bool]:
 
 
 def holder(path: Path) -> str | None:
-    """Who holds a claim, as "host pid", or None if nobody does."""
+    """The holder of a claim, as "host pid"; None if it is free."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

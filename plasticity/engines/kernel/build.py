@@ -88,7 +88,7 @@ def _sources() -> list[Path]:
 
 
 def _build(compiler: list[str], extra_flags: tuple[str, ...], target: Path) -> None:
-    """Compiles all variants at once and puts the library in place whole, whoever else is building it."""
+    """Compiles all variants at once and puts the library in place atomically, safe against concurrent builds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     command = [*compiler, *FLAGS, *extra_flags]
     variants = VARIANTS.get(platform.machine(), {"baseline": ()})

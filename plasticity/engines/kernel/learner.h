@@ -18,7 +18,7 @@ typedef struct {
     int32_t stride;         /* units, rounded up to whole vectors */
     int32_t body_length;    /* of these, those in whole vectors ... */
     int32_t tail_length;    /* ... and 0, 4 or 8 more */
-    float *body;            /* [inputs + 1][body_length], weights: those that lead out of one input lie together */
+    float *body;            /* [inputs + 1][body_length], weights: contiguous for one input */
     float *tail;            /* [inputs + 1][tail_length], the others of them; the last row is all zeros */
     const int32_t *place;   /* [inputs], which row is that of an input */
     float *bias;            /* [stride], scaled as weights are */

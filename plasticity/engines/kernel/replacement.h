@@ -136,7 +136,7 @@ static void choose_units(const Learner *net, Layer *layer, int number, int64_t s
             }
 }
 
-/* Makes a unit anew: incoming weights drawn afresh, all else of it 0. */
+/* Replaces a unit: draws its incoming weights again, and sets everything else of it to 0. */
 static void replace_unit(const Learner *net, Layer *layer, Layer *next, int number, int unit, int64_t step)
 {
     if (net->bias_compensation) {

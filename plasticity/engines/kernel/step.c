@@ -169,7 +169,7 @@ static int step(Learner *net, const Examples *examples, int64_t example)
 }
 
 /* Derives all that is not part of the learner's state from it, so that a learner made from a stored state
- * goes on exactly as the one that stored it. */
+ * continues exactly as the one that stored it. */
 static void begin_task(Learner *net)
 {
     Layer *output = &net->layer[net->depth];
