@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 TASKS ?= 100
-SHORT = +experiment=first_layer seed=0 dataset.tasks=$(TASKS) runs_dir=runs/short
+SHORT = experiment=first_layer seed=0 dataset.tasks=$(TASKS) runs_dir=runs/short
 
 .PHONY: run test check
 
 run: $(VENV)/installed
 	@echo "The first-layer experiment in short: the base network, 7 replacement sets, $(TASKS) of 1,100 tasks,"
 	@echo "one seed of 3. Loss of plasticity has only begun by then. The full one, a quarter of an hour on two cores:"
-	@echo "    $(BIN)/python launch.py +experiment=first_layer"
+	@echo "    $(BIN)/python launch.py experiment=first_layer"
 	$(BIN)/python launch.py $(SHORT)
 	$(BIN)/python -m analysis.runs --runs runs/short
 

@@ -1,4 +1,4 @@
-"""One run from the command line: what it prints and keeps, what it refuses; how it goes on."""
+"""One run from the command line: what it prints and keeps, what it refuses; how it resumes."""
 
 import csv
 import json
@@ -177,6 +177,7 @@ def test_the_help_explains_the_groups_and_shows_examples(command):
         "regulariser",
         "dataset",
         "optimiser",
+        "diagnostics",
         "engine",
         "tracker",
         "tuned",
@@ -184,7 +185,8 @@ def test_the_help_explains_the_groups_and_shows_examples(command):
     ]
     for group in groups:
         assert f"\n{group} " in shown.stdout
-    assert shown.stdout.count("\n  python launch.py") >= 5
+    assert "\n  /method " in shown.stdout and "\n  /utility " in shown.stdout
+    assert shown.stdout.count("\n  python launch.py") >= 6
 
 
 def test_a_run_without_a_terminal_logs_its_progress(command):
