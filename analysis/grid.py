@@ -141,7 +141,7 @@ def _length(
     if not lengths:
         raise UserError(
             f"None of the {len(runs)} runs belongs to Table 1 (seeds 0 to {seeds - 1}): launch them with "
-            "python launch.py -m +experiment=table_1."
+            "python launch.py experiment=table_1."
         )
     chosen = [
         (length, number)

@@ -18,6 +18,9 @@ class ConfigError(UserError):
         super().__init__(f"{key}={value} is refused: it must be {valid}.")
         self.key, self.value, self.valid = key, value, valid
 
+    def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
+        return type(self), (self.key, self.value, self.valid)  # launchers pass it between processes
+
 
 class ImpossibleLayer(ConfigError):
     """A replacement set with a layer that the network does not have."""

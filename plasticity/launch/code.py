@@ -27,11 +27,9 @@ def freeze(modules: dict[str, Path], folder: Path) -> None:
     package = Path(plasticity.__file__).parent
     shutil.copytree(package, folder / package.name, ignore=IGNORED)
     beside = {path.parent for path in modules.values()} - _installed()
-    for name, module in list(sys.modules.items()):
-        path = modules.get(name) or _location(module)
-        if path is None or "." in name or name in (PACKAGE, "__main__"):
-            continue
-        if name in modules or path.parent in beside:
+    for name in [name for name in sys.modules if "." not in name and name not in (PACKAGE, "__main__")]:
+        path = _location(sys.modules[name])
+        if path is not None and (name in modules or path.parent in beside):
             _copy(path, folder)
 
 
@@ -50,9 +48,11 @@ def users_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> dict[str,
 
 def _location(module: ModuleType) -> Path | None:
     """The file of a module, or the folder of a package; None for what is built in."""
-    folders = list(getattr(module, "__path__", []))
-    origin = folders[0] if folders else getattr(module, "__file__", None)
-    return None if origin is None else Path(origin).absolute()
+    spec = module.__spec__
+    if spec is None or not (spec.has_location or spec.submodule_search_locations):
+        return None
+    folders = list(spec.submodule_search_locations or [])
+    return Path(folders[0] if folders else str(spec.origin)).absolute()
 
 
 def _installed() -> set[Path]:

@@ -93,6 +93,9 @@ class Local:
             worker.process.join(max(0.0, deadline - time.monotonic()))
 
     def _start_worker(self) -> None:
+        if multiprocessing.get_start_method(allow_none=True) == "loky":
+            # In a process of joblib's: a new interpreter is told the name, and knows only Python's own.
+            multiprocessing.set_start_method("spawn", force=True)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, self.settings, self.restart_before)

@@ -21,7 +21,7 @@ class Unfinished(Exception):
     """Some runs of a sweep have no score, as its closing lines say. Holds the exit code."""
 
     def __init__(self, exit_code: int):
-        super().__init__()
+        super().__init__(exit_code)
         self.exit_code = exit_code
 
 
