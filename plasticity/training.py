@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from plasticity import memory
 from plasticity.datasets import Stream
 from plasticity.diagnostics import Diagnostic, View
 from plasticity.engines import Learner, TaskResult, choose, get, resuming
@@ -129,6 +130,7 @@ class Attempt:
         if self.state.status in ("unreadable", "incomplete"):
             self.state.notes.append(f"Before attempt {self.state.attempt}: {self.state.reason}.")
         self.state.reason = self.state.score = self.state.finished = None
+        memory.check(self.run)
         self.choice = choose(self.session.engine, self.run)
         network = None if restart else self._resumed()
         if network is None:
