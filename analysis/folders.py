@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from plasticity.errors import UserError
-from plasticity.run import completed, flatten
+from plasticity.run import LEFT_OUT, completed, flatten
 from plasticity.score import score
 from plasticity.store import RunFolder, RunState, run_folders
 from plasticity.store import rows as stored_rows
@@ -53,6 +53,7 @@ def _read(folder: RunFolder) -> dict[str, Any]:
     config, state = completed(folder.config()), _state(folder)
     if state.status == "unreadable":
         raise ValueError(state.reason)
+    _check_kinds(flatten(config))
     scores = [] if state.status == "incomplete" else _scores(folder, state)
     done = state.tasks_done if state.status == "incomplete" else len(scores) * state.tasks_per_record
     return {
@@ -76,6 +77,18 @@ def _read(folder: RunFolder) -> dict[str, Any]:
             if not isinstance(value, dict)
         },
     }
+
+
+def _check_kinds(config: Mapping[str, Any]) -> None:
+    """Makes sure that values fit into the columns of other runs.
+
+    Raises:
+        ValueError: naming the first that does not.
+    """
+    for key, usual in flatten(LEFT_OUT).items():
+        kinds = (str,) if isinstance(usual, str) else (int, float, type(None))
+        if not isinstance(config.get(key, usual), kinds):
+            raise ValueError(f"config.yaml makes no sense: {key} is {config[key]!r}")
 
 
 def _state(folder: RunFolder) -> RunState:
