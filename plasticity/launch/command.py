@@ -14,12 +14,9 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from plasticity.errors import UserError
+from plasticity.launch.arguments import check, respelt
 from plasticity.launch.compose import CONFIG, check_directories, conf_directory, logging_of, read
-from plasticity.launch.mistakes import HYDRA_ERRORS, explain
-
-OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
-"""Groups of which nothing is chosen by default, so that Hydra's users write `+experiment=…`: both ways work."""
-
+from plasticity.launch.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -59,6 +56,10 @@ def mistakes_as_sentences() -> Iterator[None]:
         if WANTS_TRACEBACK:
             raise
         sys.exit(str(explain(error)))
+    except (ValueError, TypeError) as error:
+        if WANTS_TRACEBACK or not raised_by_hydra(error):
+            raise
+        sys.exit(str(error))
 
 
 def main() -> None:
@@ -68,14 +69,10 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves the errors to us
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
-    sys.argv[1:] = [_without_plus(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [respelt(argument) for argument in sys.argv[1:]]
     with mistakes_as_sentences():
+        check(sys.argv[1:])
         try:
             task()
         except Unfinished as error:
             sys.exit(error.exit_code)
-
-
-def _without_plus(argument: str) -> str:
-    key = argument.partition("=")[0]
-    return argument.lstrip("+") if key.lstrip("+") in OPTIONAL_GROUPS else argument
