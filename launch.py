@@ -4,6 +4,6 @@ python launch.py --help explains what can be composed.
 """
 
 if __name__ == "__main__":  # worker processes import this file, too, and need none of it
-    from plasticity.launch.command import main
+    from plasticity.launch.start import main
 
     main()

@@ -11,6 +11,9 @@ from plasticity.errors import UserError
 ENDED = ("finished", "failed")
 """States that are results. A run that can still be resumed has none yet."""
 
+RUINED = ("unreadable", "incomplete")
+"""States of runs that cannot be used, and are named."""
+
 PRIVATE = ["provenance.host", "provenance.pid"]
 """Columns that are private, and no part of a result."""
 
@@ -42,7 +45,13 @@ def collect(directories: list[str], output: Path) -> str:
     failed = int((runs["status"] == "failed").sum())
     files = sorted(output.glob("*.parquet"))
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
-    return f"{len(runs) - failed} finished and {failed} failed runs are in {output}: {sizes}."
+    sentence = f"{len(runs) - failed} finished and {failed} failed runs are in {output}: {sizes}."
+    left = summaries[summaries["status"].isin(RUINED)]
+    named = [
+        f"  left out: {run} is {status}: {why}"
+        for run, status, why in left[["run", "status", "reason"]].values
+    ]
+    return "\n".join([*named, sentence])
 
 
 def main() -> None:

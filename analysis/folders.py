@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from plasticity.errors import UserError
-from plasticity.run import completed, flatten
+from plasticity.run import LEFT_OUT, completed, flatten
 from plasticity.score import score
 from plasticity.store import RunFolder, RunState, run_folders
 from plasticity.store import rows as stored_rows
@@ -38,23 +37,25 @@ def _summary(folder: RunFolder) -> dict[str, Any]:
     """What is known of a run. One that cannot be read is a row too: none is ever left out."""
     try:
         return _read(folder)
-    except (OSError, ValueError, TypeError, AttributeError, LookupError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         first_line = str(error).partition("\n")[0]
         return {
             "run": folder.identity,
             "status": "unreadable",
             "tasks_done": 0,
-            "reason": f"{type(error).__name__}: {first_line}",
+            "reason": first_line
+            if isinstance(error, ValueError)
+            else f"{type(error).__name__}: {first_line}",
         }
 
 
 def _read(folder: RunFolder) -> dict[str, Any]:
     config, state = completed(folder.config()), _state(folder)
-    scores = _scores(folder, state.score_name)
-    tasks, done = config["dataset"]["tasks"], len(scores) * state.tasks_per_record
-    if state.status == "finished" and done != tasks:
-        state.status = "incomplete"
-        state.reason = f"tasks.csv holds {done:,} of {tasks:,} tasks, though the run was finished"
+    if state.status == "unreadable":
+        raise ValueError(state.reason)
+    _check_kinds(flatten(config))
+    scores = [] if state.status == "incomplete" else _scores(folder, state)
+    done = state.tasks_done if state.status == "incomplete" else len(scores) * state.tasks_per_record
     return {
         "run": folder.identity,
         "status": state.status,
@@ -76,6 +77,18 @@ def _read(folder: RunFolder) -> dict[str, Any]:
             if not isinstance(value, dict)
         },
     }
+
+
+def _check_kinds(config: Mapping[str, Any]) -> None:
+    """Makes sure that values fit into the columns of other runs.
+
+    Raises:
+        ValueError: naming the first that does not.
+    """
+    for key, usual in flatten(LEFT_OUT).items():
+        kinds = (str,) if isinstance(usual, str) else (int, float, type(None))
+        if not isinstance(config.get(key, usual), kinds):
+            raise ValueError(f"config.yaml makes no sense: {key} is {config[key]!r}")
 
 
 def _state(folder: RunFolder) -> RunState:
@@ -101,11 +114,19 @@ def _plain(value: Any) -> Any:
     return ",".join(map(str, value)) or "none" if isinstance(value, list) else value
 
 
-def _scores(folder: RunFolder, name: str) -> list[float]:
-    """What every whole row scored."""
-    scores: list[float] = []
-    for header, lines in stored_rows.sections(folder.path / "tasks.csv"):
-        column = header.split(b",").index(name.encode())
+def _scores(folder: RunFolder, state: RunState) -> list[float]:
+    """What every whole row scored.
+
+    Raises:
+        ValueError: when they make no sense.
+    """
+    path, scores = folder.path / "tasks.csv", list[float]()
+    try:
+        stored_rows.check(stored_rows.whole(path).splitlines(), state.tasks_per_record, state.score_name)
+    except ValueError as error:
+        raise ValueError(f"tasks.csv makes no sense: {error}") from error
+    for header, lines in stored_rows.sections(path):
+        column = header.split(b",").index(state.score_name.encode())
         scores += [float(line.split(b",", column + 1)[column]) for line in lines]
     return scores
 

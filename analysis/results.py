@@ -30,6 +30,7 @@ class Results:
     def summaries(self) -> pd.DataFrame:
         """A row per run; the columns are explained by `analysis.load.summarise`."""
         frame = _read(self.path / "runs.parquet").rename(columns={"state": "status"})  # as it once was called
+        _check(frame, self.path / "runs.parquet", ("run", "status"), ("score", "tasks_done", "updated"))
         for key, value in flatten(LEFT_OUT).items():  # keys that were added later
             if key not in frame:
                 frame[key] = value
@@ -38,6 +39,8 @@ class Results:
     def rows(self, runs: Iterable[str]) -> pd.DataFrame:
         """The rows of some runs: `run`, `task` and the measures."""
         frame = _read(self.path / "tasks.parquet")
+        measures = [name for name in MEASURES if name in frame]
+        _check(frame, self.path / "tasks.parquet", ("run",), ("task", *measures))
         return frame[frame["run"].isin(list(runs))]
 
     def write(self, runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
@@ -62,6 +65,19 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}.") from error
+
+
+def _check(frame: pd.DataFrame, path: Path, texts: Iterable[str], numbers: Iterable[str]) -> None:
+    """Makes sure that a frame has the columns that everything else relies on.
+
+    Raises:
+        UserError: naming the first that is missing, or holds something else.
+    """
+    for kind, names in (("text", texts), ("numbers", numbers)):
+        fits = pd.api.types.is_numeric_dtype if kind == "numbers" else pd.api.types.is_string_dtype
+        for name in names:
+            if name not in frame or not (fits(frame[name]) or frame[name].isna().all()):
+                raise UserError(f"{path} cannot be used: its column {name} must hold {kind}. Move it away.")
 
 
 def _replace(path: Path, frame: pd.DataFrame) -> None:

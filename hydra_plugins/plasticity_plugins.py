@@ -175,7 +175,16 @@ def _alternatives(override: Override) -> list[str]:
 
 
 class LocalLauncher(Launcher):
-    """`hydra/launcher=local`: computes the runs of a sweep on this machine, as one list."""
+    """`hydra/launcher=local`: computes the runs of a sweep on this machine, as one list. It takes no keys."""
+
+    def __init__(self, **values: Any):
+        if values:
+            from plasticity.errors import UserError
+
+            raise UserError(
+                f"hydra.launcher.{min(values)} is refused: it is for a cluster, and needs hydra/launcher=slurm "
+                "(or that of your cluster) beside it."
+            )
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from plasticity.launch.composer import Composer

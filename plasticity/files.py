@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,6 +43,24 @@ def atomic_write(path: Path, contents: Contents, durable: bool = True, mode: int
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def sweep(directory: Path, *names: str) -> None:
+    """Removes what killed writers of some files left; only for whoever may write to them, and nobody else."""
+    for name in names:
+        for left in directory.glob(f".{name}.*"):
+            left.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Gives whatever stands where a file or a folder of ours should be another name, and returns that."""
+    aside = next(
+        other
+        for number in count(1)
+        if not os.path.lexists(other := path.with_name(f"{path.name}.aside-{number}"))
+    )
+    path.rename(aside)
+    return aside
 
 
 def sync_directory(path: Path) -> None:

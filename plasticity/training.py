@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from plasticity import memory
 from plasticity.datasets import Stream
 from plasticity.diagnostics import Diagnostic, View
 from plasticity.engines import Learner, TaskResult, choose, get, resuming
@@ -82,12 +83,14 @@ def train(run: Run, folder: RunFolder, session: Session) -> RunState:
     """
     with ExitStack() as resources:
         try:
-            folder.create(run)
+            folder.make()
             held = resources.enter_context(folder.claim())
-        except Exception as error:  # the folder cannot be created or locked
+            if held:
+                folder.create(run)
+        except Exception as error:  # the folder is not ours to write to
             state = RunState(status="failed", reason=reason(error))
         else:
-            state = folder.state() if held else RunState(status="held")
+            state = folder.state(run) if held else RunState(status="held")
             restart = (state.started or 0.0) < session.restart_before
             if held and (restart or state.status != "finished"):
                 Attempt(run, folder, session, state, resources).compute(restart)
@@ -124,7 +127,10 @@ class Attempt:
         """Continues from the checkpoint, without the rows that came after it; without one, from the start."""
         self.began, self.seconds_before = time.monotonic(), self.state.seconds
         self.state.attempt += 1
+        if self.state.status in ("unreadable", "incomplete"):
+            self.state.notes.append(f"Before attempt {self.state.attempt}: {self.state.reason}.")
         self.state.reason = self.state.score = self.state.finished = None
+        memory.check(self.run)
         self.choice = choose(self.session.engine, self.run)
         network = None if restart else self._resumed()
         if network is None:
@@ -133,7 +139,7 @@ class Attempt:
         self._write_state("running")  # before rows are removed: a finished run must have them all
         if network is None:
             self.folder.remove_checkpoint()
-            self.folder.keep_rows(0)
+            self.folder.keep_rows(0, self.run)
             network = initial_network(self.run)
         self.rows = self.folder.open_rows()
         self.resources.callback(self.rows.close)
@@ -151,7 +157,7 @@ class Attempt:
                 return None
             found.check(self.run)
             self.choice = resuming(found.engine, self.session.engine, self.choice, self.run)
-            kept = self.folder.keep_rows(found.rows)
+            kept = self.folder.keep_rows(found.rows, self.run)
         except (Damaged, UserError) as problem:
             self.state.notes.append(f"Attempt {self.state.attempt} started over: {problem}.")
             return None

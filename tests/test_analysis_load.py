@@ -91,16 +91,26 @@ def test_a_run_that_nobody_holds_is_interrupted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("state.json", "{"), ("config.yaml", "model: ["), ("tasks.csv", "a\nb\n")]
+    ("name", "text", "status"),
+    [
+        ("state.json", "{", "unreadable"),
+        ("state.json", '{"status": "finished", "tasks_done": 2.7}', "unreadable"),
+        ("config.yaml", "model: [", "unreadable"),
+        ("config.yaml", "", "unreadable"),
+        ("tasks.csv", "a\nb\n", "incomplete"),
+        ("tasks.csv", "task,accuracy\n0,half\n", "incomplete"),
+        ("tasks.csv", "task,accuracy\n1,0.5\n", "incomplete"),
+        ("tasks.csv", "task,loss\n0,0.5\n", "incomplete"),
+    ],
 )
-def test_a_folder_that_makes_no_sense_is_listed(tmp_path, name, text):
+def test_a_folder_that_makes_no_sense_is_listed(tmp_path, name, text, status):
     folder = fabricate(tmp_path, {}, [0.5])
     (folder.path / name).write_text(text)
     fabricate(tmp_path, {"seed": 1}, [0.5])
     runs = summarise(tmp_path).set_index("run")
-    assert runs.loc[folder.identity, "status"] == "unreadable"
-    assert runs.loc[folder.identity, "reason"]
-    assert sorted(runs["status"]) == ["finished", "unreadable"]
+    assert runs.loc[folder.identity, "status"] == status
+    assert name in runs.loc[folder.identity, "reason"]
+    assert sorted(runs["status"]) == ["finished", status]
     assert len(load_runs(tmp_path)) == 1
 
 

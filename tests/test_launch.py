@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import time
@@ -119,18 +120,64 @@ REFUSED = {
     "tuned=tanhh": ["tuned=tanhh", "width_20"],
     "+tuned=tanhh": ["tuned=tanhh", "width_20"],
     "tracker.every=0": ["tracker.every=0", "at least 1"],
+    "replacement=1": ["replacement=1", "layer_1 (did you mean that?)", "except_first"],
+    "regulariser=null": ["regulariser=null", "l2, none"],
+    "tracker=false": ["tracker=false", "none, wandb"],
+    "activation=[1]": ["activation=[1]", "relu"],
+    "~model=0": ["model=0", "mlp"],
+    "--resolve": ["--resolve", "--cfg"],
+    "launch.minutes_per_job=1e-320": ["launch.minutes_per_job=1e-320", "at least 1"],
+    "dataset.root=true": ["dataset.root=True", "a text"],
+    "hydra.launcher.partition=compute": ["hydra.launcher.partition=compute", "hydra/launcher=slurm"],
+    "hydra.launcher.additional_parameters={exclude: node7}": [
+        "hydra.launcher.additional_parameters",
+        "hydra/launcher=slurm",
+    ],
+    "replacement.maturity_threshold=18446744073709551616": ["maturity_threshold", "below 2^63"],
 }
 
 
 @pytest.mark.parametrize("override", REFUSED)
 def test_a_mistake_is_refused_with_one_sentence(command, override):
-    done = command("engine=reference", override)
+    done = command(override, "engine=reference")
     assert done.returncode != 0
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     for part in REFUSED[override]:
         assert part in done.stderr
     assert not command.folders()
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    {
+        "replacement=1,2": "replacement=1",
+        "replacement=layer_1,2": "layer_2 (did you mean that?)",
+        "activation=relu,null": "activation=None",
+        "seed=range(0,0)": "no combination",
+        "seed=glob(*)": "no combination",
+        "experiment=table_1,first_layer": "launch each on its own",
+        "engine=native,reference": "all runs of a sweep share engine",
+    }.items(),
+)
+def test_a_sweep_over_what_makes_no_sense_is_refused_with_one_sentence(command, override, named):
+    done = command("-m", override)
+    assert done.returncode == 1 and done.stdout == "" and not command.folders()
+    assert len(done.stderr.strip().splitlines()) == 1 and named in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a=b", "Läufe", "x=ä y"])
+def test_any_path_may_hold_the_runs(command, name):
+    runs, command.runs = command.runs, command.runs / name
+    done = command(*RUN[1:2], "dataset.examples_per_task=50", "engine=native")
+    assert done.returncode == 0, done.stderr
+    assert len(command.folders()) == 1 and command.runs.parent == runs
+    assert f"--runs {shlex.quote(str(command.runs))}" in done.stdout
+
+
+def test_a_compiler_that_cannot_be_called_leaves_the_reference_engine(command, tmp_path):
+    done = command(*RUN[1:], "engine=native", CC="gcc '", PLASTICITY_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 1 and "there is none called gcc '" in done.stderr
 
 
 def test_a_directory_that_cannot_be_written_is_refused(command):

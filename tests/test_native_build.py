@@ -102,13 +102,56 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         build.library()
 
 
+DAMAGE = {
+    "empty": lambda contents: b"",
+    "truncated": lambda contents: contents[: len(contents) // 2],
+    "cut by a page": lambda contents: contents[:-4096],
+    "a bit flipped": lambda contents: contents[:9999] + bytes([contents[9999] ^ 1]) + contents[10_000:],
+    "something else": lambda contents: b"not a library",
+}
+
+
 @needs_a_compiler
-def test_a_library_that_cannot_be_loaded_is_named(built, tmp_path):
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_library_is_built_again(built, tmp_path, damage):
     shutil.copytree(built, tmp_path / "cache")
     (library,) = (tmp_path / "cache" / "kernel").iterdir()
-    library.write_bytes(b"not a library")
-    reason = output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache"))
-    assert reason.startswith("The native engine's kernel cannot be loaded") and library.name in reason
+    whole = library.read_bytes()
+    library.write_bytes(DAMAGE[damage](whole))
+    assert output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache")) == "None"
+    assert library.read_bytes() == whole and len(list(library.parent.iterdir())) == 1
+
+
+@needs_a_compiler
+def test_a_damaged_library_is_not_loaded_where_it_cannot_be_built_again(built, tmp_path):
+    shutil.copytree(built, tmp_path / "cache")
+    (library,) = (tmp_path / "cache" / "kernel").iterdir()
+    library.write_bytes(library.read_bytes()[:9999])
+    reason = output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache", CC="/nonexistent"))
+    assert "needs a C compiler" in reason
+
+
+def mounted(folder: Path, options: str) -> None:
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True
+    ).returncode:
+        pytest.skip("no file system can be mounted here")
+
+
+@needs_a_compiler
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own takes root to mount")
+@pytest.mark.parametrize(
+    "options, said",
+    [("noexec", "cannot be loaded"), ("size=8k", "No space left on device")],
+    ids=["noexec", "full"],
+)
+def test_a_cache_that_is_no_use_is_said(tmp_path, options, said):
+    mounted(tmp_path / "cache", options)
+    try:
+        assert said in output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache"))
+    finally:
+        subprocess.run(["umount", tmp_path / "cache"], check=True)
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,10 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from plasticity.errors import UserError
+from plasticity.launch.arguments import check, respelt
 from plasticity.launch.compose import CONFIG, check_directories, conf_directory, logging_of, read
 from plasticity.launch.help import help_text
-from plasticity.launch.mistakes import HYDRA_ERRORS, explain
-
-OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
-"""Groups of which nothing is chosen by default, so that Hydra's users write `+experiment=…`: both ways work."""
-
+from plasticity.launch.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -61,6 +58,10 @@ def mistakes_as_sentences() -> Iterator[None]:
         if WANTS_TRACEBACK:
             raise
         sys.exit(str(explain(error)))
+    except (ValueError, TypeError) as error:
+        if WANTS_TRACEBACK or not raised_by_hydra(error):
+            raise
+        sys.exit(str(error))
 
 
 def main() -> None:
@@ -73,8 +74,9 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra passes its errors on to `explain`
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
-    sys.argv[1:] = [_without_plus(argument) for argument in arguments]
+    sys.argv[1:] = [respelt(argument) for argument in arguments]
     with mistakes_as_sentences():
+        check(sys.argv[1:])
         try:
             task()
         except Unfinished as error:
@@ -90,8 +92,3 @@ def _asks_for_help(arguments: Sequence[str]) -> bool:
     if known.help:
         print(help_text([known.config_dir] if known.config_dir else []))
     return bool(known.help)
-
-
-def _without_plus(argument: str) -> str:
-    key = argument.partition("=")[0]
-    return argument.lstrip("+") if key.lstrip("+") in OPTIONAL_GROUPS else argument

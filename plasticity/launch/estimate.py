@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
+from plasticity import memory
 from plasticity.engines import get
-from plasticity.errors import Diverged
+from plasticity.errors import Diverged, UserError
 from plasticity.launch.plan import Plan
 from plasticity.network import initial_network
 from plasticity.run import Run
@@ -27,7 +28,11 @@ def seconds_per_step(todo: Plan, data_root: str | None) -> list[float]:
     for run, choice in zip(todo.to_compute, todo.engines, strict=True):
         kind = (choice.engine, *_kind(run))
         if kind not in known:
-            known[kind] = _calibrated(run, choice.engine, data_root)
+            try:
+                memory.check(run)
+                known[kind] = _calibrated(run, choice.engine, data_root)
+            except (UserError, MemoryError):  # where it is computed, it will say so
+                known[kind] = 0.0
         times.append(known[kind])
     return times
 

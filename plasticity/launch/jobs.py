@@ -9,8 +9,11 @@ from pathlib import Path
 from plasticity.errors import UserError
 from plasticity.files import atomic_write
 
-LIVING = {"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "REQUEUED", "REQUEUE_HOLD", "RESIZING"}
-"""States of a job that is still to compute something."""
+LIVING = {
+    *("PENDING", "CONFIGURING", "POWER_UP_NODE", "RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"),
+    *("COMPLETING", "STAGE_OUT", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"),
+}
+"""States of a job that is still to compute something, or may be: one that is requeued is COMPLETING first."""
 
 
 class Submission:

@@ -6,11 +6,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
-from plasticity.launch.worker import work
+from plasticity.errors import UserError
+from plasticity.launch.interrupt import Interrupts
+from plasticity.launch.worker import SIGNALS, work
 from plasticity.progress import Display, Message
 from plasticity.run import Run
 from plasticity.settings import Settings
@@ -73,15 +76,16 @@ class Local:
     def compute(self, runs: Sequence[Run]) -> Outcome:
         """Computes runs in the order given, as many at a time as there are workers."""
         self.waiting = deque(runs)
-        with self.display, _TerminateAsInterrupt():
-            try:
-                for _ in range(self.number):
-                    self._start_worker()
-                while self.workers:
-                    self._listen()
-            except KeyboardInterrupt:
-                self.outcome.interrupted = True
-                self._stop()
+        with Interrupts() as interrupts, self.display:
+            while len(self.workers) < self.number and not interrupts.count:
+                self._start_worker()
+            while self.workers and interrupts.count < 2:
+                if interrupts.count and not self.outcome.interrupted:
+                    self._stop()
+                self._listen()
+            for worker in self.workers:  # Ctrl-C came again
+                worker.process.kill()
+            self.outcome.interrupted = interrupts.count > 0
         return self.outcome
 
     def leave(self) -> None:
@@ -100,10 +104,11 @@ class Local:
         ours, theirs = context.Pipe()
         arguments = (theirs, self.settings, self.restart_before)
         process = context.Process(target=work, args=arguments, daemon=True)
-        # Where SLURM signals every process of a job, the worker must not die of it before it is set up.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+        # A signal to every process of a job or a terminal must not end the worker before it is set up.
+        resource_tracker.ensure_running()  # which unblocks signals
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         theirs.close()  # so that its death closes the pipe
         self.workers.append(Worker(process, ours))
 
@@ -146,27 +151,35 @@ class Local:
         self.workers.remove(worker)
         if worker.run is None:
             return
-        folder = RunFolder.of(self.settings.runs, worker.run)
-        folder.create(worker.run)
-        state = folder.mark_failed(_cause_of_death(worker.process.exitcode))
-        self.outcome.states[folder.identity] = state
-        self.display.hear(Message("ended", folder.identity, state.tasks_done, state=state))
-        if self.waiting and not self.outcome.interrupted:
+        state = self._after_death(worker.run, _cause_of_death(worker.process.exitcode))
+        if state.status == "held":
+            self.held.append(worker.run)
+        else:
+            self.outcome.states[worker.run.identity] = state
+        self.display.hear(Message("ended", worker.run.identity, state.tasks_done, state=state))
+        if (self.waiting or self.held) and not self.outcome.interrupted:
             self._start_worker()
 
+    def _after_death(self, run: Run, cause: str) -> RunState:
+        """How a run stands whose worker died; the disk may be what it died of."""
+        try:
+            state = RunFolder.of(self.settings.runs, run).mark_failed(run, cause)
+        except (OSError, UserError):
+            return RunState(status="failed", reason=cause)
+        if state.status == "finished" and (state.started or 0.0) < self.restart_before:
+            return RunState(
+                status="failed", reason=cause
+            )  # finished by an earlier launch; this one was to start it over
+        return state
+
     def _stop(self) -> None:
-        """Has every worker write its checkpoint and end; a second Ctrl-C ends them as they are."""
+        """Has every worker write its checkpoint and end."""
+        self.outcome.interrupted = True
         self.display.stopping()
         self.waiting.clear()
         self.held.clear()
         for worker in self.workers:
             worker.send("stop")
-        try:
-            while self.workers:
-                self._listen()
-        except KeyboardInterrupt:
-            for worker in self.workers:
-                worker.process.kill()
 
 
 def _cause_of_death(exit_code: int | None) -> str:
@@ -175,13 +188,3 @@ def _cause_of_death(exit_code: int | None) -> str:
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{hint}"
     return f"its process ended with exit code {exit_code}"
-
-
-class _TerminateAsInterrupt:
-    """While in force, SIGTERM ends a launch as Ctrl-C does."""
-
-    def __enter__(self) -> None:
-        self.before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGTERM, self.before)

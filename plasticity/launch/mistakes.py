@@ -8,6 +8,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from plasticity.errors import ConfigError, UserError
+from plasticity.launch.cluster import Cluster
 from plasticity.part import one_of, unknown_key
 from plasticity.run import Run
 from plasticity.settings import SECTIONS, Settings
@@ -29,16 +30,38 @@ def explain(error: BaseException) -> UserError:
         return UserError(f"{error.override} is refused: it must be an override such as key=value.\n{error}")
     for cause in causes:
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+            if cause.full_key.startswith("hydra.launcher."):
+                return _of_the_launcher(cause.full_key)
             return unknown_key(cause.full_key, _given(cause.full_key), _known_keys(cause.full_key))
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             return UserError(f"{cause.full_key} is refused: {cause}")
     return UserError(str(error).strip() or type(error).__name__)
 
 
+def raised_by_hydra(error: BaseException) -> bool:
+    """Whether Hydra's own code raised an error: about the command line, since it reads nothing else."""
+    module = ""
+    trace = error.__traceback__
+    while trace is not None:
+        module, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
+    return module.partition(".")[0] in ("hydra", "omegaconf")
+
+
 def _given(key: str) -> str:
     """The value that the command line gives a key."""
     values = [a.partition("=")[2] for a in sys.argv[1:] if a.partition("=")[0].lstrip("+~") == key]
     return values[-1] if values else "?"
+
+
+def _of_the_launcher(key: str) -> UserError:
+    """The error for a key of the launcher: mostly of the cluster's, where the local one was chosen."""
+    known = [f"hydra.launcher.{entry.name}" for entry in fields(Cluster)]
+    if key in known:
+        return UserError(
+            f"{key}={_given(key)} is refused: it is for a cluster, and needs hydra/launcher=slurm (or that of "
+            "your cluster) beside it."
+        )
+    return unknown_key(key, _given(key), known)
 
 
 def _known_keys(key: str) -> list[str]:

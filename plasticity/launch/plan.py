@@ -25,7 +25,7 @@ class Plan:
         resumed: number of runs that continue from a checkpoint.
         absent: number of combinations that are no runs.
         restart_before: runs that were started before this time, in seconds since the epoch, start over.
-        notes: sentences on finished runs that the user should know.
+        notes: sentences on runs of earlier launches that the user should know.
     """
 
     asked: list[Run]
@@ -70,14 +70,18 @@ def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -
     asked = {run.identity: run for run in runs if run is not None}
     left: list[tuple[Run, int]] = []
     finished: list[tuple[Run, RunState]] = []
+    notes: list[str] = []
     resumed = 0
     for run in asked.values():
         folder = RunFolder.of(runs_dir, run)
-        folder.check(run)
-        state = folder.state()
+        described, state = folder.check(run), folder.state(run)
         if state.status == "finished" and not force:
             finished.append((run, state))
+            if not described:
+                notes.append(_described_anew(folder, run))
             continue
+        if state.status in ("unreadable", "incomplete"):
+            notes.append(f"{folder.path} is computed again: {state.reason}.")
         checkpoint = not force and folder.has_checkpoint()
         resumed += checkpoint
         tasks_left = run.dataset.tasks - (state.tasks_done if checkpoint else 0)
@@ -91,7 +95,7 @@ def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -
         resumed=resumed,
         absent=sum(run is None for run in runs),
         restart_before=time.time() if force else 0.0,
-        notes=_other_code(finished),
+        notes=notes + _other_code(finished),
     )
 
 
@@ -100,6 +104,17 @@ def _choice(engine: str, run: Run) -> Choice:
         return choose(engine, run)
     except UserError as error:
         raise UserError(f"{run.identity}: {error}") from error
+
+
+def _described_anew(folder: RunFolder, run: Run) -> str:
+    """Writes the config of a finished run whose own cannot be read; its folder's name says what it is."""
+    try:
+        with folder.claim() as held:
+            if held:
+                folder.create(run)
+    except OSError as error:
+        return f"{folder.path / 'config.yaml'} cannot be read, nor written anew ({error.strerror})."
+    return f"{folder.path / 'config.yaml'} could not be read, and was written anew."
 
 
 def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:

@@ -1,5 +1,6 @@
 """The closing lines of a launch: what is finished, what failed and why, what to run next."""
 
+import shlex
 from collections.abc import Sequence
 
 from plasticity.launch.labels import labels
@@ -58,4 +59,4 @@ def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str
 
 
 def _next(settings: Settings) -> str:
-    return f"Look at them with: python -m analysis.runs --runs {settings.runs_dir}"
+    return f"Look at them with: python -m analysis.runs --runs {shlex.quote(settings.runs_dir)}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from plasticity.cores import cores
 from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
+from plasticity.launch.interrupt import INTERRUPTED
 from plasticity.launch.labels import labels
 from plasticity.launch.local import Local, Outcome
 from plasticity.launch.plan import Plan, plan
@@ -12,9 +13,6 @@ from plasticity.progress import Display
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store import prepare
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
 
 
 class Unfinished(Exception):

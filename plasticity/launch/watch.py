@@ -1,7 +1,7 @@
 """Watching jobs from outside: progress as the runs' folders tell it."""
 
-import time
-
+from plasticity.errors import UserError
+from plasticity.launch.interrupt import Interrupts
 from plasticity.launch.jobs import living_jobs
 from plasticity.launch.labels import labels
 from plasticity.launch.plan import Plan
@@ -22,10 +22,15 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
     steps = {run.identity: run.dataset.steps_per_task for run in todo.to_compute}
     seen: dict[str, int] = {}
     ended: set[str] = set()
-    try:
+    with Interrupts() as interrupts:
         with Display(todo.to_compute, labels(todo.to_compute)) as display:
-            while True:
-                living = jobs & living_jobs()
+            while not interrupts.count:
+                try:
+                    living = jobs & living_jobs()
+                except UserError:  # Ctrl-C ends SLURM's command, too
+                    if interrupts.count:
+                        return False
+                    raise
                 for identity in folders.keys() - ended:
                     message = _look(folders[identity], seen, steps[identity])
                     if message is not None:
@@ -34,9 +39,8 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
                 display.refresh()
                 if not living:
                     return True
-                time.sleep(LOOK_SECONDS)
-    except KeyboardInterrupt:
-        return False
+                interrupts.wait(LOOK_SECONDS)
+    return False
 
 
 def _look(folder: RunFolder, seen: dict[str, int], steps: int) -> Message | None:
@@ -45,8 +49,11 @@ def _look(folder: RunFolder, seen: dict[str, int], steps: int) -> Message | None
     if state.status == "new":
         return None
     row = folder.last_row()
-    before, now = seen.get(folder.identity), int(row["task"]) + 1 if row else 0
+    try:
+        now, score = (int(row["task"]) + 1, float(row[state.score_name])) if row else (0, None)
+    except (ValueError, KeyError):  # damaged; whoever computes the run will say so
+        return None
+    before = seen.get(folder.identity)
     seen[folder.identity] = now
-    score = float(list(row.values())[1]) if row else None
     kind = "began" if before is None else "ended" if state.status in ("finished", "failed") else "progress"
     return Message(kind, folder.identity, now, (now - (before or 0)) * steps, score, state)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from plasticity.output import expect_no_reader
 from plasticity.progress import Message
 from plasticity.run import Run
 from plasticity.settings import Settings
@@ -22,6 +23,9 @@ from plasticity.training import Session, train
 
 MESSAGE_SECONDS = 0.1
 """Least time between two messages about progress."""
+
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
+"""What a worker may be sent before it is set up: they are blocked until then."""
 
 
 class Reporter:
@@ -73,10 +77,11 @@ def work(connection: Connection, settings: Settings, restart_before: float) -> N
         stop.set()
         inbox.put(None)
 
+    expect_no_reader()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
     signal.signal(signal.SIGTERM, leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_listen, args=(connection, inbox, leave), daemon=True).start()
     if settings.logging:
         logging.config.dictConfig(settings.logging)

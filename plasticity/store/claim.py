@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from plasticity.errors import UserError
@@ -41,8 +41,9 @@ def claim(path: Path) -> Iterator[bool]:
             time.sleep(0.02)
             held = _lock(descriptor, path)
         if held:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
+            with suppress(OSError):  # on a full disk it stays unsaid who holds it
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
         yield held
     finally:
         os.close(descriptor)

@@ -10,23 +10,27 @@ Rows are only ever appended; every other file is replaced in one go. Whoever die
 after the last checkpoint, never the folder.
 """  # fmt: skip
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from plasticity.errors import Damaged, UserError
-from plasticity.files import atomic_write
-from plasticity.run import Run, flatten
+from plasticity.files import atomic_write, set_aside, sweep
+from plasticity.run import Run, completed, flatten
 from plasticity.store import rows
 from plasticity.store.checkpoint import Checkpoint
 from plasticity.store.claim import claim
 from plasticity.store.rows import Rows
 from plasticity.store.state import RunState
+
+FILES = ("config.yaml", "state.json", "tasks.csv", "checkpoint.npz", "claim", "traceback.txt")
 
 
 class RunFolder:
@@ -45,33 +49,41 @@ class RunFolder:
         """The identity of the run."""
         return self.path.name
 
+    def make(self) -> None:
+        """Makes the folder. What else stands in its place, or in a file's, is set aside."""
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            set_aside(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            if (self.path / name).is_dir():
+                set_aside(self.path / name)
+
     def create(self, run: Run) -> None:
         """Makes the folder and writes down what the run is.
 
         Raises:
             UserError: when the folder holds another run.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / "config.yaml").exists():
+        self.make()
+        if not self.check(run):
             atomic_write(self.path / "config.yaml", yaml.safe_dump(run.values(), sort_keys=False))
-        self.check(run)
 
-    def check(self, run: Run) -> None:
+    def check(self, run: Run) -> bool:
         """Makes sure that the folder, if there is one, is that of a run.
 
+        A folder is named by the run's identity, which says everything: a `config.yaml` that describes no run was
+        damaged, and may be written anew.
+
+        Returns:
+            whether its `config.yaml` says so, too; False where there is none that can be read
+
         Raises:
-            UserError: when it holds another run.
+            UserError: when it describes another run.
         """
         try:
-            config = self.config()
-        except FileNotFoundError:
-            return
-        try:
-            found = Run.stored(config)
-        except UserError as error:
-            raise UserError(
-                f"{self.path / 'config.yaml'} is refused: it must describe the run that is asked for, but: {error}"
-            ) from error
+            found = Run.stored(self.config())
+        except (OSError, ValueError, TypeError, AttributeError, LookupError, UserError):
+            return False
         if found != run:
             ours, theirs = flatten(run.values()), flatten(found.values())
             different = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
@@ -80,28 +92,86 @@ class RunFolder:
                 f"{self.path} is refused: it must hold the run that is asked for, but its config.yaml has "
                 f"{listed}. Move it away, or choose another runs_dir."
             )
+        return True
 
     def config(self) -> dict[str, Any]:
-        """What the run is, as nested plain values."""
-        return dict(yaml.load((self.path / "config.yaml").read_text(), Loader=_YAML_LOADER))
+        """What the run is, as nested plain values.
 
-    def state(self) -> RunState:
-        """How the run stands; a new state where nothing was written yet."""
+        Raises:
+            OSError, ValueError: when it cannot be read.
+        """
+        try:
+            config = yaml.load((self.path / "config.yaml").read_text(), Loader=_YAML_LOADER)
+        except yaml.YAMLError as error:
+            raise ValueError(f"config.yaml is no YAML ({str(error).partition(chr(10))[0]})") from error
+        if not isinstance(config, dict):
+            raise ValueError("config.yaml describes no run")
+        return config
+
+    def stored_state(self) -> RunState:
+        """What the run says of itself: "new" where it says nothing, "unreadable" where that makes no sense."""
         try:
             return RunState.of((self.path / "state.json").read_text())
         except FileNotFoundError:
             return RunState()
+        except NotADirectoryError:
+            return RunState(
+                status="unreadable", reason=f"{self.path.name} is a file, not the folder of a run"
+            )
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            return RunState(status="unreadable", reason=f"state.json cannot be read ({error})")
+
+    def state(self, run: Run | None = None) -> RunState:
+        """How the run stands: as it says, but "incomplete" where it says "finished" and its rows are not all there.
+
+        It never raises: whoever looks at many runs sees what is wrong with one.
+
+        Args:
+            run: the run, where it is known; None to go by `config.yaml`.
+        """
+        state = self.stored_state()
+        if state.status != "finished":
+            return state
+        try:
+            tasks = run.dataset.tasks if run else int(completed(self.config())["dataset"]["tasks"])
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            return replace(state, status="unreadable", reason=f"config.yaml cannot be read ({error})")
+        done, problem = 0, None
+        try:
+            lines = rows.whole(self.path / "tasks.csv").splitlines()
+            done = rows.check(lines, state.tasks_per_record, state.score_name) * state.tasks_per_record
+            if done != tasks:
+                problem = f"tasks.csv holds {done:,} of {tasks:,} tasks"
+            elif state.tasks_done != tasks or state.score is None:
+                problem = (
+                    f"state.json has {state.tasks_done:,} of {tasks:,} tasks and the score {state.score}"
+                )
+        except (OSError, ValueError) as error:
+            problem = f"tasks.csv makes no sense: {error}"
+        if problem is None:
+            return state
+        reason = f"{problem}, though the run was finished"
+        return replace(state, status="incomplete", tasks_done=done, score=None, reason=reason)
 
     def write_state(self, state: RunState) -> None:
         """Replaces the run's state."""
         atomic_write(self.path / "state.json", state.text())
 
-    def mark_failed(self, reason: str) -> RunState:
-        """Notes that the process that computed the run died, unless another one took the run over."""
+    def mark_failed(self, run: Run, reason: str) -> RunState:
+        """Notes that the process that computed the run died.
+
+        Returns:
+            how the run stands: "finished" where the process had done its work, "held" where another one took the
+            run over
+        """
+        self.make()
         with self.claim() as held:
-            state = self.state()
-            state.status, state.reason, state.updated = "failed", reason, time.time()
-            if held:
+            if not held:
+                return RunState(status="held")
+            self.create(run)
+            state = self.state(run)
+            if state.status != "finished":
+                state.status, state.reason, state.updated = "failed", reason, time.time()
                 self.write_state(state)
         return state
 
@@ -130,18 +200,23 @@ class RunFolder:
         return rows.read(self.path / "tasks.csv")
 
     def last_row(self) -> dict[str, str] | None:
-        """The last row so far; None if there is none."""
-        return rows.last(self.path / "tasks.csv")
+        """The last row so far; None if there is none that can be read."""
+        try:
+            return rows.last(self.path / "tasks.csv")
+        except (OSError, ValueError):
+            return None
 
-    def keep_rows(self, number: int) -> list[dict[str, str]]:
+    def keep_rows(self, number: int, run: Run) -> list[dict[str, str]]:
         """Removes all rows but the first `number`, and returns those.
 
         Raises:
-            Damaged: when there are fewer.
+            Damaged: when there are fewer, or they make no sense.
         """
-        path = self.path / "tasks.csv"
+        path, dataset = self.path / "tasks.csv", run.dataset
         try:
-            atomic_write(path, rows.prefix(path, number))
+            atomic_write(
+                path, rows.prefix(path, number, dataset.tasks_per_record, dataset.objective.score_name)
+            )
             return rows.read(path)
         except ValueError as error:
             raise Damaged(f"tasks.csv makes no sense ({error})") from error
@@ -154,6 +229,8 @@ class RunFolder:
     def claim(self) -> Iterator[bool]:
         """Holds the run for this process; gives False where another living process holds it."""
         with claim(self.path / "claim") as held:
+            if held:
+                sweep(self.path, *FILES)
             yield held
 
     def write_traceback(self, text: str) -> None:

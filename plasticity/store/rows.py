@@ -8,6 +8,7 @@ and its first row are written together.
 import csv
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 Row = dict[str, float | int]
@@ -78,21 +79,61 @@ def last(path: Path) -> dict[str, str] | None:
     return {name: value for name, value in pairs if value}
 
 
-def prefix(path: Path, count: int) -> bytes:
+def check(lines: Iterable[bytes], step: int, column: str) -> int:
+    """Makes sure that lines are whole rows of numbers, one after the other.
+
+    Args:
+        lines: headers and rows, as they are on the disk.
+        step: number of tasks that a row is about.
+        column: a column that every row has, such as "accuracy".
+
+    Returns:
+        the number of rows
+
+    Raises:
+        ValueError: saying which row is missing, comes twice, or is torn.
+    """
+    names, rows = list[bytes](), 0
+    for line in lines:
+        values = line.rstrip(b"\n").split(b",")
+        if values[0] == KEY.encode():
+            names = values
+            if column.encode() not in names:
+                raise ValueError(f"it has no column {column}")
+            continue
+        if len(values) != len(names) or values[0] != b"%d" % (rows * step):
+            raise ValueError(
+                f"where row {rows + 1} should be, of task {rows * step}, there is something else"
+            )
+        try:
+            list(map(float, filter(None, values)))
+        except ValueError as error:
+            raise ValueError(f"row {rows + 1}, of task {rows * step}, is not made of numbers") from error
+        rows += 1
+    return rows
+
+
+def prefix(path: Path, count: int, step: int, column: str) -> bytes:
     """The first `count` rows of a file with their headers, as they are on the disk.
+
+    Args:
+        path: the file.
+        count: how many rows.
+        step: number of tasks that a row is about.
+        column: a column that every row has.
 
     Raises:
         ValueError: when there are not so many, or they are not those of consecutive tasks.
     """
-    kept, rows = [], 0
+    kept, rows = list[bytes](), 0
     for line in whole(path).splitlines(keepends=True) if count else []:
-        is_header = line.startswith(f"{KEY},".encode())
         if rows == count:
             break
         kept.append(line)
-        rows += not is_header
+        rows += not line.startswith(f"{KEY},".encode())
     if rows < count:
         raise ValueError(f"it holds {rows} of {count} rows")
+    check(kept, step, column)
     return b"".join(kept)
 
 

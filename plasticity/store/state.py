@@ -1,8 +1,10 @@
 """How a run stands."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+STORED = ("new", "running", "stopped", "finished", "failed")
 
 
 @dataclass
@@ -10,11 +12,12 @@ class RunState:
     """How a run stands. Times are seconds since 1970.
 
     Attributes:
-        status: "new", "running", "stopped" (to be resumed), "finished" or "failed"; never stored, "held": another
-            process is computing it.
+        status: "new", "running", "stopped" (to be resumed), "finished" or "failed". Never stored: "held" (another
+            process is computing it), "unreadable" (its state makes no sense) and "incomplete" (it says "finished",
+            and its rows say otherwise).
         tasks_done: number of tasks whose rows are kept, as of the last write.
         score: mean score over the last 15 % of the rows, once finished.
-        reason: why it failed.
+        reason: why it failed, or what is wrong with it.
         attempt: how many times the run was started or resumed.
         seconds: time spent in training, over all attempts.
         provenance: what computed it: engine, versions, git commit, host, process, and the code of its parts.
@@ -46,11 +49,39 @@ class RunState:
             ValueError: when it is no state.
         """
         values = json.loads(text)
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or "status" not in values:
             raise ValueError("it is no state of a run")
-        known = {entry.name for entry in fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known})
+        state = cls(**{key: value for key, value in values.items() if key in _KINDS})
+        for key, kinds in _KINDS.items():
+            value = getattr(state, key)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise ValueError(f"{key} is {json.dumps(value)}")
+        if state.status not in STORED:
+            raise ValueError(f"status is {json.dumps(state.status)}")
+        if state.tasks_done < 0 or state.attempt < 0 or state.tasks_per_record < 1:
+            raise ValueError("it counts below zero")
+        return state
 
     def text(self) -> str:
         """The state as it is stored."""
         return json.dumps(asdict(self), indent=1)
+
+
+_TIME = (int, float, type(None))
+_KINDS: dict[str, tuple[type, ...]] = {
+    "status": (str,),
+    "tasks_done": (int,),
+    "score": (int, float, type(None)),
+    "reason": (str, type(None)),
+    "attempt": (int,),
+    "started": _TIME,
+    "updated": _TIME,
+    "finished": _TIME,
+    "seconds": (int, float),
+    "provenance": (dict,),
+    "notes": (list,),
+    "score_name": (str,),
+    "higher_is_better": (bool,),
+    "tasks_per_record": (int,),
+}
+"""What each value of a stored state may be."""

@@ -117,7 +117,10 @@ def library() -> ctypes.CDLL:
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
-        raise build.Unavailable(f"The native engine's kernel cannot be loaded ({error}).") from error
+        raise build.Unavailable(
+            f"The native engine's kernel cannot be loaded ({error}): set the environment variable {build.CACHE} "
+            "to a folder that programs may be loaded from."
+        ) from error
     loaded.plasticity_kernel.argtypes = [c_char_p]
     loaded.plasticity_kernel.restype = POINTER(Kernel)
     loaded.plasticity_words.argtypes = [c_uint64, c_uint64, c_void_p, c_int64, c_void_p]

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from plasticity.errors import UserError
+from plasticity.files import atomic_write
 
 SOURCES = Path(__file__).parent
 FLAGS = (
@@ -30,6 +31,8 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 CACHE = "PLASTICITY_CACHE"
 
+DIGEST = hashlib.sha256().digest_size
+
 
 class Unavailable(UserError):
     """The kernel cannot be built. Its text is one sentence that says why."""
@@ -49,14 +52,15 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
     if command is None:
         # The results are the same whichever compiler built it.
         for built in sorted(directory.glob(f"{name}-*.so")):
-            return built
+            if _whole(built):
+                return built
         raise Unavailable(
             "The native engine needs a C compiler, and there is none called "
             f"{os.environ.get('CC') or 'cc, gcc or clang'}: install gcc, or set the environment variable CC."
         )
     try:
         built = directory / f"{name}-{_hash(_version(command))}.so"
-        if not built.exists():
+        if not _whole(built):
             _build(command, extra_flags, built)
         return built
     except OSError as error:
@@ -69,7 +73,10 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
 def compiler() -> list[str] | None:
     """The compiler's command: $CC if it is set, else the first of the usual names. None if there is none."""
     for name in [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]:
-        command = shlex.split(name)
+        try:
+            command = shlex.split(name)
+        except ValueError:  # an open quotation mark
+            continue
         if command and shutil.which(command[0]):
             return command
     return None
@@ -100,7 +107,20 @@ def _build(compiler: list[str], extra_flags: tuple[str, ...], target: Path) -> N
         ]
         _run_all([*command, "-c", str(SOURCES / "dispatch.c"), "-o", objects[0]], *steps)
         _run_all([*command, "-shared", *objects, "-o", f"{folder}/kernel.so"])
-        os.replace(f"{folder}/kernel.so", target)
+        contents = Path(folder, "kernel.so").read_bytes()
+        atomic_write(target, contents + hashlib.sha256(contents).digest(), mode=0o755)
+
+
+def _whole(library: Path) -> bool:
+    """Whether a library is as it was built: its digest stands at its end, where no loader looks.
+
+    A damaged one must not even be loaded: one that was cut short ends the process (SIGBUS).
+    """
+    try:
+        contents = library.read_bytes()
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(contents[:-DIGEST]).digest() == contents[-DIGEST:]
 
 
 def _run_all(*commands: list[str]) -> None:

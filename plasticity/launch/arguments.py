@@ -1,0 +1,74 @@
+"""The command line before Hydra reads it: what it spells otherwise, and what it would end with a traceback for."""
+
+import re
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Sweep
+from hydra.errors import HydraException
+
+from plasticity.errors import ConfigError, UserError
+from plasticity.launch.compose import conf_directory
+from plasticity.part import one_of
+
+OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
+"""Groups of which nothing is chosen by default, so that Hydra's users write `+experiment=…`: both ways work."""
+
+PATHS = ("runs_dir", "dataset.root")
+OPEN = "hydra.launcher.additional_parameters"
+"""A key that takes any keys below it, for which Hydra wants a `+`."""
+
+NEEDS_QUOTES = re.compile(r"(?=.*(=|[^\x00-\x7f]))[^'\"\\,{}\[\]()$]+")
+"""A path that Hydra reads only in quotes, and that is not meant as anything but a path."""
+
+
+def respelt(argument: str) -> str:
+    """An argument as Hydra wants it."""
+    key, equals, value = argument.partition("=")
+    if key.lstrip("+") in OPTIONAL_GROUPS:
+        return argument.lstrip("+")
+    if key == OPEN or key.startswith(f"{OPEN}."):
+        return f"++{argument}"
+    if key in PATHS and NEEDS_QUOTES.fullmatch(value):
+        return f"{key}{equals}'{value}'"
+    return argument
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Refuses choices that are no names: Hydra ends with a traceback for some of them.
+
+    Raises:
+        UserError: naming the first.
+    """
+    parser = OverridesParser.create()
+    for argument in arguments:
+        if argument.startswith("-"):
+            continue
+        try:
+            override = parser.parse_override(argument)
+        except HydraException:
+            continue  # Hydra says so itself
+        if (conf_directory() / override.get_key_element().lstrip("+~").partition("@")[0]).is_dir():
+            _check_choice(override, argument)
+
+
+def _check_choice(override: Override, argument: str) -> None:
+    group = override.get_key_element().lstrip("+~")
+    chosen = override.value()
+    values = list(override.sweep_iterator()) if isinstance(chosen, Sweep) else [chosen]
+    if group == "experiment" and len(values) > 1:
+        raise UserError(f"{argument} is refused: an experiment is a whole launch; launch each on its own.")
+    for value in values:
+        if override.is_delete() and value in (None, ""):
+            continue
+        if not isinstance(value, str):
+            shown = argument.partition("=")[2] if len(values) == 1 else value
+            options = one_of(_options(group))
+            if group == "replacement" and type(value) is int and value > 0:
+                options = f"layer_{value} (did you mean that?), or {options}"
+            raise ConfigError(group, shown, options)
+
+
+def _options(group: str) -> list[str]:
+    options = sorted(path.stem for path in (conf_directory() / group).glob("*.yaml"))
+    return [*options, "layer_1", "layer_2"] if group == "replacement" else options

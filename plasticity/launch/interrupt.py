@@ -1,0 +1,49 @@
+"""What ends a launch early: Ctrl-C, and SIGTERM from a cluster or a system that shuts down."""
+
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+def nothing_to_keep(*_: object) -> None:
+    """Ends the process at once, for as long as there is nothing to write down: a handler of signals."""
+    try:
+        os.write(
+            sys.__stderr__.fileno() if sys.__stderr__ else 2, b"Interrupted. Nothing was being computed.\n"
+        )
+    except (OSError, ValueError):
+        pass
+    os._exit(INTERRUPTED)
+
+
+class Interrupts:
+    """While in force, counts interrupts in place of raising them, wherever the process happens to be.
+
+    A closed terminal (SIGHUP) is none: no run depends on anybody watching.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> "Interrupts":
+        self.before = {sent: signal.signal(sent, self._hear) for sent in (signal.SIGINT, signal.SIGTERM)}
+        self.before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for sent, handler in self.before.items():
+            signal.signal(sent, handler)
+
+    def wait(self, seconds: float) -> None:
+        """Waits, but not longer than until the next interrupt."""
+        deadline, before = time.monotonic() + seconds, self.count
+        while self.count == before and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1

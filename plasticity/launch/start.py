@@ -1,0 +1,15 @@
+"""Where the command starts: it answers to Ctrl-C before it imports the rest, which takes a second."""
+
+import signal
+
+from plasticity.launch.interrupt import nothing_to_keep
+from plasticity.output import expect_no_reader
+
+
+def main() -> None:
+    """Runs the command."""
+    signal.signal(signal.SIGINT, nothing_to_keep)
+    expect_no_reader()
+    from plasticity.launch.command import main as command
+
+    command()

@@ -1,0 +1,72 @@
+"""How much memory a run's network takes, and how much there is."""
+
+import resource
+from pathlib import Path
+
+from plasticity.errors import UserError
+from plasticity.run import Run
+
+BYTES_PER_WEIGHT = 8
+"""The least that any engine needs: a weight as it is drawn, and as it learns, in 32 bits each."""
+
+
+def needed(run: Run) -> int:
+    """The least number of bytes that a run's network takes."""
+    sizes = run.layer_sizes
+    return BYTES_PER_WEIGHT * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def available() -> int | None:
+    """The bytes that this process may still take: of the machine, its job and its limits. None if unknown."""
+    found = [size for size in (_of_the_machine(), _of_the_group(), _of_the_process()) if size is not None]
+    return min(found, default=None)
+
+
+def check(run: Run) -> None:
+    """Refuses a run whose network cannot fit, before anything of it is drawn.
+
+    Raises:
+        UserError: saying how much it needs, and how much there is.
+    """
+    there = available()
+    if there is not None and needed(run) > there:
+        raise UserError(
+            f"its network of layers {_shown(run)} does not fit into memory: it takes at least "
+            f"{needed(run) / 1e9:,.1f} GB, and there are {there / 1e9:,.1f} GB"
+        )
+
+
+def _shown(run: Run) -> str:
+    sizes = [str(size) for size in run.layer_sizes]
+    return "-".join(sizes if len(sizes) < 12 else [*sizes[:4], "…", *sizes[-2:]])
+
+
+def _of_the_machine() -> int | None:
+    sizes = _fields(Path("/proc/meminfo"))
+    return sizes["MemAvailable"] + sizes.get("SwapFree", 0) if "MemAvailable" in sizes else None
+
+
+def _of_the_group() -> int | None:
+    """What its control group (a container, a SLURM job) leaves; of version 2, as far as it can be read."""
+    try:
+        group = Path("/sys/fs/cgroup", Path("/proc/self/cgroup").read_text().rpartition("::/")[2].strip())
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no such group, or no limit ("max")
+        return None
+
+
+def _of_the_process() -> int | None:
+    """What `ulimit -v` leaves."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    taken = _fields(Path("/proc/self/status")).get("VmSize")
+    return None if limit == resource.RLIM_INFINITY or taken is None else max(0, limit - taken)
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The sizes in a file of the system, in bytes, by name."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    words = [line.split() for line in lines if line.endswith(" kB")]
+    return {name.rstrip(":"): 1024 * int(size) for name, size, _ in words}
