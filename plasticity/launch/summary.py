@@ -15,7 +15,7 @@ from plasticity.store import RunFolder, RunState
 def states(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> dict[str, RunState]:
     """How each run stands: as its worker said last, since a full disk may not say it, or else as stored."""
     return {
-        run.identity: outcome.states.get(run.identity) or RunFolder.of(settings.runs, run).state()
+        run.identity: outcome.states.get(run.identity) or RunFolder.of(settings.runs, run).stored_state()
         for run in asked
     }
 
