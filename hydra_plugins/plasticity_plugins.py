@@ -229,7 +229,7 @@ def _result(run: "Run | None", settings: "Settings", code: int) -> JobReturn:
     from plasticity.launch.sweep import Unfinished
     from plasticity.store import RunFolder, RunState
 
-    state = RunState() if run is None else RunFolder.of(settings.runs, run).state()
+    state = RunState() if run is None else RunFolder.of(settings.runs, run).stored_state()
     there = run is None or state.status == "finished"
     result = JobReturn()
     result.status = JobStatus.COMPLETED if there else JobStatus.FAILED

@@ -13,6 +13,8 @@ import pytest
 import user
 from conftest import ROOT, Command, wait_for
 
+from plasticity.launch.jobs import living_jobs
+
 SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_job=2", "hydra.launcher.minutes=30"]
 SHORT = ["dataset.tasks=3", "dataset.examples_per_task=300", "model.width=20"]
 LONG = ["dataset.tasks=1500", "dataset.examples_per_task=1000", "seed=0", "checkpoint_seconds=0.2"]
@@ -135,6 +137,33 @@ def test_a_second_launch_submits_only_what_no_living_job_covers(cluster):
     third = cluster(*SLURM, *SHORT, "seed=0,1,2,3,4", "launch.wait=true")
     assert "; 1 job of about" in third.stdout and "5 of 5 runs finished" in third.stdout
     assert third.returncode == 0 and len(cluster.tables()) == 5
+
+
+def test_a_job_that_is_requeued_lives_at_every_moment(cluster):
+    """While it is COMPLETING, too, for as long as its processes take to leave."""
+    assert cluster(*SLURM, *LONG).returncode == 0
+    (job,) = jobs()
+    until(cluster.running)
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    seen = set()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        assert job in living_jobs()
+        seen |= set(
+            subprocess.run(
+                ["squeue", "--noheader", "--format=%T"], capture_output=True, text=True
+            ).stdout.split()
+        )
+    assert seen - {"RUNNING"}, "it was requeued"
+
+
+def test_the_folder_of_a_refused_submission_is_removed_by_the_next(cluster):
+    assert cluster(*SLURM, *SHORT, "hydra.launcher.partition=nowhere").returncode != 0
+    assert cluster(*SLURM, *SHORT).returncode == 0
+    (kept,) = cluster.runs.glob(".jobs/*/")
+    assert (kept / "jobs.json").exists()
+    quiet()
+    assert [state["status"] for state in cluster.states().values()] == ["finished"]
 
 
 @pytest.mark.parametrize("how", ["requeue", "preempt", "kill"])

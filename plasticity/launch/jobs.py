@@ -1,6 +1,7 @@
 """The jobs of a directory of runs: which were submitted, which are alive, and which runs they cover."""
 
 import json
+import shutil
 import subprocess
 import time
 import uuid
@@ -24,22 +25,32 @@ class Submission:
 
     def __init__(self, path: Path):
         self.path, self.logs, self.code = path, path / "logs", path / "code"
+        self.recorded = path / "jobs.json"
 
     @classmethod
     def new(cls, runs_dir: Path) -> "Submission":
-        """A folder for another submission, named by the time."""
+        """A folder for another submission, named by the time; only for the holder of the claim on submitting.
+
+        Folders of submissions that SLURM refused, or whose launcher was killed, are removed: no job uses them.
+        """
+        for left in sorted((runs_dir / ".jobs").glob("*/")):
+            if not Submission(left).recorded.exists() and not list(left.glob("logs/*_submitted.pkl")):
+                shutil.rmtree(left, ignore_errors=True)
         submission = cls(runs_dir / ".jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}")
         submission.logs.mkdir(parents=True)
         return submission
 
     def record(self, jobs: dict[str, list[str]]) -> None:
         """Notes the identities of the runs of each job, by the job's id."""
-        atomic_write(self.path / "jobs.json", json.dumps(jobs, indent=1))
+        atomic_write(self.recorded, json.dumps(jobs, indent=1))
 
     def jobs(self) -> dict[str, list[str]]:
         """The identities of the runs of each job, by the job's id."""
-        recorded = self.path / "jobs.json"
-        return json.loads(recorded.read_text()) if recorded.exists() else {}
+        try:
+            jobs = json.loads(self.recorded.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return jobs if isinstance(jobs, dict) else {}
 
 
 def covered(runs_dir: Path) -> dict[str, str]:

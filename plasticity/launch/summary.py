@@ -15,7 +15,7 @@ from plasticity.store import RunFolder, RunState
 def states(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> dict[str, RunState]:
     """The state of each run: the last that its worker sent, since a full disk may not hold it, else as stored."""
     return {
-        run.identity: outcome.states.get(run.identity) or RunFolder.of(settings.runs, run).state()
+        run.identity: outcome.states.get(run.identity) or RunFolder.of(settings.runs, run).stored_state()
         for run in asked
     }
 
