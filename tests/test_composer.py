@@ -11,7 +11,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from plasticity.errors import UserError
-from plasticity.launch.compose import read
+from plasticity.launch.compose import SweepReader, read
 from plasticity.launch.composer import Composer
 
 CHOICES = [
@@ -54,6 +54,24 @@ def test_every_combination_is_what_hydra_composes(loader, master):
         assert OmegaConf.to_container(ours, resolve=True) == OmegaConf.to_container(whole, resolve=True)
         assert read(ours) == read(whole)
     assert composer.compose.cache_info().misses < len(COMBINATIONS)
+
+
+def test_every_combination_is_read_as_hydra_composes_it(loader, master):
+    """Also where seed or set decide more than themselves: through tuned.method, an interpolation, no rate."""
+    composer = Composer.of_sweep(loader, master)
+    reader, read_alone = SweepReader(composer), 0
+    shared = [
+        "optimiser.step_size=1e-3", "tuned=width_20", "tuned=selu tuned.method=cbp", "replacement.rate=0",
+        "checkpoint_seconds=${seed}", "model.depth=2 launch.impossible=absent", "replacement.utility=random",
+    ]  # fmt: skip
+    sets = ["all", "none", "last", "except_first", "layer_2", "layer_3"]
+    for common, chosen, seed in product(shared, sets, ["seed=4", "seed=5"]):
+        combination = [*common.split(), f"replacement={chosen}", seed]
+        assert reader(combination) == read(composer(combination)), combination
+        read_alone += reader.read((*common.split(), "replacement=all")) is not None
+    assert 0 < read_alone < len(shared) * len(sets) * 2
+    with pytest.raises(UserError, match="layers from 1 to 2"):
+        reader(["model.depth=2", "replacement=layer_3", "seed=1"])
 
 
 @pytest.mark.parametrize("override", ["modell.width=3", "model.widht=3"])

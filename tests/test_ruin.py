@@ -162,7 +162,7 @@ def test_a_config_that_cannot_be_read_is_written_anew_for_the_folder_is_named_by
         (folder / "config.yaml").write_bytes(contents)
     again = command(*SWEEP)
     assert again.returncode == 0 and "2 runs: 2 finished" in again.stdout
-    assert f"{folder}/config.yaml could not be read, and was written anew." in again.stdout
+    assert f"{folder}/config.yaml could not be read, and was rewritten." in again.stdout
     assert (folder / "config.yaml").read_bytes() == config and command.states() == states
 
 

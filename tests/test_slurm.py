@@ -193,7 +193,7 @@ def test_an_interrupted_job_goes_on_to_the_same_numbers(cluster, uninterrupted, 
     quiet()
     (state,) = cluster.states().values()
     assert state["status"] == "finished" and state["attempt"] == 2, logs(cluster)
-    assert state["started"] == started  # it went on, and did not start anew
+    assert state["started"] == started  # it resumed, and did not start over
     assert cluster.tables() == uninterrupted
     if how == "preempt":
         assert f"Leaving with checkpoints of 1 unfinished runs: {cluster.folders()[0].name}" in logs(cluster)

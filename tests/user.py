@@ -47,7 +47,7 @@ class L2Init(Regulariser):
 
 @dataclass(frozen=True, kw_only=True)
 class PermutedLabels(Dataset):
-    """MNIST, its labels permuted anew in every task after the first."""
+    """MNIST, its labels permuted again in every task after the first."""
 
     inputs, outputs, objective = 784, 10, CrossEntropy()
     tasks: int = integer(3, at_least=1)

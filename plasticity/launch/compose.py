@@ -15,6 +15,7 @@ from plasticity.errors import ConfigError, ImpossibleLayer, UserError
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
 from plasticity.part import build, find, one_of, text
 from plasticity.regularisers import L2, Regulariser
+from plasticity.replacement import ContinualBackpropagation
 from plasticity.run import Run
 from plasticity.settings import KEYS, Settings
 
@@ -102,7 +103,7 @@ def read_all(
     check_directories(master)
     runs: list[Run | None] = []
     shared: Settings | None = None
-    reader = SeedReader(composer)
+    reader = SweepReader(composer)
     for overrides in combinations:
         try:
             run, settings = reader(overrides)
@@ -120,8 +121,12 @@ def read_all(
     return runs, replace(shared, logging=logging_of(master))
 
 
-class SeedReader:
-    """Reads the combinations of a sweep; those that differ in the seed alone only once."""
+SEED = re.compile("seed=([0-9]+)")
+SET = re.compile("replacement=(all|none|last|except_first|layer_[1-9][0-9]*)")
+
+
+class SweepReader:
+    """Reads the combinations of a sweep; those that differ in seed and replacement set alone only once."""
 
     def __init__(self, composer: "Composer"):
         self.composer = composer
@@ -129,19 +134,33 @@ class SeedReader:
 
     def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
         """The run and the settings of one combination, as from `read`."""
-        seeds = [text for text in overrides if re.fullmatch("seed=[0-9]+", text)]
-        run, settings, is_free = self.read(tuple(text for text in overrides if text not in seeds))
-        if not seeds or run is None:
-            return run, settings
-        if not is_free:
+        seeds = [found[1] for text in overrides if (found := SEED.fullmatch(text))]
+        sets = [found[1] for text in overrides if (found := SET.fullmatch(text))]
+        shared = [text for text in overrides if not SEED.fullmatch(text) and not SET.fullmatch(text)]
+        known = self.read((*shared, "replacement=all")) if len(seeds) == len(sets) == 1 else None
+        if known is None:
             return read(self.composer(overrides))
-        return replace(run, seed=int(seeds[-1].removeprefix("seed="))), settings
+        run, settings = known
+        try:
+            chosen = replace(run.replacement, layers=sets[0])
+            return replace(run, replacement=chosen, seed=int(seeds[0])), settings
+        except ImpossibleLayer:
+            if settings.launch.impossible == "absent":
+                return None, settings
+            raise
 
-    def _read(self, overrides: tuple[str, ...]) -> tuple[Run | None, Settings, bool]:
-        """The same, and whether nothing else in the config depends on the seed."""
+    def _read(self, overrides: tuple[str, ...]) -> tuple[Run, Settings] | None:
+        """What combinations have in common; None where more than their own keys may depend on seed and set."""
         config = self.composer(overrides)
         text = str(OmegaConf.to_container(config, resolve=False))
-        return *read(config), not re.search(r"\$\{[^}]*seed", text)
+        if re.search(r"\$\{[^}]*(seed|replacement)", text) or config.replacement.layers != "all":
+            return None
+        try:
+            run, settings = read(config)
+        except UserError:
+            return None
+        replaces = isinstance(run, Run) and type(run.replacement) is ContinualBackpropagation
+        return (run, settings) if run is not None and replaces and run.replacement.layers else None
 
 
 def check_directories(composed: DictConfig) -> None:

@@ -14,7 +14,7 @@ from plasticity.launch.plan import Plan
 from plasticity.network import initial_network
 from plasticity.run import Run
 
-CALIBRATION_SECONDS = 0.005
+CALIBRATION_SECONDS = 0.02
 CALIBRATION_STEPS = 400
 
 

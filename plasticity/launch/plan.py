@@ -78,7 +78,7 @@ def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -
         if state.status == "finished" and not force:
             finished.append((run, state))
             if not described:
-                notes.append(_described_anew(folder, run))
+                notes.append(_rewritten_config(folder, run))
             continue
         if state.status in ("unreadable", "incomplete"):
             notes.append(f"{folder.path} is computed again: {state.reason}.")
@@ -106,15 +106,15 @@ def _choice(engine: str, run: Run) -> Choice:
         raise UserError(f"{run.identity}: {error}") from error
 
 
-def _described_anew(folder: RunFolder, run: Run) -> str:
+def _rewritten_config(folder: RunFolder, run: Run) -> str:
     """Writes the config of a finished run whose own cannot be read; its folder's name says what it is."""
     try:
         with folder.claim() as held:
             if held:
                 folder.create(run)
     except OSError as error:
-        return f"{folder.path / 'config.yaml'} cannot be read, nor written anew ({error.strerror})."
-    return f"{folder.path / 'config.yaml'} could not be read, and was written anew."
+        return f"{folder.path / 'config.yaml'} cannot be read, nor rewritten ({error.strerror})."
+    return f"{folder.path / 'config.yaml'} could not be read, and was rewritten."
 
 
 def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:

@@ -72,7 +72,7 @@ class RunFolder:
         """Makes sure that the folder, if there is one, is that of a run.
 
         A folder is named by the run's identity, which says everything: a `config.yaml` that describes no run was
-        damaged, and may be written anew.
+        damaged, and may be rewritten.
 
         Returns:
             whether its `config.yaml` says so, too; False where there is none that can be read
