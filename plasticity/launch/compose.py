@@ -137,7 +137,11 @@ class SweepReader:
         seeds = [found[1] for text in overrides if (found := SEED.fullmatch(text))]
         sets = [found[1] for text in overrides if (found := SET.fullmatch(text))]
         shared = [text for text in overrides if not SEED.fullmatch(text) and not SET.fullmatch(text)]
-        known = self.read((*shared, "replacement=all")) if len(seeds) == len(sets) == 1 else None
+        known = (
+            self.read((*shared, "replacement=all"))
+            if self.composer.plain_sets and len(seeds) == len(sets) == 1
+            else None
+        )
         if known is None:
             return read(self.composer(overrides))
         run, settings = known
