@@ -83,8 +83,10 @@ def listing(runs: pd.DataFrame) -> Table:
 
 
 def _row(run: pd.Series, keys: list[str]) -> list[Cell]:
-    tasks = f"{run['tasks_done']:.0f}/{_shown(run.get('dataset.tasks'))}"
-    score = "" if pd.isna(run["score"]) else f"{run['score']:.2%}"
+    tasks = f"{run['tasks_done']:.0f}/{_shown(run['total_tasks'])}"
+    score = (
+        "" if pd.isna(run["score"]) else f"{run['score']:.2%}" if run["percent"] else f"{run['score']:.5g}"
+    )
     values = [run["run"], run["status"], tasks, score, *(_shown(run.get(key)) for key in keys)]
     reason = "" if pd.isna(run["reason"]) else str(run["reason"])
     return [Cell(value) for value in (*values, reason)]

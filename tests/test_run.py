@@ -361,7 +361,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("regulariser.strength", [*WRONG_NUMBERS, -1e-9], "a number of at least 0"),
     ("optimiser.name", ["adam", "SGD", "", 0, ["sgd"]], "sgd" + IMPORT),
     ("optimiser.step_size", [*WRONG_NUMBERS, 0, 0.0, -1e-9], "a number above 0"),
-    ("dataset.name", ["mnist", "", 0], "permuted_mnist" + IMPORT),
+    ("dataset.name", ["mnist", "", 0], "one of bit_flipping, permuted_mnist" + IMPORT),
     (
         "dataset.tasks",
         [*WRONG_WHOLE_NUMBERS, 0, 10**30],
@@ -406,7 +406,7 @@ NAMES = {
     "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu",
     "replacement": "cbp",
     "regulariser": "one of none, l2",
-    "dataset": "permuted_mnist",
+    "dataset": "one of bit_flipping, permuted_mnist",
     "optimiser": "sgd",
 }
 
