@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 if TYPE_CHECKING:
     from plasticity.run import Run
@@ -136,10 +136,12 @@ class Combinations(Sweeper):
 
     Args:
         params: values as after -m, by key; the command line goes before them.
+        alternatives: sets of such values, of which each combination has one, as do a method and what belongs to it.
     """
 
-    def __init__(self, params: DictConfig | None = None):
+    def __init__(self, params: DictConfig | None = None, alternatives: ListConfig | None = None):
         self.params = dict(params or {})
+        self.alternatives = [dict(each) for each in alternatives or [{}]]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
@@ -150,9 +152,11 @@ class Combinations(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        given = [f"{str(key).lstrip('+')}={value}" for key, value in self.params.items()]
-        overrides = {o.get_key_element(): o for o in self.parser.parse_overrides([*given, *arguments])}
-        combinations = [list(each) for each in product(*map(_alternatives, overrides.values()))]
+        combinations: list[list[str]] = []
+        for alternative in self.alternatives:
+            given = [f"{str(key).lstrip('+')}={value}" for key, value in (self.params | alternative).items()]
+            overrides = {o.get_key_element(): o for o in self.parser.parse_overrides([*given, *arguments])}
+            combinations += [list(each) for each in product(*map(_alternatives, overrides.values()))]
         assert self.launcher is not None
         results = self.launcher.launch(combinations, initial_job_idx=0)
         for result in results:
