@@ -1,5 +1,6 @@
 """The two frames that every table and figure is built on: a row per run and task, and a row per run."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
@@ -56,7 +57,7 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
     return _summaries(_sources(paths)).drop(columns="source")
 
 
-def load_runs(*paths: str | Path) -> pd.DataFrame:
+def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.DataFrame:
     """A row per run and task, ordered by run and task.
 
     Columns:
@@ -66,14 +67,16 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
         loss: mean loss over the task's examples, in nats for classification.
         weight_magnitude: Σ|w| over the network, averaged over the task.
         weight_magnitude.layer_1, …, weight_magnitude.output: the same by layer. NaN for layers that the
-            network lacks. Collected results hold only the total.
+            network lacks, and for results that were collected when only the total was kept.
         replaced.layer_1, …: number of units replaced in the task, likewise.
+        and what diagnostics measured, such as dead_units.layer_1: NaN for tasks in which they did not.
         status, and the config keys: as in `summarise`.
 
     The rows of unfinished runs are included; a row that is being written, or was torn, is not.
 
     Args:
         paths: as in `summarise`.
+        runs: identities of the runs to load; None for all.
 
     Raises:
         UserError: as in `summarise`, and for rows that cannot be read.
@@ -81,6 +84,8 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     sources = _sources(paths)
     summaries = _summaries(sources)
     learnt = summaries[summaries["tasks_done"] > 0]
+    if runs is not None:
+        learnt = learnt[[run in runs for run in learnt["run"]]]
     frames = [
         source.rows(list(learnt.loc[learnt["source"] == number, "run"]))
         for number, source in enumerate(sources)

@@ -10,9 +10,6 @@ from plasticity.errors import UserError
 from plasticity.files import atomic_write
 from plasticity.run import LEFT_OUT, flatten
 
-MEASURES = ("accuracy", "error", "loss", "weight_magnitude")
-"""The columns of a row that are kept, where it has them."""
-
 DIRECTORY = Path(__file__).parent.parent / "results"
 """The committed results."""
 
@@ -37,24 +34,30 @@ class Results:
         return frame
 
     def rows(self, runs: Iterable[str]) -> pd.DataFrame:
-        """The rows of some runs: `run`, `task` and the measures."""
+        """The rows of some runs: `run`, `task` and what was measured."""
         frame = _read(self.path / "tasks.parquet")
-        measures = [name for name in MEASURES if name in frame]
-        _check(frame, self.path / "tasks.parquet", ("run",), ("task", *measures))
+        _check(
+            frame, self.path / "tasks.parquet", ("run",), map(str, frame.columns.drop("run", errors="ignore"))
+        )
         return frame[frame["run"].isin(list(runs))]
 
     def write(self, runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
         """Replaces both files, each in one go. The same runs give the same bytes.
+
+        Args:
+            runs: as from `analysis.summarise`.
+            tasks: as from `analysis.load_runs`. Of its columns, `run`, `task` and all that are measured are kept,
+                those of layers in single precision.
 
         Raises:
             UserError: where they cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _replace(
-                self.path / "tasks.parquet",
-                tasks[["run", "task", *(name for name in MEASURES if name in tasks)]],
-            )
+            kept = ["run", *(str(name) for name in tasks if str(name) not in runs)]
+            measured = tasks[kept].dropna(axis="columns", how="all")
+            single = {name: "float32" for name in kept if "." in name and name in measured}
+            _replace(self.path / "tasks.parquet", measured.astype(single))
             _replace(self.path / "runs.parquet", runs)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written to ({error.strerror}).") from error
@@ -81,7 +84,15 @@ def _check(frame: pd.DataFrame, path: Path, texts: Iterable[str], numbers: Itera
 
 
 def _replace(path: Path, frame: pd.DataFrame) -> None:
+    # Numbers that hardly repeat are stored byte by byte: their first bytes differ little from row to row.
+    numbers = [
+        name for name in frame if frame[name].dtype.kind == "f" and frame[name].nunique() > len(frame) / 10
+    ]
+
     def contents(file: BinaryIO) -> None:
-        frame.to_parquet(file, index=False, compression="zstd", compression_level=9)
+        frame.to_parquet(
+            file, index=False, compression="zstd", compression_level=9,
+            use_byte_stream_split=numbers, use_dictionary=[name for name in frame if name not in numbers],
+        )  # fmt: skip
 
     atomic_write(path, contents, mode=0o644)

@@ -217,7 +217,7 @@ def compose_all(
 
 @contextmanager
 def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", OverridesParser]]:
-    """Hydra without its command: what composes lists of overrides, and what reads them. Its errors are explained."""
+    """Hydra without its command: what composes lists of overrides, and what reads them. Explains its errors."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
