@@ -144,12 +144,14 @@ def bars(axes: Axes, frame: pd.DataFrame, y: str) -> None:
         axes.bar(
             np.arange(len(columns)) + (number - (len(names) - 1) / 2) * width, own.mean(), width,
             yerr=own.std(ddof=0), color=look(number)["color"], hatch=HATCHES[number % len(HATCHES)],
-            edgecolor="white", linewidth=0.4, error_kw={"elinewidth": 0.8},
+            edgecolor="white", linewidth=0.4, label=name, error_kw={"elinewidth": 0.8},
         )  # fmt: skip
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-    axes.set_xticks(range(len(columns)), [name.replace("_", " ") for name in columns])
+    axes.set_xticks(range(len(columns)), [name.removeprefix("layer_") for name in columns])
+    axes.set_xlabel("layer")
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="x", visible=False)
+    axes.legend(loc="upper right", frameon=False)
 
 
 @styled
@@ -203,7 +205,8 @@ def look(number: int) -> dict[str, Any]:
     """Colour, dashes and marker of the curve with a number, from 0: any one of them tells it from the others."""
     import seaborn
 
-    palette = seaborn.color_palette("colorblind")
+    colours = seaborn.color_palette("colorblind")
+    palette = [*(colours[place] for place in (0, 1, 2, 3, 4, 9)), (0.25, 0.25, 0.25), colours[5], colours[7]]
     dashes = DASHES[number % len(DASHES)]
     return {
         "color": palette[number % len(palette)],

@@ -30,7 +30,7 @@ def measured(found: pd.DataFrame) -> str:
 
 
 def missing(found: pd.DataFrame) -> list[str]:
-    """Every run without a score, and why, a line for each network, problem and set of seeds; and what computes them."""
+    """Every run without a score, and why: a line per network, problem and set of seeds; and what computes them."""
     lacking = found[found["score"].isna()]
     if lacking.empty:
         return []

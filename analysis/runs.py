@@ -21,6 +21,10 @@ ALWAYS = "optimiser.step_size"
 """The config key that is shown even where it is the same for all."""
 
 
+SCORE = ("score_name", "percent", "higher_is_better")
+"""Columns that say what a score is: scores of two kinds have no mean."""
+
+
 def listing(runs: pd.DataFrame) -> Table:
     """Every run: identity, status, tasks done, score, step size and the config keys that vary.
 
@@ -43,7 +47,7 @@ def listing(runs: pd.DataFrame) -> Table:
 
 def _row(run: pd.Series, keys: list[str]) -> list[Cell]:
     tasks = f"{run['tasks_done']:.0f}/{shown(run.get('dataset.tasks'))}"
-    score = "" if pd.isna(run["score"]) else score_text(run["score_name"], run["score"])
+    score = "" if pd.isna(run["score"]) else score_text(run, run["score"])
     values = [run["run"], run["status"], tasks, score, *(shown(run.get(key)) for key in keys)]
     reason = "" if pd.isna(run["reason"]) else str(run["reason"])
     return [Cell(value) for value in (*values, reason)]
@@ -53,17 +57,18 @@ def averages(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """A row for each combination of values of some keys, in their order.
 
     Columns: the keys; `runs` and `unfinished`, numbers of finished and other runs; `mean`, `std`, `sem`, `low` and
-    `high` of the scores of the finished ones, as from `analysis.statistics.describe`; `score_name`.
+    `high` of the scores of the finished ones, as from `analysis.statistics.describe`; and what the score is.
 
     Args:
         runs: as from `analysis.summarise`.
         keys: columns.
     """
     rows = []
-    for values, group in runs.groupby([*keys, "score_name"], dropna=False):
+    told_apart = [*keys, *(name for name in SCORE if name in runs)]
+    for values, group in runs.groupby(told_apart, dropna=False):
         scores = group["score"].dropna().to_numpy(float)
         numbers = {"runs": len(scores), "unfinished": len(group) - len(scores)}
-        rows.append(dict(zip([*keys, "score_name"], values, strict=True)) | numbers | describe(scores))
+        rows.append(dict(zip(told_apart, values, strict=True)) | numbers | describe(scores))
     return pd.DataFrame(rows)
 
 
@@ -71,7 +76,7 @@ def average_table(frame: pd.DataFrame, keys: Sequence[str]) -> Table:
     """What `averages` found, for people."""
     rows = []
     for _, row in frame.iterrows():
-        score = partial(score_text, row["score_name"])
+        score = partial(score_text, row)
         interval = f"[{score(row['low'])}, {score(row['high'])}]" if row["runs"] > 1 else "–"
         mean = score(row["mean"]) if row["runs"] else "–"
         values = [

@@ -7,8 +7,6 @@ import pandas as pd
 
 from analysis.load import config_columns
 from plasticity.errors import UserError
-from plasticity.objectives import Objective
-from plasticity.part import subclasses
 
 
 def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
@@ -69,15 +67,15 @@ def shown(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def score_text(name: str, score: float) -> str:
-    """A score as its objective shows it: "84.53%", "0.01234".
+def score_text(runs: pd.Series, score: float) -> str:
+    """A score as people read it: "84.53%", "0.01234".
 
     Args:
-        name: what the score is called, such as "accuracy".
+        runs: a row of `analysis.summarise`, or another with its columns on scores.
         score: the score.
     """
-    known = [kind for kind in subclasses(Objective) if kind.score_name == name]
-    return (known[0] if known else Objective)().shown(score, 2)
+    percent = runs.get("percent", runs["score_name"] == "accuracy")
+    return f"{score:.2%}" if percent else f"{score:.5g}"
 
 
 def grouped(runs: pd.DataFrame, keys: Sequence[str], spelt: bool = False) -> pd.Series:

@@ -18,7 +18,7 @@ def combinations(
     parser: OverridesParser,
     arguments: Sequence[str],
     params: Params | None = None,
-    alternatives: Mapping[str, Params] | None = None,
+    alternatives: Mapping[str, Params] | Sequence[Params] | None = None,
     only: Iterable[str] | None = None,
 ) -> list[list[str]]:
     """The overrides of each run of a sweep.
@@ -31,7 +31,7 @@ def combinations(
         parser: Hydra's.
         arguments: the overrides on the command line.
         params: values for all runs.
-        alternatives: values by the name of an alternative, and key.
+        alternatives: values by the name of an alternative, and key; in a list, its names are "1", "2", ….
         only: names of the alternatives to take; None for all.
 
     Raises:
@@ -39,7 +39,9 @@ def combinations(
     """
     given = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
     shared = _parsed(parser, params or {})
-    named = {name: _parsed(parser, values) for name, values in (alternatives or {}).items()}
+    if not isinstance(alternatives, Mapping):
+        alternatives = {str(number): values for number, values in enumerate(alternatives or [], start=1)}
+    named = {name: _parsed(parser, values) for name, values in alternatives.items()}
     pinned = {key for values in named.values() for key in values}
     common = {key: value for key, value in given.items() if key in shared or key not in pinned}
     chosen = [named[name] for name in _chosen(named, only)] if named else [{}]
