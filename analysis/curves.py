@@ -47,7 +47,7 @@ def main() -> None:
     if not any(condition.startswith("status=") for condition in arguments.where):
         unfinished = int((runs["status"] != "finished").sum())
         runs = where(runs, ["status=finished"])
-        said += [f"Left out: {unfinished} unfinished runs."] * bool(unfinished)
+        said += [f"Left out: {unfinished} unfinished run{'s' * (unfinished != 1)}."] * bool(unfinished)
     by, panel = (
         [column(runs, key, option) for key in keys]
         for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))

@@ -132,7 +132,9 @@ def method(run: Run) -> str:
 def activation(run: Run) -> str:
     """The activation as it is written: "ReLU", "SELU", "tanh"."""
     name = run.activation.name
-    return {"relu": "ReLU", "selu": "SELU", "elu": "ELU", "gelu": "GELU"}.get(name, name.replace("_", " "))
+    return {"selu": "SELU", "elu": "ELU", "gelu": "GELU"}.get(
+        name, name.replace("relu", "ReLU").replace("_", " ")
+    )
 
 
 def step_size(run: Run) -> str:

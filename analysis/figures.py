@@ -149,7 +149,12 @@ def main() -> None:
         raise UserError(f"No run of these figures is finished. To compute them:\n{commands}")
     tasks = load_runs(*(arguments.runs or [DIRECTORY]), runs=needed)
     for name, experiment in found.items():
-        print("\n".join(drawn(name, experiment, tasks, arguments.output)), flush=True)
+        figure, said = drawn(name, experiment, tasks)
+        if figure is None:
+            print("\n".join(said), flush=True)
+            continue
+        paths = " and ".join(map(str, drawing.save(figure, arguments.output / name)))
+        print("\n  ".join([f"{paths}: {FIGURES[name].title}", *said]), flush=True)
 
 
 def _named(text: str) -> str:
@@ -160,14 +165,16 @@ def _named(text: str) -> str:
     return name
 
 
-def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame, output: Path) -> list[str]:
-    """Draws a figure, as far as there are runs for it, and says what it shows and what it lacks.
+def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figure | None, list[str]]:
+    """Draws a figure, as far as there are runs for it.
 
     Args:
         name: a key of `FIGURES`.
         experiment: its experiment.
         tasks: as from `analysis.load_runs`.
-        output: the directory for its files.
+
+    Returns:
+        the figure, None where there are no runs for it; and what is to be said of it, which stands below it, too
     """
     declared = FIGURES[name]
     frame = experiment.labelled(tasks, {drawing.LINE: declared.line, drawing.PANEL: declared.panel})
@@ -175,17 +182,16 @@ def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame, output: Path) 
         frame = frame[frame["task"] < declared.first]
     if frame.empty:
         number = len(experiment.runs)
-        return [f"{name} is not drawn: none of its {number} runs is finished. {experiment.command}"]
+        return None, [f"{name} is not drawn: none of its {number} runs is finished. {experiment.command}"]
     figure = declared.draw(frame)
     said = [drawing.explain(frame)]
-    if unmeasured := [name for name in declared.by_layer if not drawing.layers(frame, name)]:
+    if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
         said.append(
             f"Without values by layer: {', '.join(unmeasured)}. {experiment.command} force=true has them."
         )
     said += experiment.missing(declared.panel, declared.line)
     drawing.note(figure, said)
-    paths = drawing.save(figure, output / name)
-    return [f"{' and '.join(map(str, paths))}: {declared.title}", *(f"  {sentence}" for sentence in said)]
+    return figure, said
 
 
 if __name__ == "__main__":
