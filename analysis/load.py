@@ -67,9 +67,8 @@ def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.Data
         loss: mean loss over the task's examples, in nats for classification.
         weight_magnitude: Σ|w| over the network, averaged over the task.
         weight_magnitude.layer_1, …, weight_magnitude.output: the same by layer. NaN for layers that the
-            network lacks, and for results that were collected when only the total was kept.
+            network lacks. Collected results hold only the total.
         replaced.layer_1, …: number of units replaced in the task, likewise.
-        and what diagnostics measured, such as dead_units.layer_1: NaN for tasks in which they did not.
         status, and the config keys: as in `summarise`.
 
     The rows of unfinished runs are included; a row that is being written, or was torn, is not.

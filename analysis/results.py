@@ -10,6 +10,9 @@ from plasticity.errors import UserError
 from plasticity.files import atomic_write
 from plasticity.run import LEFT_OUT, flatten
 
+MEASURES = ("accuracy", "error", "loss", "weight_magnitude")
+"""The columns of a row that are kept, where it has them."""
+
 DIRECTORY = Path(__file__).parent.parent / "results"
 """The committed results."""
 
@@ -34,30 +37,24 @@ class Results:
         return frame
 
     def rows(self, runs: Iterable[str]) -> pd.DataFrame:
-        """The rows of some runs: `run`, `task` and what was measured."""
+        """The rows of some runs: `run`, `task` and the measures."""
         frame = _read(self.path / "tasks.parquet")
-        _check(
-            frame, self.path / "tasks.parquet", ("run",), map(str, frame.columns.drop("run", errors="ignore"))
-        )
+        measures = [name for name in MEASURES if name in frame]
+        _check(frame, self.path / "tasks.parquet", ("run",), ("task", *measures))
         return frame[frame["run"].isin(list(runs))]
 
     def write(self, runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
         """Replaces both files, each in one go. The same runs give the same bytes.
-
-        Args:
-            runs: as from `analysis.summarise`.
-            tasks: as from `analysis.load_runs`. Of its columns, `run`, `task` and all that are measured are kept,
-                those of layers in single precision.
 
         Raises:
             UserError: where they cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            kept = ["run", *(str(name) for name in tasks if str(name) not in runs)]
-            measured = tasks[kept].dropna(axis="columns", how="all")
-            single = {name: "float32" for name in kept if "." in name and name in measured}
-            _replace(self.path / "tasks.parquet", measured.astype(single))
+            _replace(
+                self.path / "tasks.parquet",
+                tasks[["run", "task", *(name for name in MEASURES if name in tasks)]],
+            )
             _replace(self.path / "runs.parquet", runs)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written to ({error.strerror}).") from error
