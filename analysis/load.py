@@ -1,5 +1,6 @@
 """The two frames that every table and figure is built on: a row per run and task, and a row per run."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
@@ -59,7 +60,7 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
     return _summaries(_sources(paths)).drop(columns="source")
 
 
-def load_runs(*paths: str | Path) -> pd.DataFrame:
+def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.DataFrame:
     """A row per run and task, ordered by run and task.
 
     Columns:
@@ -77,6 +78,7 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
 
     Args:
         paths: as in `summarise`.
+        runs: identities of the runs to load; None for all.
 
     Raises:
         UserError: as in `summarise`, and for rows that cannot be read.
@@ -84,6 +86,8 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     sources = _sources(paths)
     summaries = _summaries(sources)
     learnt = summaries[summaries["tasks_done"] > 0]
+    if runs is not None:
+        learnt = learnt[[run in runs for run in learnt["run"]]]
     frames = [
         source.rows(list(learnt.loc[learnt["source"] == number, "run"]))
         for number, source in enumerate(sources)
