@@ -13,7 +13,7 @@ import numpy as np
 
 from plasticity import memory
 from plasticity.datasets import Stream
-from plasticity.diagnostics import Diagnostic, View
+from plasticity.diagnostics import Diagnostic, Measurement
 from plasticity.engines import Learner, TaskResult, choose, get, resuming
 from plasticity.errors import Damaged, Diverged, UserError
 from plasticity.network import Network, initial_network
@@ -56,7 +56,7 @@ class Session:
     Attributes:
         observer: receives progress.
         engine: name of the engine, or "auto".
-        diagnostics: what is measured between tasks.
+        diagnostics: what is measured before and after tasks.
         stop: set it to make every run write a checkpoint and stop at its next opportunity.
         checkpoint_seconds: time between two checkpoints of a run.
         data_root: where the data sets are kept; None for the usual place.
@@ -242,20 +242,18 @@ def learn_record(
         stream: its tasks.
         learner: its network.
         record: number of the record, from 0.
-        diagnostics: what is measured before each task.
+        diagnostics: what is measured before and after each task.
         advance: as in `Learner.learn`.
     """
-    number, measured = run.dataset.tasks_per_record, dict[str, float]()
+    number, measured = run.dataset.tasks_per_record, dict[str, float | int]()
     results = []
     for task_number in range(record * number, (record + 1) * number):
         task = stream.task(task_number)
-        due = [diagnostic for diagnostic in diagnostics if diagnostic.due(task_number)]
-        if due:
-            view = View(run, learner.network(), task)
-            for diagnostic in due:
-                measured |= diagnostic(view)
+        measurement = Measurement(diagnostics, run, learner, task)
+        measured |= measurement.before()
         results.append(learner.learn(task, advance))
-    return _row(run, record * number, results) | {name: float(value) for name, value in measured.items()}
+        measured |= measurement.after()
+    return _row(run, record * number, results) | measured
 
 
 def _row(run: Run, task: int, results: Sequence[TaskResult]) -> Row:
