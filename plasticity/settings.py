@@ -34,6 +34,13 @@ class TrackerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SnapshotSettings:
+    """When a run's network is kept: before every `every`th task, and after the last in any case."""
+
+    every: int = integer(at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
     """How a launch computes its runs.
 
@@ -92,6 +99,7 @@ class Settings:
     engine: EngineSettings = _section(EngineSettings)
     tracker: TrackerSettings = _section(TrackerSettings)
     launch: LaunchSettings = _section(LaunchSettings)
+    snapshots: SnapshotSettings = _section(SnapshotSettings)
     diagnostics: tuple[Diagnostic, ...] = checked(_diagnostics, ())
     logging: dict[str, Any] = field(default_factory=dict, metadata={"check": _logging})
 
@@ -105,6 +113,7 @@ SECTIONS: dict[str, type] = {
     "engine": EngineSettings,
     "tracker": TrackerSettings,
     "launch": LaunchSettings,
+    "snapshots": SnapshotSettings,
 }
 
 KEYS = tuple(entry.name for entry in fields(Settings))

@@ -22,6 +22,7 @@ from plasticity.run import Run
 from plasticity.score import score
 from plasticity.store import Row, RunFolder, RunState
 from plasticity.store.checkpoint import Checkpoint
+from plasticity.store.snapshot import Snapshot
 
 SLOW_SECONDS = 1.0
 """A record that takes longer is checkpointed at once: losing it would cost more than the checkpoint."""
@@ -57,6 +58,8 @@ class Session:
         observer: receives progress.
         engine: name of the engine, or "auto".
         diagnostics: what is measured before and after tasks.
+        snapshot_every: number of tasks from one snapshot of a run's network to the next; 0 for that after the last
+            task alone.
         stop: set it to make every run write a checkpoint and stop at its next opportunity.
         checkpoint_seconds: time between two checkpoints of a run.
         data_root: where the data sets are kept; None for the usual place.
@@ -68,6 +71,7 @@ class Session:
     observer: Observer = field(default_factory=Silent)
     engine: str = "auto"
     diagnostics: Sequence[Diagnostic] = ()
+    snapshot_every: int = 0
     stop: Event = field(default_factory=Event)
     checkpoint_seconds: float = 60.0
     data_root: str | None = None
@@ -116,6 +120,7 @@ class Attempt:
             for record in range(len(self.scores), self.run.dataset.records):
                 row = self.learn(record)
                 self.record(row)
+                self.snapshot_if_due()
                 self.checkpoint_if_due()
             self.finish()
         except BaseException as error:
@@ -139,6 +144,7 @@ class Attempt:
         self._write_state("running")  # before rows are removed: a finished run must have them all
         if network is None:
             self.folder.remove_checkpoint()
+            self.folder.remove_snapshots()
             self.folder.keep_rows(0, self.run)
             network = initial_network(self.run)
         self.rows = self.folder.open_rows()
@@ -182,6 +188,12 @@ class Attempt:
         self.rows.append(row)
         self.scores.append(float(row[self.state.score_name]))
         self.session.observer.learnt(self.folder.identity, self._tasks_done(), row)
+
+    def snapshot_if_due(self) -> None:
+        """Keeps the network at intervals and after the last task, before the checkpoint that would skip it."""
+        done, every = self._tasks_done(), self.session.snapshot_every
+        if done == self.run.dataset.tasks or (every and done % every == 0):
+            self.folder.write_snapshot(Snapshot(done, self.choice.engine, self.learner.network()))
 
     def checkpoint_if_due(self) -> None:
         """Writes a checkpoint at intervals, after a slow record, and before training stops."""

@@ -89,6 +89,7 @@ def work(connection: Connection, settings: Settings, restart_before: float) -> N
         observer=Reporter(connection, stop),
         engine=settings.engine.name,
         diagnostics=settings.diagnostics,
+        snapshot_every=settings.snapshots.every,
         stop=stop,
         checkpoint_seconds=settings.checkpoint_seconds,
         data_root=settings.data_root,
