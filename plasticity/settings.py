@@ -52,6 +52,8 @@ class LaunchSettings:
         runs_per_job: on a cluster, runs packed into a job; None to derive it from `minutes_per_job`.
         minutes_per_job: on a cluster, about how long a job is to take.
         max_parallel_jobs: on a cluster, the most jobs that run at a time; None for no limit.
+        missing_measures: what to do for finished runs that lack some of the diagnostics asked for: "leave" them, or
+            "compute" them: from their snapshots or, where those don't serve, by computing the run again.
         wait: on a cluster, stay and show progress until all jobs are done.
         freeze: on a cluster, compute with the code as it is now, even if it is edited afterwards.
     """
@@ -62,6 +64,7 @@ class LaunchSettings:
     runs_per_job: int | None = integer(at_least=1, optional=True)
     minutes_per_job: float = number(at_least=1)
     max_parallel_jobs: int | None = integer(at_least=1, optional=True)
+    missing_measures: str = choice(options=("leave", "compute"))
     wait: bool = flag()
     freeze: bool = flag()
 

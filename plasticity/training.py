@@ -1,11 +1,12 @@
 """Training: takes a run from its last checkpoint, or from the start, to its end, and keeps a row per record."""
 
 import errno
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Protocol
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from plasticity import memory
 from plasticity.datasets import Stream
-from plasticity.diagnostics import Diagnostic, Measurement
+from plasticity.diagnostics import Diagnostic, Measurement, lacking
 from plasticity.engines import Learner, TaskResult, choose, get, resuming
 from plasticity.errors import Damaged, Diverged, UserError
+from plasticity.measuring import add_from_snapshots, beside
 from plasticity.network import Network, initial_network
 from plasticity.provenance import provenance
 from plasticity.run import Run
@@ -58,6 +60,8 @@ class Session:
         observer: receives progress.
         engine: name of the engine, or "auto".
         diagnostics: what is measured before and after tasks.
+        measure_finished: whether a finished run that lacks some of these is measured from its snapshots or, where
+            they don't serve, computed again.
         snapshot_every: number of tasks from one snapshot of a run's network to the next; 0 for that after the last
             task alone.
         stop: set it to make every run write a checkpoint and stop at its next opportunity.
@@ -71,6 +75,7 @@ class Session:
     observer: Observer = field(default_factory=Silent)
     engine: str = "auto"
     diagnostics: Sequence[Diagnostic] = ()
+    measure_finished: bool = False
     snapshot_every: int = 0
     stop: Event = field(default_factory=Event)
     checkpoint_seconds: float = 60.0
@@ -98,8 +103,70 @@ def train(run: Run, folder: RunFolder, session: Session) -> RunState:
             restart = (state.started or 0.0) < session.restart_before
             if held and (restart or state.status != "finished"):
                 Attempt(run, folder, session, state, resources).compute(restart)
+            elif held and session.measure_finished:
+                state = measure(run, folder, session, state, resources)
         session.observer.ended(folder.identity, state)
     return state
+
+
+def measure(run: Run, folder: RunFolder, session: Session, state: RunState, resources: ExitStack) -> RunState:
+    """Adds the measures that a finished run lacks, for the holder of its claim.
+
+    From its snapshots; where they don't serve, the run is computed again in a folder of its own, by the engine that
+    computed it, and its result stays as it is until then.
+
+    Returns:
+        the run's state; where it is computed again and that ends early, the state of that
+    """
+    if not lacking(state.measured, session.diagnostics):
+        return state
+    try:
+        if not add_from_snapshots(folder, run, state, session.diagnostics, session.data_root):
+            return state
+        again = beside(folder)
+        again.make()
+        resources.enter_context(again.claim())
+        again.create(run)
+        fresh = again.state(run)
+        if fresh.status != "finished" or lacking(fresh.measured, session.diagnostics):
+            engine = state.provenance.get("engine", session.engine)
+            calm = replace(session, engine=engine, publish=lambda folder: None)
+            restart = bool(lacking(fresh.measured, session.diagnostics))
+            Attempt(run, again, calm, fresh, resources).compute(restart)
+        if fresh.status != "finished":
+            return fresh
+        _take_over(run, folder, again, state)
+    except Exception as error:
+        return RunState(status="failed", reason=reason(error), tasks_done=state.tasks_done)
+    session.publish(folder)
+    return state
+
+
+def _take_over(run: Run, folder: RunFolder, again: RunFolder, state: RunState) -> None:
+    """Adds to a run's rows what was measured when it was computed again, and the snapshots that it lacks."""
+    kept = (run.dataset.objective.score_name, "loss")
+    old, new = folder.rows(), again.rows()
+    if [[row[name] for name in kept] for row in old] != [[row[name] for name in kept] for row in new]:
+        shutil.rmtree(again.path, ignore_errors=True)
+        raise UserError(
+            "computed again it gives other numbers, by other code or on another machine; its result was left as it "
+            "is, and force=true starts it over"
+        )
+    size = run.dataset.tasks_per_record
+    columns: dict[int, Row] = {
+        number * size: {name: _number(value) for name, value in row.items()} for number, row in enumerate(new)
+    }
+    fresh = again.state(run)
+    for task in sorted(set(again.snapshots()) - set(folder.snapshots())):
+        folder.write_snapshot(again.snapshot(task))
+    folder.extend_rows(columns)
+    state.measured |= fresh.measured
+    folder.write_state(state)
+    shutil.rmtree(again.path, ignore_errors=True)
+
+
+def _number(text: str) -> float | int:
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
 class Attempt:
@@ -141,6 +208,7 @@ class Attempt:
         if network is None:
             self.state.started, self.seconds_before = time.time(), 0.0
         self.state.provenance = provenance(self.choice, self.run)
+        self._note_diagnostics(network is None)
         self._write_state("running")  # before rows are removed: a finished run must have them all
         if network is None:
             self.folder.remove_checkpoint()
@@ -154,6 +222,14 @@ class Attempt:
         self.learner = get(self.choice.engine).learner(self.run, network)
         self.stream = self.run.dataset.open(self.run.seed, self.session.data_root)
         self.checkpointed = time.monotonic()
+
+    def _note_diagnostics(self, fresh: bool) -> None:
+        """Notes what all rows will have: what is measured now, if the rows that are kept have it too."""
+        now = {one.name: one.values() for one in self.session.diagnostics}
+        before = self.state.measured
+        self.state.measured = {
+            name: values for name, values in now.items() if fresh or before.get(name) == values
+        }
 
     def _resumed(self) -> Network | None:
         """The network of the checkpoint, with its rows and its engine; None where it cannot be resumed."""

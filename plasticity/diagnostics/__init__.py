@@ -10,7 +10,7 @@ Names collide between papers: each docstring gives the formula and says whose na
 """
 
 from plasticity.diagnostics.curvature import curvature_rank, curvature_ranks, gradient_gram
-from plasticity.diagnostics.diagnostic import Diagnostic, Measurement
+from plasticity.diagnostics.diagnostic import Diagnostic, Measurement, lacking
 from plasticity.diagnostics.gradients import errors_and_inputs, gradient_norm, zero_gradients
 from plasticity.diagnostics.measures import (
     AbsoluteApproximateRank,
@@ -80,6 +80,7 @@ __all__ = [
     "gradient_gram",
     "gradient_norm",
     "gram_matrix",
+    "lacking",
     "linearised_units",
     "probing_accuracy",
     "rank",

@@ -1,8 +1,8 @@
 """What every diagnostic is: a measurement at the boundary of two tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plasticity.diagnostics.view import View
 from plasticity.part import Part, integer
@@ -46,10 +46,18 @@ class Measurement:
         run: the run.
         learner: its network.
         task: the task.
+        due_or_not: whether all of them count.
     """
 
-    def __init__(self, diagnostics: Sequence[Diagnostic], run: "Run", learner: "Learner", task: "Task"):
-        self.due = [diagnostic for diagnostic in diagnostics if diagnostic.due(task.number)]
+    def __init__(
+        self,
+        diagnostics: Sequence[Diagnostic],
+        run: "Run",
+        learner: "Learner",
+        task: "Task",
+        due_or_not: bool = False,
+    ):
+        self.due = [one for one in diagnostics if due_or_not or one.due(task.number)]
         self.run, self.learner, self.task = run, learner, task
 
     def before(self) -> dict[str, float | int]:
@@ -61,6 +69,22 @@ class Measurement:
         """The columns from after it."""
         view = View(self.run, self.learner, self.task)
         return {name: _plain(value) for one in self.due for name, value in one.after(view).items()}
+
+
+def lacking(measured: Mapping[str, Mapping[str, Any]], diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Those diagnostics that were not taken, or not for all tasks that they are due for.
+
+    Args:
+        measured: the values of those that were taken, by name.
+        diagnostics: those asked for.
+    """
+    return [one for one in diagnostics if not _covers(measured.get(one.name, {}), one.values())]
+
+
+def _covers(taken: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    every = taken.get("every")
+    same = taken.keys() == asked.keys() and all(taken[key] == asked[key] for key in asked if key != "every")
+    return same and isinstance(every, int) and every > 0 and asked["every"] % every == 0
 
 
 def _plain(value: float) -> float | int:

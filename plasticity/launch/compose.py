@@ -209,6 +209,22 @@ def compose_all(
     combinations: Sequence[Sequence[str]], config_dir: str | Path | None = None
 ) -> list[Run | None]:
     """The runs that several lists of overrides describe; None for one that is declared absent."""
+    return [run for run, _ in _read_each(combinations, config_dir)]
+
+
+def compose_settings(overrides: Sequence[str], config_dir: str | Path | None = None) -> Settings:
+    """The settings that overrides describe.
+
+    Raises:
+        UserError: when they describe none.
+    """
+    ((_, settings),) = _read_each([overrides], config_dir)
+    return settings
+
+
+def _read_each(
+    combinations: Sequence[Sequence[str]], config_dir: str | Path | None
+) -> list[tuple[Run | None, Settings]]:
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
@@ -222,6 +238,6 @@ def compose_all(
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
         composer = Composer(GlobalHydra.instance().config_loader(), through_hydra)
         try:
-            return [read(composer(overrides))[0] for overrides in combinations]
+            return [read(composer(overrides)) for overrides in combinations]
         except HYDRA_ERRORS as error:
             raise explain(error) from error

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from plasticity.run import Run, completed, flatten
 from plasticity.store import rows
 from plasticity.store.checkpoint import Checkpoint
 from plasticity.store.claim import claim
-from plasticity.store.rows import Rows
+from plasticity.store.rows import Row, Rows
 from plasticity.store.snapshot import Snapshot
 from plasticity.store.state import RunState
 
@@ -252,6 +252,14 @@ class RunFolder:
             return rows.read(path)
         except ValueError as error:
             raise Damaged(f"tasks.csv makes no sense ({error})") from error
+
+    def extend_rows(self, columns: Mapping[int, Row]) -> None:
+        """Adds further columns to the rows, in one go; what they have stays as it is.
+
+        Args:
+            columns: the further values, by the row's first task.
+        """
+        atomic_write(self.path / "tasks.csv", rows.extended(self.path / "tasks.csv", columns))
 
     def open_rows(self) -> Rows:
         """The rows, to append to."""

@@ -23,6 +23,7 @@ class RunState:
         provenance: what computed it: engine, versions, git commit, host, process, and the code of its parts.
         score_name, higher_is_better: what the score is, and which is the better of two.
         tasks_per_record: number of tasks that a row is about.
+        measured: the diagnostics that its rows have, by name, each with its values.
         notes: what a reader has to know of this run, such as that it was started over, and why.
     """
 
@@ -37,6 +38,7 @@ class RunState:
     seconds: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     score_name: str = "accuracy"
     higher_is_better: bool = True
     tasks_per_record: int = 1
@@ -80,6 +82,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "seconds": (int, float),
     "provenance": (dict,),
     "notes": (list,),
+    "measured": (dict,),
     "score_name": (str,),
     "higher_is_better": (bool,),
     "tasks_per_record": (int,),
