@@ -70,9 +70,14 @@ def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.Data
         loss: mean loss over the task's examples, in nats for classification.
         weight_magnitude: Σ|w| over the network, averaged over the task.
         weight_magnitude.layer_1, …, weight_magnitude.output: the same by layer. NaN for layers that the
-            network lacks. Collected results hold only the total.
+            network lacks.
         replaced.layer_1, …: number of units replaced in the task, likewise.
+        dead_units.layer_1, curvature_rank.output, curvature_rank, …: what diagnostics measured, by layer and of
+            the whole network. NaN in tasks that they were not taken for.
         status, and the config keys: as in `summarise`.
+
+    Collected results hold accuracy, error, loss and the total weight magnitude as they are, all other measures to
+    four digits, and of runs that were collected by earlier versions none of these.
 
     The rows of unfinished runs are included; a row that is being written, or was torn, is not.
 

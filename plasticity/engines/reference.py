@@ -181,6 +181,11 @@ class ReferenceLearner:
                 advance(step % ADVANCE_EVERY + 1)
         return TaskResult(scores / task.examples, losses / steps, magnitude / steps, replaced)
 
+    @torch.no_grad()
+    def activations(self, task: Task, examples: int) -> list[np.ndarray]:
+        _, activations, _ = self.forward(torch.from_numpy(task.inputs(examples)))
+        return [activation.numpy() for activation in activations]
+
     def network(self) -> Network:
         replacement = {
             f"{name}.{layer}": tensor.numpy().copy()
