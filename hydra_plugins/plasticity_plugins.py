@@ -141,7 +141,7 @@ class Combinations(Sweeper):
 
     def __init__(self, params: DictConfig | None = None, alternatives: ListConfig | None = None):
         self.params = dict(params or {})
-        self.alternatives = [dict(each) for each in alternatives or [{}]]
+        self.alternatives = list(map(dict, alternatives or [{}]))
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
