@@ -229,6 +229,7 @@ SAME = [
     ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "maturity_threshold": 7}}),
     ({"replacement": {"layers": "none"}}, {"replacement": {"rate": 0, "bias_compensation": True}}),
     ({"replacement": {"layers": "none"}}, {"replacement": {"rate": 0, "accrual": "chance"}}),
+    ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "observed": "misaligned"}}),
     (
         {"model": {"depth": 1}, "replacement": {"layers": "except_first"}},
         {"model": {"depth": 1}, "replacement": {"layers": "none"}},
