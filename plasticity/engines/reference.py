@@ -140,7 +140,7 @@ class ReferenceLearner:
     def _start_over(self, layer: int, unit: int, number: int) -> None:
         """Replaces a unit: its incoming weights are drawn again, everything else of it is 0."""
         incoming, outgoing = self.layers[layer], self.layers[layer + 1]
-        bound = self.run.activation.replacement_bound(incoming.in_features)
+        bound = self.run.model.replacement_bound(self.run.activation, incoming.in_features)
         draws = uniform(
             bound, self.run.seed, Purpose.REPLACEMENT, (layer, unit, number), incoming.in_features
         )

@@ -55,8 +55,9 @@ class ContinualBackpropagation(Replacement, name="cbp"):
             return resolved
         # Nothing is ever replaced: what would be replaced, how often and how makes no difference.
         return replace(
-            resolved, layers=(), rate=0.0, maturity_threshold=100, bias_compensation=False, accrual="debt"
-        )
+            resolved, layers=(), rate=0.0, maturity_threshold=100, bias_compensation=False, observed="hidden",
+            accrual="debt",
+        )  # fmt: skip
 
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """Ages, running utility u and running mean activation f of the units; the debt of the layer."""
