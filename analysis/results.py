@@ -49,7 +49,7 @@ class Results:
             frame,
             self.path / "tasks.parquet",
             ("run",),
-            ("task", *(name for name in frame if name not in KEYS)),
+            ("task", *(str(name) for name in frame if name not in KEYS)),
         )
         chosen = frame[frame["run"].isin(list(runs))]
         return chosen.astype(dict.fromkeys(chosen.select_dtypes("float32"), "float64"))
