@@ -46,7 +46,7 @@ def listing(runs: pd.DataFrame) -> Table:
 
 
 def _row(run: pd.Series, keys: list[str]) -> list[Cell]:
-    tasks = f"{run['tasks_done']:.0f}/{shown(run.get('total_tasks', run.get('dataset.tasks')))}"
+    tasks = f"{run['tasks_done']:.0f}/{shown(run['total_tasks'])}"
     score = "" if pd.isna(run["score"]) else score_text(run, run["score"])
     values = [run["run"], run["status"], tasks, score, *(shown(run.get(key)) for key in keys)]
     reason = "" if pd.isna(run["reason"]) else str(run["reason"])

@@ -211,8 +211,24 @@ def compose_all(
     combinations: Sequence[Sequence[str]], config_dir: str | Path | None = None
 ) -> list[Run | None]:
     """The runs that several lists of overrides describe; None for one that is declared absent."""
+    return [run for run, _ in _read_each(combinations, config_dir)]
+
+
+def compose_settings(overrides: Sequence[str], config_dir: str | Path | None = None) -> Settings:
+    """The settings that overrides describe.
+
+    Raises:
+        UserError: when they describe none.
+    """
+    ((_, settings),) = _read_each([overrides], config_dir)
+    return settings
+
+
+def _read_each(
+    combinations: Sequence[Sequence[str]], config_dir: str | Path | None
+) -> list[tuple[Run | None, Settings]]:
     with _hydra(config_dir) as (composer, _):
-        return [read(composer(overrides).config())[0] for overrides in combinations]
+        return [read(composer(overrides).config()) for overrides in combinations]
 
 
 @contextmanager
