@@ -15,7 +15,7 @@ from plasticity.errors import ConfigError, ImpossibleLayer, UserError
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
 from plasticity.part import build, find, one_of, text
 from plasticity.regularisers import L2, Regulariser
-from plasticity.replacement import ContinualBackpropagation
+from plasticity.replacement import ContinualBackpropagation, layers
 from plasticity.run import Run
 from plasticity.settings import KEYS, Settings
 
@@ -122,7 +122,7 @@ def read_all(
 
 
 SEED = re.compile("seed=([0-9]+)")
-SET = re.compile("replacement=(all|none|last|except_first|layer_[1-9][0-9]*)")
+SET = re.compile(f"replacement={layers.NAME.pattern}")
 
 
 class SweepReader:

@@ -8,7 +8,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from plasticity.errors import ConfigError
 from plasticity.replacement import layers
 
 SET = "replacement"
@@ -81,10 +80,7 @@ class Composer:
 
 def _is_set(override: Override) -> bool:
     """Whether an override chooses a replacement set of the package by its name."""
-    if override.get_key_element() != SET or not isinstance(override.value(), str):
-        return False
-    try:
-        layers.check(SET, override.value())
-    except ConfigError:
-        return False
-    return True
+    chosen = override.value()
+    return (
+        override.get_key_element() == SET and isinstance(chosen, str) and bool(layers.NAME.fullmatch(chosen))
+    )

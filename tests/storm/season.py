@@ -68,6 +68,9 @@ class Season:
                     self._look()
                 self._calm()
                 self._verify()
+            except Broken:
+                shutil.copytree(self.runs, self.logs.with_name("found"), ignore_dangling_symlinks=True)
+                raise
             finally:
                 for launch in self.launches:
                     launch.end()
