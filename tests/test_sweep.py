@@ -186,3 +186,4 @@ def test_an_interrupted_sweep_says_how_far_it_is(command, sent):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
     assert "Interrupted. 0 of 3 runs finished" in out and "resumes them" in out
+    assert "Error executing job" not in err, "Hydra's word for it"

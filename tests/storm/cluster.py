@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ class Cluster:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="storm-slurm-"))
         self.folder.chmod(0o755)  # munge insists
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # of jobs, too
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1] // 1000 * 1000 + 17
