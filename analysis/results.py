@@ -7,7 +7,7 @@ from typing import BinaryIO
 import pandas as pd
 
 from plasticity.errors import UserError
-from plasticity.files import atomic_write
+from plasticity.files import alone, atomic_write, sweep
 from plasticity.run import LEFT_OUT, flatten
 
 MEASURES = ("accuracy", "error", "loss", "weight_magnitude")
@@ -51,11 +51,14 @@ class Results:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _replace(
-                self.path / "tasks.parquet",
-                tasks[["run", "task", *(name for name in MEASURES if name in tasks)]],
-            )
-            _replace(self.path / "runs.parquet", runs)
+            with alone(self.path) as nobody_else:
+                if nobody_else:
+                    sweep(self.path, "tasks.parquet", "runs.parquet")
+                _replace(
+                    self.path / "tasks.parquet",
+                    tasks[["run", "task", *(name for name in MEASURES if name in tasks)]],
+                )
+                _replace(self.path / "runs.parquet", runs)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written to ({error.strerror}).") from error
 
