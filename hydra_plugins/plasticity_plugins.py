@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
-from itertools import product
+from itertools import islice, product
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from plasticity.settings import Settings
 
 SCHEME = "parts"
+MOST = 100_000
+"""The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
 SET = re.compile(r"replacement/(layer_[1-9][0-9]*)(\.yaml)?")
 CLASS = re.compile(r"([a-z_/]+)/((?:\w+\.)+(?!yaml$)\w+)")
 """A part chosen by its import path, as in activation=my_parts.Slope."""
@@ -152,7 +155,10 @@ class Combinations(Sweeper):
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         given = [f"{str(key).lstrip('+')}={value}" for key, value in self.params.items()]
         overrides = {o.get_key_element(): o for o in self.parser.parse_overrides([*given, *arguments])}
-        combinations = [list(each) for each in product(*map(_alternatives, overrides.values()))]
+        alternatives = [_alternatives(override) for override in overrides.values()]
+        if prod(map(len, alternatives)) > MOST:
+            raise _too_many()
+        combinations = [list(each) for each in product(*alternatives)]
         assert self.launcher is not None
         results = self.launcher.launch(combinations, initial_job_idx=0)
         for result in results:
@@ -171,7 +177,14 @@ def _alternatives(override: Override) -> list[str]:
             f"{override.input_line} is refused: hydra/sweeper=combinations takes lists of values, such as "
             "1,2,3, choice(1,2,3) or range(3)."
         )
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    values = islice(override.sweep_string_iterator(), MOST + 1)
+    return [f"{override.get_key_element()}={value}" for value in values]
+
+
+def _too_many() -> Exception:
+    from plasticity.errors import UserError
+
+    return UserError(f"The sweep is refused: it has more than {MOST:,} combinations.")
 
 
 class LocalLauncher(Launcher):
