@@ -1,7 +1,8 @@
 """What a sweep declares: values by key, every combination of which is a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from itertools import islice, product
+from math import prod
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,6 +10,9 @@ from hydra.core.override_parser.types import Override
 
 from plasticity.errors import ConfigError, UserError
 from plasticity.part import one_of
+
+MOST = 100_000
+"""The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
 
 Params = Mapping[str, Any]
 """Values as after -m, by key."""
@@ -50,8 +54,10 @@ def combinations(
         own = {
             key: given[key] if key in given and key not in shared else value for key, value in values.items()
         }
-        sweeps.append(shared | common | own)
-    return [list(each) for sweep in sweeps for each in product(*map(_values, sweep.values()))]
+        sweeps.append([_values(override) for override in (shared | common | own).values()])
+    if sum(prod(map(len, sweep)) for sweep in sweeps) > MOST:
+        raise UserError(f"The sweep is refused: it has more than {MOST:,} combinations.")
+    return [list(each) for sweep in sweeps for each in product(*sweep)]
 
 
 def _parsed(parser: OverridesParser, params: Params) -> dict[str, Override]:
@@ -76,4 +82,5 @@ def _values(override: Override) -> list[str]:
             f"{override.input_line} is refused: hydra/sweeper=combinations takes lists of values, such as "
             "1,2,3, choice(1,2,3) or range(3)."
         )
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    values = islice(override.sweep_string_iterator(), MOST + 1)
+    return [f"{override.get_key_element()}={value}" for value in values]
