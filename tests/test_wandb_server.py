@@ -21,7 +21,8 @@ for identity in identities.split(","):
     )
     run = wandb.init(
         project="plasticity", entity="tester", id=identity, name="a name", group="a group",
-        job_type="layer 1", tags=["one", "two"], notes="a note", config={"model": {"width": 20}, "seed": 3}, mode=mode,
+        job_type="layer 1", tags=["one", "two"], notes="a note",
+        config={"model": {"width": 20}, "seed": 3}, mode=mode,
         resume="allow" if len(sys.argv) > 6 else None, settings=settings,
     )
     run.define_metric("task")

@@ -26,7 +26,8 @@ class Client:
         folders = {f"WANDB_{name}_DIR": str(directory / name.lower()) for name in ("CONFIG", "CACHE", "DATA")}
         self.environment = kept | folders | {
             "WANDB_BASE_URL": server.address, "WANDB_API_KEY": KEY, "WANDB_DIR": str(directory),
-            "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "HOME": str(directory),
+            "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true",
+            "HOME": str(directory), "TMPDIR": str(directory),
             "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1",
         }  # fmt: skip
         self.started: list[subprocess.Popen] = []

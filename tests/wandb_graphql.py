@@ -266,7 +266,8 @@ class Service:
         sweep = self.sweeps.get(variables.get("name") or variables["sweep"])
         found = sweep and {
             "__typename": "Sweep", "id": sweep.id, "name": sweep.id, "displayName": sweep.id,
-            "method": "grid", "state": sweep.state, "description": None, "bestLoss": None, "config": sweep.config,
+            "method": "grid", "state": sweep.state, "description": None, "bestLoss": None,
+            "config": sweep.config,
             "createdAt": "2026-01-01T00:00:00Z", "updatedAt": None, "heartbeatAt": None, "runCount": 0,
             "runCountExpected": None, "controllerRunName": None, "runs": {"edges": []},
             "earlyStopJobRunning": False, "controller": None, "scheduler": None,

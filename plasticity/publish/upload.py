@@ -1,0 +1,178 @@
+"""A publication through W&B's client. Runs in a process of its own: see `plasticity.publish.worker`."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from plasticity.publish.errors import Incomplete, Taken, Unreachable
+from plasticity.publish.publication import STATES, Publication, differences, same
+from plasticity.publish.target import Target
+
+SHOWN = {"finished": ("finished",), "failed": ("failed",), "preempted": ("preempting", "preempted")}
+"""The states in which the server may show a run, by how it ended. A run that is `crashed` did not arrive."""
+
+
+def publish(publication: Publication, name: str, target: Target) -> None:
+    """Publishes a run under an id that was never used before.
+
+    Raises:
+        Incomplete: it was uploaded, and did not arrive.
+        Taken: the server has a run of this id.
+        Unreachable: the server refused it, or did not take it in time.
+        Exception: anything else, such as a disk that is full; it is about this run alone.
+    """
+    with tempfile.TemporaryDirectory() as directory:  # in the worker's own folder
+        _write(publication, name, target, directory)
+        if target.mode == "offline":
+            (folder,) = Path(directory).glob("wandb/offline-run-*")
+            (target.directory / "wandb").mkdir(exist_ok=True)
+            os.replace(folder, target.directory / "wandb" / folder.name)  # whole, or not there
+    if target.mode == "online":
+        verify(publication, name, target)
+
+
+def verify(publication: Publication, name: str, target: Target, patience: float | None = None) -> None:
+    """Reads a run back and compares all of it, again and again until it is whole or patience ends.
+
+    Args:
+        patience: in seconds; by default `target.verify_seconds`.
+
+    Raises:
+        Incomplete: what is missing at the end.
+    """
+    end = time.monotonic() + (target.verify_seconds if patience is None else patience)
+    pause = 0.5
+    while True:
+        with _server_errors():
+            missing = _missing(publication, name, target)
+        if not missing:
+            return
+        if time.monotonic() + pause > end:
+            raise Incomplete(missing)
+        time.sleep(pause)
+        pause *= 2
+
+
+def remove(name: str, target: Target) -> None:
+    """Deletes a run; one that is not there is fine."""
+    if target.mode == "offline":
+        for folder in _offline(name, target):
+            shutil.rmtree(folder)
+        return
+    with _server_errors():
+        run = _find(name, target)
+        if run is not None:
+            run.delete()
+
+
+def _write(publication: Publication, name: str, target: Target, directory: str) -> None:
+    """Opens a run, logs everything and closes it."""
+    import wandb
+
+    with _server_errors():
+        run = wandb.init(
+            project=target.project, entity=target.entity, dir=directory, id=name, name=publication.name,
+            group=publication.group, job_type=publication.job_type, tags=publication.tags,
+            notes=publication.notes, config=publication.config,
+            mode=target.mode,  # type: ignore[arg-type]
+            resume="never" if target.mode == "online" else None, reinit="create_new",
+            settings=_settings(target),
+        )  # fmt: skip
+    run.define_metric("task", summary="none")
+    run.define_metric("*", step_metric="task", summary="none")
+    for row in publication.history(target.every):
+        run.log(row)
+    run.summary.update(publication.summary)
+    for file, path in publication.files.items():
+        copy = Path(run.dir) / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        run.save(str(copy), base_path=run.dir, policy="now")
+    if publication.state == "preempted":
+        run.mark_preempting()
+    with _server_errors():
+        run.finish(STATES[publication.state])
+
+
+@contextmanager
+def _server_errors() -> Iterator[None]:
+    """Tells what the client raises because of the server from what it raises because of a run."""
+    import wandb
+    from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+
+    try:
+        yield
+    except (wandb.Error, WandbApiFailedError, TimeoutError, ConnectionError) as error:
+        if "already exists" in str(error):
+            raise Taken(str(error)) from error
+        raise Unreachable(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+
+def _settings(target: Target) -> Any:
+    """Settings for one run: `init` changes those that it is given."""
+    import wandb
+
+    return wandb.Settings(
+        console="off", silent=True, disable_git=True, save_code=False, symlink=False, x_disable_stats=True,
+        x_disable_meta=True, x_disable_machine_info=True, x_save_requirements=False,
+        init_timeout=target.init_seconds,
+        finish_timeout=target.finish_seconds, finish_timeout_raises=True,
+    )  # fmt: skip
+
+
+def _missing(publication: Publication, name: str, target: Target) -> str | None:
+    """What of a publication the server does not show, in words."""
+    if target.mode == "offline":
+        return None if _offline(name, target) else "there is no such folder"
+    run = _find(name, target)
+    if run is None:
+        return "there is no such run"
+    if run.state not in SHOWN[publication.state]:
+        return f"the run is {run.state}, not {publication.state}"
+    wrong = differences(publication.history(target.every), run.scan_history(use_cache=False))
+    if wrong:
+        return wrong
+    summary = dict(run.summary)
+    lost = [key for key, value in publication.summary.items() if not same(value, summary.get(key))]
+    sizes = {file.name: file.size for file in run.files()}
+    lost += [file for file, path in publication.files.items() if sizes.get(file) != path.stat().st_size]
+    return f"{', '.join(lost)} did not arrive" if lost else None
+
+
+def _find(name: str, target: Target) -> Any:
+    """A run as the API shows it now, or None."""
+    import wandb
+
+    api = _api()
+    api.flush()
+    try:
+        return api.run(f"{target.entity or api.default_entity}/{target.project}/{name}")
+    except (ValueError, wandb.errors.CommError) as error:
+        if "not find" in str(error) or "not found" in str(error):
+            return None
+        raise
+
+
+def _api(made: list[Any] = []) -> Any:  # noqa: B006 (one for the process)
+    """The API client of this process."""
+    import wandb
+
+    if not made:
+        made.append(wandb.Api(timeout=20))
+    return made[0]
+
+
+def _offline(name: str, target: Target) -> list[Path]:
+    """The folder of an offline run. Its name ends in the id, of which no other's is the end after a dash."""
+    return [
+        path for path in target.directory.glob("wandb/offline-run-*") if path.name.split("-", 3)[-1] == name
+    ]
+
+
+OPERATIONS: dict[str, Callable[..., None]] = {"publish": publish, "verify": verify, "remove": remove}
+"""What a worker can be asked for."""
