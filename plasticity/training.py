@@ -62,7 +62,6 @@ class Session:
         data_root: where the data sets are kept; None for the usual place.
         restart_before: a run that was started before this time, in seconds since the epoch, starts over. A time,
             since a job that is requeued must not start over what it began itself.
-        publish: called with the folder of every run that finishes.
     """
 
     observer: Observer = field(default_factory=Silent)
@@ -72,7 +71,6 @@ class Session:
     checkpoint_seconds: float = 60.0
     data_root: str | None = None
     restart_before: float = 0.0
-    publish: Callable[[RunFolder], None] = lambda folder: None
 
 
 def train(run: Run, folder: RunFolder, session: Session) -> RunState:
@@ -203,7 +201,6 @@ class Attempt:
         self.state.score, self.state.finished = score(self.scores), time.time()
         self._write_state("finished")
         self.folder.remove_checkpoint()
-        self.session.publish(self.folder)
 
     def leave(self, error: BaseException) -> None:
         """Records why a run ended early. This may fail too, if it is the disk that failed."""

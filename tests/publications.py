@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def main() -> None:
     )
     made = [publication(directory, number, **spec["changes"]) for number in range(spec["runs"])]
     with Publisher(target, Ledger(directory / "ledger.jsonl"), spec["workers"]) as publisher:
-        outcomes = list(publisher.publish_all(made))
+        described = {one.identity: partial(lambda one: one, one) for one in made}
+        outcomes = list(publisher.publish_all(described))
     print(json.dumps([vars(outcome) for outcome in outcomes]))
 
 

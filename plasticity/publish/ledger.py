@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 
@@ -22,6 +22,7 @@ class Entry:
             in the offline folder; "failed" with the reason; "deleted" when it is gone again; "foreign" if the
             server had a run of this id before, which is then never deleted from here.
         digest: of what was published.
+        stamp: of the run when it was published; see `Publication.stamp`.
         rows: rows of its history.
         last_task: the last row's task.
         reason: why it failed.
@@ -33,6 +34,7 @@ class Entry:
     id: str
     event: str
     digest: str = ""
+    stamp: str = ""
     rows: int = 0
     last_task: int | None = None
     reason: str = ""
@@ -64,6 +66,14 @@ class Ledger:
             names = (first if number == 1 else f"{first}-{number}" for number in range(1, len(taken) + 2))
             name = next(name for name in names if name not in taken)
             return self._append(Entry(place=place, identity=identity, id=name, event="begun", digest=digest))
+
+    def adopt(self, place: str, identity: str, name: str, digest: str, foreign: bool = False) -> Entry:
+        """Takes over an id that was not given here; a foreign one is never deleted from here."""
+        entry = Entry(place=place, identity=identity, id=name, event="begun", digest=digest)
+        with self._locked():
+            if foreign:
+                self._append(replace(entry, event="foreign", reason="W&B chose the id"))
+            return self._append(entry)
 
     def add(self, entry: Entry) -> Entry:
         """Appends an entry."""
@@ -109,6 +119,20 @@ class Standing:
     published: Entry | None
     begun: Entry | None
     superseded: tuple[str, ...]
+
+    def current(self, stamp: str) -> Entry | None:
+        """The publication of a run that has this stamp, if nothing is left to be done for it."""
+        there = self.published
+        return there if there and there.stamp == stamp and not self.begun and not self.superseded else None
+
+
+def standings(entries: list[Entry], place: str) -> dict[str, Standing]:
+    """How each run stands at a place, by identity."""
+    by_run: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.place == place:
+            by_run.setdefault(entry.identity, []).append(entry)
+    return {identity: standing(found) for identity, found in by_run.items()}
 
 
 def standing(entries: list[Entry]) -> Standing:

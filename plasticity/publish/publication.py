@@ -34,8 +34,11 @@ class Publication:
         config: nested; W&B shows `model.width` for {"model": {"width": …}}.
         rows: a row per task, in order, with the column `task`. Missing values (None, NaN) are left out.
         summary: the only values that the summary will have.
-        files: path by the name that the file gets.
+        files: contents, or the path of a file, by the name that it gets.
         state: "finished", "failed" or "preempted".
+        stamp: changes whenever the run is written to; equal stamps save a comparison of everything else.
+        id: where W&B chose the id, as an agent of its sweeps does. The server may have the run already.
+        sweep: id of the W&B sweep that it belongs to.
     """
 
     identity: str
@@ -48,8 +51,11 @@ class Publication:
     summary: dict[str, Any]
     tags: tuple[str, ...] = ()
     notes: str = ""
-    files: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, Path | bytes] = field(default_factory=dict)
     state: str = "finished"
+    stamp: str = ""
+    id: str | None = None
+    sweep: str | None = None
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -64,21 +70,30 @@ class Publication:
             raise ValueError("every row has a task, and no two summary values have the same key")
         object.__setattr__(self, "summary", summary)
         object.__setattr__(self, "tags", tuple(self.tags))
-        object.__setattr__(self, "files", {name: Path(path) for name, path in self.files.items()})
 
-    def history(self, every: int) -> list[Row]:
-        """Rows 0, every, 2 · every, … and the last, each once, under W&B's keys."""
-        kept = sorted({*range(0, len(self.rows), every), *range(len(self.rows))[-1:]})
+    def history(self, every: int, whole: bool = True) -> list[Row]:
+        """Rows 0, every, 2 · every, … and, of a whole run, the last, each once, under W&B's keys."""
+        last = range(len(self.rows))[-1:] if whole else range(0)
+        kept = sorted({*range(0, len(self.rows), every), *last})
         return [{history_key(column): value for column, value in self.rows[index].items()} for index in kept]
 
     def digest(self, every: int) -> str:
-        """A hash of all that is published: equal where publishing again would change nothing."""
-        files = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in self.files.items()}
+        """A hash of all that is published: equal where publishing again would change nothing of the results.
+
+        Tags and notes are left out: launches that share a run may give it different ones, and would otherwise
+        publish it again in turn.
+        """
+        files = {name: hashlib.sha256(self.contents(name)).hexdigest() for name in self.files}
         whole = [
-            self.name, self.group, self.job_type, self.tags, self.notes, self.config, self.summary,
-            self.state, self.history(every), files,
+            self.name, self.group, self.job_type, self.config, self.summary, self.state, self.history(every),
+            files,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def contents(self, name: str) -> bytes:
+        """What a file holds."""
+        file = self.files[name]
+        return file if isinstance(file, bytes) else Path(file).read_bytes()
 
 
 def history_key(column: str) -> str:

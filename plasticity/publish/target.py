@@ -39,7 +39,12 @@ class Target:
     def place(self) -> str:
         """The target's name in the ledger: the server, the entity and the project, or the folder."""
         where = os.environ.get("WANDB_BASE_URL", "wandb") if self.mode == "online" else str(self.directory)
-        return f"{where} {self.entity or ''}/{self.project}"
+        return f"{where} {self.path}"
+
+    @property
+    def path(self) -> str:
+        """Entity and project."""
+        return f"{self.entity or ''}/{self.project}"
 
     @property
     def deadline(self) -> float:

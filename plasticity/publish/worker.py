@@ -30,6 +30,9 @@ AMBIENT = (
 )  # fmt: skip
 """Variables `WANDB_…` that would change what is published."""
 
+NICENESS = 5
+"""Training has the cores before a publication does."""
+
 
 class Worker:
     """A process with W&B's client in it. It answers one request at a time.
@@ -54,8 +57,8 @@ class Worker:
         )  # fmt: skip
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def ask(self, operation: str, *arguments: Any, seconds: float, stopped: Callable[[], bool]) -> None:
-        """Has an operation of `plasticity.publish.upload` done.
+    def ask(self, operation: str, *arguments: Any, seconds: float, stopped: Callable[[], bool]) -> Any:
+        """Has an operation of `plasticity.publish.upload` done, and returns what it returned.
 
         Raises:
             Stopped: as soon as `stopped()` says so.
@@ -67,11 +70,12 @@ class Worker:
         try:
             pickle.dump((operation, arguments), self._process.stdin)
             self._process.stdin.flush()
-            answer = self._wait(end, stopped)
-        except OSError as error:
-            raise Unreachable("the W&B client died") from error
-        if answer is not None:
-            raise answer
+            error, value = self._wait(end, stopped)
+        except OSError as problem:
+            raise Unreachable("the W&B client died") from problem
+        if error is not None:
+            raise error
+        return value
 
     def _wait(self, end: float, stopped: Callable[[], bool]) -> Any:
         while True:
@@ -90,7 +94,7 @@ class Worker:
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while True:
                 self._answers.put(pickle.load(self._process.stdout))
-        self._answers.put(Unreachable("the W&B client died"))
+        self._answers.put((Unreachable("the W&B client died"), None))
 
     def kill(self) -> None:
         """Ends the process at once."""
@@ -104,6 +108,7 @@ class Worker:
 def main() -> None:
     """Answers requests until the parent is gone."""
     tempfile.tempdir = sys.argv[1]
+    os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever the client prints is no answer
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -114,11 +119,11 @@ def main() -> None:
 
     while True:
         operation, arguments = requests.get()
-        answer: Exception | None = None
+        answer: tuple[Exception | None, Any] = None, None
         try:
-            OPERATIONS[operation](*arguments)
+            answer = None, OPERATIONS[operation](*arguments)
         except Exception as error:
-            answer = _portable(error)
+            answer = _portable(error), None
         with contextlib.suppress(BrokenPipeError):  # nobody is there: `_read` is ending the process
             pickle.dump(answer, answers)
             answers.flush()
