@@ -1,60 +1,82 @@
 """Publishing to W&B: everything arrives, nothing twice, whatever goes wrong on the way."""
 
-import json
-import signal
+import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import wait_for
-from publications import CONFIG, SUMMARY, publication, rows
-from wandb_fixture import ROOT, Client, client, wandb_server
-from wandb_server import Run
+from publications import CONFIG, publication, rows
+from wandb_fixture import ROOT, Client, client, processes, variables, wandb_server, wandb_service
+from wandb_server import Run, WandbServer
 
-from plasticity.publish import Entry, Ledger
+from plasticity.publish import Entry, Ledger, Publisher, Target
 from plasticity.publish.ledger import standing
 from plasticity.publish.publication import column_of, history_key, summary_key
+from plasticity.publish.worker import Worker
 
-__all__ = ["client", "wandb_server"]
+__all__ = ["client", "wandb_server", "wandb_service"]
 
-PATIENT = {"mode": "online", "init_seconds": 20, "finish_seconds": 20, "verify_seconds": 3}
-IMPATIENT = {"init_seconds": 3, "finish_seconds": 2, "verify_seconds": 0.6}
 CLIENTS_OWN = {"_step", "_runtime", "_timestamp", "_wandb"}
 """What W&B's client adds to rows and to the summary by itself."""
+IMPATIENT = {"init_seconds": 3, "finish_seconds": 2, "verify_seconds": 0.6}
 
 
-def start(
-    client: Client, runs: int = 1, workers: int = 1, count: int = 95, **options: Any
-) -> subprocess.Popen:
-    """Starts a process that publishes runs. Options are fields of the target; `changes` of the runs."""
-    changes = {"count": count} | options.pop("changes", {})
-    spec = {"directory": str(client.directory), "runs": runs, "workers": workers, "changes": changes,
-            "target": PATIENT | options}  # fmt: skip
-    return client.start(sys.executable, ROOT / "tests" / "publications.py", json.dumps(spec))
+@pytest.fixture(scope="module")
+def idle(wandb_service: WandbServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
+    """Clients of W&B that the tests of this module share, since one takes seconds to start."""
+    workers: list[Worker] = []
+    directory = tmp_path_factory.mktemp("client")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            patch.delenv(name)
+        for name, value in variables(wandb_service, directory).items():
+            patch.setenv(name, value)
+        patch.setattr(tempfile, "tempdir", str(directory))
+        yield workers
+    for worker in workers:
+        worker.kill()
 
 
-def publish(client: Client, runs: int = 1, **options: Any) -> list[tuple[str, str | None]]:
-    """Publishes runs in a process, and returns status and id of each, in the order of the runs."""
-    process = start(client, runs, **options)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    outcomes = sorted(json.loads(out), key=lambda outcome: int(outcome["identity"].removeprefix("run")))
-    return [(outcome["status"], outcome["id"]) for outcome in outcomes]
+class Publish:
+    """Publishes runs, each call in a session of its own."""
+
+    def __init__(self, server: WandbServer, directory: Path, idle: list[Worker]):
+        self.server, self.directory, self.idle = server, directory, idle
+        self.ledger = Ledger(directory / "ledger.jsonl")
+
+    def session(self, workers: int = 1, **options: Any) -> Publisher:
+        """A publisher. Options are fields of the target."""
+        patient = {"mode": "online", "init_seconds": 20, "finish_seconds": 20, "verify_seconds": 3}
+        target = Target(
+            project="plasticity", entity="tester", directory=self.directory / "published", **patient | options
+        )
+        publisher = Publisher(target, self.ledger, workers)
+        if target.mode == "online":
+            publisher._idle = self.idle
+        return publisher
+
+    def __call__(
+        self, runs: int = 1, workers: int = 1, count: int = 95, changes: Any = None, **options: Any
+    ) -> list[tuple[str, str | None]]:
+        """The status and id of each run, in the order of the runs; `changes` are fields of the publications."""
+        publisher = self.session(workers, **options)
+        made = [publication(self.directory, number, count, **changes or {}) for number in range(runs)]
+        described: dict[str, Callable] = {one.identity: lambda one=one: one for one in made}
+        outcomes = {outcome.identity: outcome for outcome in publisher.publish_all(described)}
+        if publisher._idle is not self.idle:
+            publisher.close()
+        print(*outcomes.values(), sep="\n")
+        return [(outcomes[name].status, outcomes[name].id) for name in described]
 
 
-def processes(client: Client) -> list[str]:
-    """The processes that know the test's server, W&B's own among them."""
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"WANDB_BASE_URL={client.server.address}".encode() in environment.read_bytes().split(b"\0"):
-                found.append(environment.parent.name)
-        except OSError:
-            continue
-    return found
+@pytest.fixture
+def publish(wandb_server: WandbServer, tmp_path: Path, idle: list[Worker]) -> Publish:
+    return Publish(wandb_server, tmp_path, idle)
 
 
 def whole(run: Run, count: int = 95, every: int = 10, state: str = "finished") -> None:
@@ -70,71 +92,75 @@ def whole(run: Run, count: int = 95, every: int = 10, state: str = "finished") -
     assert {key: value for key, value in run.summary.items() if key not in CLIENTS_OWN} == {
         "score": 0.8125, "effective_rank_layer_1": 7.5, "engine": "native",
     }  # fmt: skip
-    assert len(SUMMARY) == 3 and run.files["tasks.csv"] == b"task,accuracy\n0,0.5\n"
+    assert run.files["tasks.csv"] == b"task,accuracy\n0,0.5\n" and run.files["state.json"] == b"{}"
     assert run.metrics == {"task": {"step": None, "summary": False}, "*": {"step": "task", "summary": False}}
     assert (run.group, run.job_type, run.notes) == ("width 20, layer 1", "layer 1", "a note")
     assert run.tags == ["table_1", "width_20"] and run.name == f"layer 1, seed {run.id[3]}"
     assert (run.state, run.exit_code) == (state, 0 if state == "finished" else 1)
 
 
-@pytest.mark.parametrize("count", [91, 95], ids=lambda count: f"{count} rows")
-def test_an_offline_run_arrives_whole_through_sync(client: Client, count: int):
-    assert publish(client, mode="offline", count=count) == [("published", "run0-1")]
-    assert publish(client, mode="offline", count=count) == [("already", "run0-1")]
-    (folder,) = client.directory.glob("published/wandb/offline-run-*")
-    assert not client.server.requests
-    client.wandb("sync", folder)
-    whole(client.server.runs["run0-1"], count)
-
-
 @pytest.mark.parametrize("state", ["finished", "failed", "preempted"])
-def test_an_online_run_arrives_whole_and_is_published_once(client: Client, state: str):
-    assert publish(client, changes={"state": state}) == [("published", "run0-1")]
-    whole(client.server.runs["run0-1"], state=state)
-    wait_until_gone(client)
-    asked = len(client.server.requests)
-    assert publish(client, changes={"state": state}) == [("already", "run0-1")]
-    assert len(client.server.requests) == asked
+def test_an_online_run_arrives_whole_and_is_published_once(publish: Publish, state: str):
+    assert publish(changes={"state": state}) == [("published", "run0-1")]
+    whole(publish.server.runs["run0-1"], state=state)
+    asked = len(publish.server.requests)
+    assert publish(changes={"state": state, "tags": ("other",)}) == [("already", "run0-1")]
+    assert len(publish.server.requests) == asked
 
 
-def test_fifty_runs_are_published_by_one_process(client: Client):
-    assert publish(client, runs=50, workers=2) == [("published", f"run{number}-1") for number in range(50)]
-    assert len(client.server.runs) == 50
-    for run in client.server.runs.values():
+def test_an_offline_run_arrives_whole_through_sync_and_is_not_published_again(
+    publish: Publish, client: Client
+):
+    assert publish(mode="offline", count=91) == [("published", "run0-1")]
+    assert publish(mode="offline", count=91) == [("already", "run0-1")]
+    (folder,) = publish.directory.glob("published/wandb/offline-run-*")
+    assert not publish.server.requests
+    client.wandb("sync", folder)
+    whole(publish.server.runs["run0-1"], 91)
+    assert publish(count=91) == [("published", "run0-1")]  # as it is: one run, its rows once
+    whole(publish.server.runs["run0-1"], 91)
+
+
+def test_an_offline_run_published_online_or_computed_again_leaves_no_folder_to_sync(publish: Publish):
+    assert publish(mode="offline") == [("published", "run0-1")]
+    assert publish(mode="offline", count=91) == [("published", "run0-1-2")]
+    (folder,) = publish.directory.glob("published/wandb/offline-run-*")
+    assert folder.name.endswith("-run0-1-2")
+    assert publish(count=91) == [("published", "run0-1-3")]
+    assert list(publish.server.runs) == ["run0-1-3"] and not folder.exists()
+
+
+def test_fifty_runs_are_published_by_one_client(publish: Publish):
+    assert publish(runs=50) == [("published", f"run{number}-1") for number in range(50)]
+    assert len(publish.server.runs) == 50
+    for run in publish.server.runs.values():
         assert [row["task"] for row in run.history] == [*range(0, 94, 10), 94]
 
 
-def test_runs_published_at_once_wait_as_a_busy_server_asks_for(client: Client):
-    fault = client.server.plant("file_stream", 429, retry_after=1, times=4)
-    assert [status for status, _ in publish(client, runs=6, workers=3)] == ["published"] * 6
-    assert fault.met == 4
-    for run in client.server.runs.values():
+def test_runs_published_at_once_wait_as_a_busy_server_asks_for(publish: Publish):
+    fault = publish.server.plant("file_stream", 429, retry_after=1, times=3)
+    assert [status for status, _ in publish(runs=4, workers=2)] == ["published"] * 4
+    assert fault.met == 3
+    for run in publish.server.runs.values():
         whole(run)
 
 
-def test_a_run_computed_again_replaces_its_older_self(client: Client):
-    assert publish(client) == [("published", "run0-1")]
-    assert publish(client, count=91, changes={"attempt": 2}) == [("published", "run0-2")]
-    assert list(client.server.runs) == ["run0-2"]
-    whole(client.server.runs["run0-2"], 91)
+def test_a_run_computed_again_replaces_its_older_self(publish: Publish):
+    assert publish() == [("published", "run0-1")]
+    assert publish(count=91, changes={"attempt": 2}) == [("published", "run0-2")]
+    assert list(publish.server.runs) == ["run0-2"]
+    whole(publish.server.runs["run0-2"], 91)
 
 
-def test_an_offline_run_computed_again_replaces_its_folder(client: Client):
-    assert publish(client, mode="offline") == [("published", "run0-1")]
-    assert publish(client, mode="offline", count=91) == [("published", "run0-1-2")]
-    (folder,) = client.directory.glob("published/wandb/offline-run-*")
-    assert folder.name.endswith("-run0-1-2")
-
-
-def test_without_its_ledger_a_run_that_is_there_is_not_published_again(client: Client):
-    publish(client)
-    (client.directory / "ledger.jsonl").unlink()
-    assert publish(client) == [("published", "run0-1")]
-    assert list(client.server.runs) == ["run0-1"]
-    (client.directory / "ledger.jsonl").unlink()
-    assert publish(client, count=91) == [("published", "run0-1-2")]
-    whole(client.server.runs["run0-1"])  # not ours to delete, as far as the ledger knows
-    whole(client.server.runs["run0-1-2"], 91)
+def test_without_its_ledger_a_run_that_is_there_is_not_published_again(publish: Publish):
+    publish()
+    publish.ledger.path.unlink()
+    assert publish() == [("published", "run0-1")]
+    assert list(publish.server.runs) == ["run0-1"]
+    publish.ledger.path.unlink()
+    assert publish(count=91) == [("published", "run0-1-2")]
+    whole(publish.server.runs["run0-1"])  # not ours to delete, as far as the ledger knows
+    whole(publish.server.runs["run0-1-2"], 91)
 
 
 @pytest.mark.parametrize(
@@ -143,157 +169,102 @@ def test_without_its_ledger_a_run_that_is_there_is_not_published_again(client: C
         {"endpoint": "file_stream", "status": 429, "retry_after": 1},
         {"endpoint": "UpsertBucket", "status": 429, "retry_after": 1},
         {"endpoint": "Run", "status": 429, "retry_after": 1},
+        {"endpoint": "file_stream", "status": 500},
+        {"endpoint": "file_stream", "how": "cut_request"},
         {"endpoint": "file_stream", "how": "cut_answer"},
         {"endpoint": "UpsertBucket", "how": "cut_request"},
+        {"endpoint": "upload", "how": "cut_request"},
     ],
     ids=str,
 )
-def test_a_fault_that_passes_is_waited_for(client: Client, fault: dict):
-    planted = client.server.plant(**fault, times=1)
-    assert publish(client, verify_seconds=5) == [("published", "run0-1")]
+def test_a_fault_that_passes_is_waited_for(publish: Publish, fault: dict):
+    planted = publish.server.plant(**fault, times=1)
+    assert publish(verify_seconds=5) == [("published", "run0-1")]
     assert planted.met == 1
-    whole(client.server.runs["run0-1"])
+    whole(publish.server.runs["run0-1"])
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        {"endpoint": "file_stream", "status": 500},
         {"endpoint": "file_stream", "how": "hang"},
-        {"endpoint": "UpsertBucket", "how": "hang"},
         {"endpoint": "UpsertBucket", "status": 403},
         {"endpoint": "CreateRunFiles", "status": 500},
     ],
     ids=str,
 )
-def test_a_server_that_fails_is_tried_once_and_gets_all_runs_later(client: Client, fault: dict):
-    client.server.plant(**fault)
-    first, *rest = publish(client, runs=3, **IMPATIENT)
-    assert first == ("failed", None) and rest == [("postponed", None)] * 2
-    wait_until_gone(client)
-    assert not {"run1-1", "run2-1"} & {request.run for request in client.server.requests}
-    client.server.heal()
-    assert [status for status, _ in publish(client, runs=3)] == ["published"] * 3
-    assert sorted(client.server.runs) == ["run0-1-2", "run1-1", "run2-1"]
-    for run in client.server.runs.values():
+def test_a_server_that_fails_is_tried_once_and_gets_all_runs_later(publish: Publish, fault: dict):
+    publish.server.plant(**fault)
+    assert publish(runs=3, **IMPATIENT) == [("failed", None)] + [("postponed", None)] * 2
+    assert not {"run1-1", "run2-1"} & {request.run for request in publish.server.requests}
+    publish.server.heal()
+    assert [status for status, _ in publish(runs=3)] == ["published"] * 3
+    assert sorted(publish.server.runs) == ["run0-1-2", "run1-1", "run2-1"]
+    for run in publish.server.runs.values():
         whole(run)
 
 
-@pytest.mark.parametrize("status", [400, 409])
-def test_rows_that_were_refused_in_silence_are_missed_and_sent_again(client: Client, status: int):
-    client.server.plant("file_stream", status, times=1)
-    assert publish(client, verify_seconds=0.6) == [("failed", None)]
-    assert publish(client) == [("published", "run0-1-2")]
-    assert list(client.server.runs) == ["run0-1-2"]
-    whole(client.server.runs["run0-1-2"])
-
-
-def test_a_file_that_was_refused_in_silence_is_missed(client: Client):
-    client.server.plant("upload", 403)
-    assert publish(client, verify_seconds=0.6) == [("failed", None)]
-    client.server.heal()
-    assert publish(client) == [("published", "run0-1-2")]
-    whole(client.server.runs["run0-1-2"])
+def test_a_server_that_hangs_at_the_door_costs_one_wait(publish: Publish):
+    publish.server.plant("UpsertBucket", how="hang")
+    assert publish(runs=2, **IMPATIENT) == [("failed", None), ("postponed", None)]
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "after", "left"),
-    [
-        ("UpsertBucket", 0, "run0-1-2"),  # the server has never heard of it
-        ("file_stream", 0, "run0-1-2"),  # no row has arrived
-        ("file_stream", 1, "run0-1-2"),  # rows have arrived, not the run's end
-        ("HistoryPage", 0, "run0-1"),  # all has arrived, and nobody knows
-    ],
-)
-def test_after_sigkill_while_publishing_no_row_is_doubled(
-    client: Client, endpoint: str, after: int, left: str
-):
-    fault = client.server.plant(endpoint, how="hang", after=after)
-    process = start(client, finish_seconds=60)
-    wait_for(lambda: fault.met, process)
-    process.kill()
-    process.wait()
-    wait_until_gone(client)
-    client.server.heal()
-    ((status, identity),) = publish(client)
-    assert (status, identity) == ("published", left) and list(client.server.runs) == [left]
-    whole(client.server.runs[identity])
-    assert publish(client) == [("already", identity)]
+    "fault",
+    [{"endpoint": "file_stream", "status": 400}, {"endpoint": "file_stream", "status": 409},
+     {"endpoint": "upload", "status": 403}],
+    ids=str,
+)  # fmt: skip
+def test_what_was_refused_in_silence_is_missed_and_sent_again(publish: Publish, fault: dict):
+    publish.server.plant(**fault, times=1 if fault["endpoint"] == "file_stream" else None)
+    assert publish(verify_seconds=0.6) == [("failed", None)]
+    publish.server.heal()
+    assert publish() == [("published", "run0-1-2")]
+    assert list(publish.server.runs) == ["run0-1-2"]
+    whole(publish.server.runs["run0-1-2"])
 
 
-def test_after_sigkill_while_deleting_the_older_run_is_deleted_by_the_next_publication(client: Client):
-    publish(client)
-    fault = client.server.plant("DeleteRun", how="hang")
-    process = start(client, changes={"attempt": 2})
-    process.wait()
-    assert fault.met == 0  # an equal run: nothing to do
-    process = start(client, count=91, changes={"attempt": 2})
-    wait_for(lambda: fault.met, process)
-    process.kill()
-    process.wait()
-    client.server.heal()
-    assert sorted(client.server.runs) == ["run0-1", "run0-2"]
-    assert publish(client, count=91, changes={"attempt": 2}) == [("already", "run0-2")]
-    assert list(client.server.runs) == ["run0-2"]
+def test_a_key_that_is_refused_costs_one_try(publish: Publish, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
+    publish.idle = []
+    assert publish(runs=2) == [("failed", None), ("postponed", None)]
+    assert not publish.server.runs
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_publishing_and_every_process_of_it(client: Client, number: int):
-    fault = client.server.plant("file_stream", how="hang")
-    process = start(client, runs=2, workers=2, finish_seconds=600, init_seconds=600)
-    wait_for(lambda: fault.met, process)
-    process.send_signal(number)
-    process.communicate(timeout=10)
-    assert process.returncode != 0
-    wait_until_gone(client)
+def test_a_run_that_was_damaged_or_deleted_since_is_noticed_and_published_again(publish: Publish):
+    def verified() -> tuple[str, str | None]:
+        publisher, run = publish.session(verify_seconds=1), publication(publish.directory)
+        return publisher.verify(run).status, publisher.publish(run).id
+
+    publish()
+    assert verified() == ("already", "run0-1")
+    publish.server.runs["run0-1"].lines["wandb-history.jsonl"].popitem()
+    assert verified() == ("failed", "run0-1-2") and list(publish.server.runs) == ["run0-1-2"]
+    publish.server.service.runs.clear()
+    assert verified() == ("failed", "run0-1-3")
+    whole(publish.server.runs["run0-1-3"])
 
 
-@pytest.mark.parametrize("key", ["f" * 40, "too short", ""])
-def test_a_key_that_is_refused_costs_one_try(client: Client, key: str):
-    client.environment["WANDB_API_KEY"] = key
-    assert publish(client, runs=2) == [("failed", None), ("postponed", None)]
-    assert not client.server.runs
+def test_the_id_of_a_deleted_run_is_never_used_again(publish: Publish):
+    publish.server.service.deleted.add("tester/plasticity/run0-1")
+    publish(**IMPATIENT)
+    assert publish() == [("published", "run0-1-2")]
 
 
-def test_a_run_that_was_damaged_or_deleted_since_is_noticed_and_published_again(client: Client):
-    code = """
-import sys; from pathlib import Path; from publications import publication
-from plasticity.publish import Ledger, Publisher, Target
-directory = Path(sys.argv[1])
-target = Target(project="plasticity", entity="tester", mode="online", directory=directory, verify_seconds=1)
-for _ in range(2):
-    with Publisher(target, Ledger(directory / "ledger.jsonl")) as publisher:
-        print(publisher.verify(publication(directory)).status, publisher.publish(publication(directory)).id)
-"""
-    tests = f"{ROOT}:{ROOT / 'tests'}"
-    publish(client)
-    client.server.runs["run0-1"].lines["wandb-history.jsonl"].popitem()
-    assert client.python(code, client.directory, PYTHONPATH=tests).split() == [
-        "failed", "run0-1-2", "already", "run0-1-2",
-    ]  # fmt: skip
-    assert list(client.server.runs) == ["run0-1-2"]
-    client.server.service.runs.clear()
-    assert client.python(code, client.directory, PYTHONPATH=tests).split()[1] == "run0-1-3"
-    whole(client.server.runs["run0-1-3"])
+def test_a_folder_that_cannot_be_written_fails_the_publication_alone(publish: Publish):
+    (publish.directory / "published").write_text("a file where the folder should be")
+    assert publish(runs=2, mode="offline") == [("failed", None)] * 2
 
 
-def test_a_folder_that_cannot_be_written_fails_the_publication_alone(client: Client):
-    (client.directory / "published").write_text("a file where the folder should be")
-    assert publish(client, runs=2, mode="offline") == [("failed", None)] * 2
-
-
-def test_what_the_environment_says_changes_no_publication(client: Client):
-    client.environment |= {"WANDB_RUN_ID": "other", "WANDB_MODE": "disabled", "WANDB_RUN_GROUP": "other"}
-    assert publish(client) == [("published", "run0-1")]
-    whole(client.server.runs["run0-1"])
-
-
-def wait_until_gone(client: Client) -> None:
-    """Waits until no process of the test is left, W&B's own included."""
-    with subprocess.Popen(["sleep", "20"]) as clock:
-        wait_for(lambda: not processes(client), clock)
-        clock.kill()
-    assert not list(client.directory.glob("**/.publishing-*"))
+def test_what_the_environment_says_changes_no_publication(publish: Publish, monkeypatch):
+    for name, value in {"RUN_ID": "other", "MODE": "disabled", "RUN_GROUP": "other"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    publish.idle = []
+    assert publish() == [("published", "run0-1")]
+    whole(publish.server.runs["run0-1"])
+    for worker in publish.idle:
+        worker.kill()
+    assert not list(Path(tempfile.gettempdir()).glob(".publishing-*")) or processes(publish.server)
 
 
 def test_columns_keep_their_names_and_summaries_can_be_sorted():

@@ -1,6 +1,7 @@
 """Fixtures for Weights & Biases: the loopback server, and processes in which the real client talks to it.
 
-A test module asks for them with `from wandb_fixture import client, wandb_server`, the fixtures' names.
+A test module asks for them with `from wandb_fixture import client, wandb_server, wandb_service`. The server is one
+for the module, and empty for each test.
 """
 
 import os
@@ -16,6 +17,15 @@ from wandb_server import KEY, WandbServer, serving
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def variables(server: WandbServer, directory: Path) -> dict[str, str]:
+    """What sends W&B's client to a server, and keeps it out of the user's own folders."""
+    folders = {f"WANDB_{name}_DIR": str(directory / name.lower()) for name in ("CONFIG", "CACHE", "DATA")}
+    return folders | {
+        "WANDB_BASE_URL": server.address, "WANDB_API_KEY": KEY, "WANDB_DIR": str(directory),
+        "WANDB_ERROR_REPORTING": "false", "no_proxy": "127.0.0.1",
+    }  # fmt: skip
+
+
 class Client:
     """W&B's client in processes of its own, with one server and one folder for all that they write."""
 
@@ -23,12 +33,8 @@ class Client:
         self.server = server
         self.directory = directory
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-        folders = {f"WANDB_{name}_DIR": str(directory / name.lower()) for name in ("CONFIG", "CACHE", "DATA")}
-        self.environment = kept | folders | {
-            "WANDB_BASE_URL": server.address, "WANDB_API_KEY": KEY, "WANDB_DIR": str(directory),
-            "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true",
-            "HOME": str(directory), "TMPDIR": str(directory),
-            "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1",
+        self.environment = kept | variables(server, directory) | {
+            "HOME": str(directory), "TMPDIR": str(directory), "PYTHONPATH": str(ROOT), "WANDB_SILENT": "true",
         }  # fmt: skip
         self.started: list[subprocess.Popen] = []
 
@@ -71,10 +77,29 @@ class Client:
             process.communicate()
 
 
-@pytest.fixture
-def wandb_server() -> Iterator[WandbServer]:
+@pytest.fixture(scope="module")
+def wandb_service() -> Iterator[WandbServer]:
     with serving() as server:
         yield server
+
+
+@pytest.fixture
+def wandb_server(wandb_service: WandbServer) -> Iterator[WandbServer]:
+    wandb_service.reset()
+    yield wandb_service
+    assert not wandb_service.unknown, f"the W&B server does not know {wandb_service.unknown}"
+
+
+def processes(server: WandbServer) -> list[str]:
+    """The processes other than this one that know a server, W&B's own among them."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"WANDB_BASE_URL={server.address}".encode() in environment.read_bytes().split(b"\0"):
+                found.append(environment.parent.name)
+        except OSError:
+            continue
+    return [process for process in found if process != str(os.getpid())]
 
 
 @pytest.fixture

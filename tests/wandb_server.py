@@ -100,9 +100,19 @@ class WandbServer:
         self._faults.append(Fault(endpoint, status, **fault))
         return self._faults[-1]
 
+    def reset(self) -> None:
+        """Forgets everything, faults included."""
+        self.heal()
+        with self.lock:
+            self.service.__init__()  # type: ignore[misc]
+            self.service.address = self.address
+            self.requests.clear()
+
     def heal(self) -> None:
-        """Ends all faults."""
+        """Ends all faults; whoever waits for an answer is cut off."""
         self._faults.clear()
+        self.closing.set()
+        self.closing = threading.Event()
 
     def add_sweep(self, identity: str, command: list[str], runs: list[dict[str, Any]]) -> Sweep:
         """A sweep whose agent runs a command once for each set of parameters."""

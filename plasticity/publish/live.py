@@ -8,7 +8,7 @@ from plasticity.publish.publisher import Outcome, Publisher
 from plasticity.publish.worker import Worker
 from plasticity.store import RunFolder
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 """Time between two looks at the rows of the runs that are shown."""
 
 

@@ -217,7 +217,7 @@ class Publisher:
         return standing(self.ledger.entries(self.target.place, publication.identity))
 
     def _ask(self, operation: str, *arguments: object, patience: float | None = None) -> Any:
-        """Has an idle client do something. A client whose request failed is not used again."""
+        """Has an idle client do something. A client that the server or a signal got stuck is not used again."""
         with self._lock:
             worker = self._idle.pop() if self._idle else Worker(self.target)
         extra = () if patience is None else (patience,)
@@ -226,6 +226,10 @@ class Publisher:
                 operation, *arguments, self.target, *extra,
                 seconds=self.target.deadline, stopped=self.stopped,
             )  # fmt: skip
+        except Incomplete as error:
+            self._idle.append(worker)
+            self.judge(error, operation)
+            raise
         except BaseException as error:
             worker.kill()
             self.judge(error, operation)
