@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 import pandas as pd
 
-from analysis.command import command, write
+from analysis.command import command, source_arguments, sources, write
 from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
 from plasticity.errors import UserError
@@ -103,7 +103,7 @@ def main() -> None:
         prog="python -m analysis.runs",
         description="Lists runs: how far they are, what they scored, and what differs between them.",
     )
-    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="default: runs")
+    source_arguments(parser, "runs")
     parser.add_argument(
         "--where",
         nargs="+",
@@ -116,9 +116,10 @@ def main() -> None:
         "--format", choices=["table", "csv"], default="table", help="csv has every column, scores from 0 to 1"
     )
     arguments = parser.parse_args()
-    runs = summarise(*arguments.runs)
+    paths = sources(arguments) or ["runs"]
+    runs = summarise(*paths)
     if runs.empty:
-        directories = ", ".join(arguments.runs)
+        directories = ", ".join(paths)
         raise UserError(f"There are no runs in {directories} yet: python launch.py computes one.")
     runs = where(runs, arguments.where)
     write(runs.to_csv(index=False) if arguments.format == "csv" else text(listing(runs)), None)
