@@ -3,9 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,10 +19,13 @@ from plasticity.run import Run
 from plasticity.settings import KEYS, Settings
 
 if TYPE_CHECKING:
-    from plasticity.launch.composer import Composer
+    from plasticity.launch.composer import Composer, Composition
 
 METHODS = ("cbp", "bp", "l2")
 """The methods that a file in `conf/tuned/` has hyperparameters for."""
+
+OWN = ("seed", "replacement.layers")
+"""The keys in which most combinations of a sweep differ."""
 
 CONFIG = "config"
 """The primary config, `conf/config.yaml`."""
@@ -121,50 +123,48 @@ def read_all(
     return runs, of_the_launch(shared, master)
 
 
-SEED = re.compile("seed=([0-9]+)")
-SET = re.compile("replacement=(all|none|last|except_first|layer_[1-9][0-9]*)")
-
-
 class SweepReader:
     """Reads the combinations of a sweep; those that differ in seed and replacement set alone only once."""
 
     def __init__(self, composer: "Composer"):
         self.composer = composer
-        self.read = lru_cache(maxsize=None)(self._read)
+        self.known: dict[tuple[int, str], tuple[Run, Settings] | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
         """The run and the settings of one combination, as from `read`."""
-        seeds = [found[1] for text in overrides if (found := SEED.fullmatch(text))]
-        sets = [found[1] for text in overrides if (found := SET.fullmatch(text))]
-        shared = [text for text in overrides if not SEED.fullmatch(text) and not SET.fullmatch(text)]
-        known = (
-            self.read((*shared, "replacement=all"))
-            if self.composer.plain_sets and len(seeds) == len(sets) == 1
-            else None
-        )
+        composition = self.composer(overrides)
+        seed, layers = (composition.values.get(key) for key in OWN)
+        if type(seed) is not int or not isinstance(layers, str):
+            return read(composition.config())
+        shared = composition.having({"seed": 0, "replacement.layers": "all"})
+        key = id(shared.base), repr(shared.values)
+        if key not in self.known:
+            self.known[key] = self._read(shared)
+        known = self.known[key]
         if known is None:
-            return read(self.composer(overrides))
+            return read(composition.config())
         run, settings = known
         try:
-            chosen = replace(run.replacement, layers=sets[0])
-            return replace(run, replacement=chosen, seed=int(seeds[0])), settings
+            chosen = replace(cast(ContinualBackpropagation, run.replacement), layers=layers)
+            return replace(run, replacement=chosen, seed=seed), settings
         except ImpossibleLayer:
             if settings.launch.impossible == "absent":
                 return None, settings
             raise
 
-    def _read(self, overrides: tuple[str, ...]) -> tuple[Run, Settings] | None:
+    def _read(self, shared: "Composition") -> tuple[Run, Settings] | None:
         """What combinations have in common; None where more than their own keys may depend on seed and set."""
-        config = self.composer(overrides)
-        text = str(OmegaConf.to_container(config, resolve=False))
-        if re.search(r"\$\{[^}]*(seed|replacement)", text) or config.replacement.layers != "all":
+        config = shared.config()
+        if re.search(r"\$\{[^}]*(seed|replacement)", str(OmegaConf.to_container(config, resolve=False))):
             return None
         try:
             run, settings = read(config)
         except UserError:
             return None
-        replaces = isinstance(run, Run) and type(run.replacement) is ContinualBackpropagation
-        return (run, settings) if run is not None and replaces and run.replacement.layers else None
+        method = None if run is None else run.replacement
+        if run is None or type(method) is not ContinualBackpropagation or not method.layers:
+            return None
+        return run, settings
 
 
 def check_directories(composed: DictConfig) -> None:
@@ -229,6 +229,6 @@ def compose_all(
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
         composer = Composer(GlobalHydra.instance().config_loader(), through_hydra)
         try:
-            return [read(composer(overrides))[0] for overrides in combinations]
+            return [read(composer(overrides).config())[0] for overrides in combinations]
         except HYDRA_ERRORS as error:
             raise explain(error) from error
