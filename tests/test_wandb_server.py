@@ -110,33 +110,6 @@ def test_a_wrong_key_and_the_id_of_a_deleted_run_are_refused(client: Client):
     assert not client.server.runs
 
 
-def test_an_agent_runs_what_the_sweep_gives_it(client: Client):
-    (client.directory / "train.py").write_text(
-        "import sys, wandb\nrun = wandb.init()\nrun.summary['arguments'] = sys.argv[1:]\n"
-    )
-    command = [sys.executable, "train.py", "${args_no_hyphens}"]
-    client.server.add_sweep("grid", command, [{"seed": 1}])
-    client.wandb("agent", "tester/plasticity/grid")
-    run = client.server.runs["grid-0"]
-    assert (run.sweep, run.state, run.summary["arguments"]) == ("grid", "finished", ["seed=1"])
-    assert run.values == {"seed": 1}
-
-
-def test_a_workspace_is_kept_as_it_was_sent(client: Client):
-    pytest.importorskip("wandb_workspaces")
-    client.python("""
-import wandb_workspaces.workspaces as workspaces
-workspaces.Workspace(entity="tester", project="plasticity", name="by method").save()
-""")
-    (view,) = client.server.service.views
-    assert (view["displayName"], view["projectName"], view["type"]) == (
-        "by method",
-        "plasticity",
-        "project-view",
-    )
-    assert view["spec"]["section"]["runSets"]
-
-
 def test_a_request_that_the_server_does_not_know_fails_the_test(tmp_path):
     with pytest.raises(AssertionError, match="GetProjects"), serving() as server:
         client = Client(server, tmp_path)

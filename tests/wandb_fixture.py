@@ -34,7 +34,7 @@ class Client:
         self.directory = directory
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
         self.environment = kept | variables(server, directory) | {
-            "HOME": str(directory), "TMPDIR": str(directory), "PYTHONPATH": str(ROOT), "WANDB_SILENT": "true",
+            "HOME": str(directory), "TMPDIR": str(directory), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "WANDB_SILENT": "true",
         }  # fmt: skip
         self.started: list[subprocess.Popen] = []
 

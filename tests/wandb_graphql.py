@@ -287,8 +287,17 @@ class Service:
     def upsert_view(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Keeps a workspace as it was sent."""
         self.views.append(variables | {"spec": json.loads(variables["spec"])})
-        view = {"id": "view", "name": variables.get("name") or "view"}
-        return {"upsertView": {"view": view, "inserted": True}}
+        view = {"id": "view", "name": variables["name"]}
+        return {"upsertView": {"view": view, "inserted": "id" not in variables}}
+
+    def all_views(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """The workspaces of a name, by which they are looked up."""
+        found = [view for view in self.views if view["name"] == variables["viewName"]][-1:]
+        nodes = [
+            {"node": {"id": "view", "displayName": view["displayName"], "spec": json.dumps(view["spec"])}}
+            for view in found
+        ]
+        return {"project": {"allViews": {"edges": nodes}}}
 
 
 def path_of(variables: dict[str, Any], key: str) -> str:
@@ -348,5 +357,6 @@ OPERATIONS: dict[str, Callable[[Service, dict[str, Any]], dict[str, Any]]] = {
     "CreateAgent": lambda service, variables: {"createAgent": {"agent": {"id": variables["sweep"]}}},
     "Heartbeat": Service.heartbeat,
     "UpsertView2": Service.upsert_view,
+    "View": Service.all_views,
 }
 """Answer by operation. Anything else fails the test that caused it."""

@@ -107,6 +107,7 @@ def config(run: Run, state: RunState) -> dict[str, Any]:
     provenance = {key: state.provenance.get(key) for key in ("engine", "version", "commit")}
     return run.values() | {
         "run": run.identity,
+        "network": network(run),
         "replacement_set": replacement_set(run),
         "provenance": provenance,
     }
