@@ -37,6 +37,7 @@ def fetch(place: str) -> list[str]:
     """
     entity, project, group = _parts(place)
     runs = _runs(f"{entity}/{project}", {"group": group} if group else {})
+    runs = [run for run in runs if run.job_type != "figures"]
     root = _cache() / entity / project
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda run: _folder(run, root), runs))

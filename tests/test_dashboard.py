@@ -1,9 +1,10 @@
-"""The dashboard, as the loopback server receives it."""
+"""The dashboard and figures, as the loopback server receives them."""
 
 import json
 import sys
 
 import pytest
+from PIL import Image
 from wandb_fixture import Client, client, wandb_server, wandb_service
 
 from plasticity.publish import stored
@@ -58,3 +59,25 @@ def test_without_its_package_the_dashboard_says_what_to_install(client: Client):
     process = client.start(*COMMAND, PYTHONPATH=f"{client.directory}:{client.environment['PYTHONPATH']}")
     assert "pip install 'plasticity[dashboard]'" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
+
+
+def test_figures_are_shown_as_images_and_replaced_by_the_next(client: Client):
+    folder = client.directory / "figures"
+    folder.mkdir()
+    (folder / "table_1.tex").write_text("a table")
+    command = [sys.executable, "-m", "plasticity.publish.figures", "--entity", "tester", str(folder)]
+    for number, colour in enumerate(["red", "blue"], 1):
+        Image.new("RGB", (4, 4), colour).save(folder / "figure_5.png")
+        printed = client.call(*command)
+        (run,) = client.server.runs.values()
+        assert printed == f"2 files published: {client.server.address}/tester/plasticity/runs/{run.id}\n"
+        assert (run.id, run.job_type, run.state) == (
+            f"figures-1{'-2' * (number == 2)}",
+            "figures",
+            "finished",
+        )
+        shown = run.history[-1]["figures/figure_5"]
+        assert shown["_type"] == "image-file"
+        assert run.files[shown["path"]] == (folder / "figure_5.png").read_bytes()
+        assert run.files["table_1.tex"] == b"a table"
+    assert client.call(*command) == "2 files published: unchanged, as they were\n"

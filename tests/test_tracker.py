@@ -1,10 +1,12 @@
 """tracker=wandb: launches publish their runs, and never depend on it."""
 
+import json
 import signal
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT, Command, wait_for
 from fabricate import fabricate
 from wandb_fixture import Client, client, processes, wandb_server, wandb_service
@@ -132,11 +134,18 @@ def test_a_failed_run_is_shown_as_failed(launch: Command, client: Client):
 
 
 def test_the_agent_of_a_sweep_sees_the_run_that_it_started(client: Client, tmp_path: Path):
-    arguments = [*SHORT, f"runs_dir={tmp_path / 'runs'}"]
-    program = [sys.executable, str(ROOT / "launch.py"), *arguments, "${args_no_hyphens}"]
-    client.server.add_sweep("grid", program, [{"seed": 0, "replacement": "layer_1"}])
+    sweep = yaml.safe_load((ROOT / "examples" / "sweep.yaml").read_text())
+    given = {"${interpreter}": sys.executable, "${program}": str(ROOT / sweep["program"])}
+    program = [given.get(part, part) for part in sweep["command"]]
+    program[2:2] = [*SHORT, f"runs_dir={tmp_path / 'runs'}"]
+    assert list(sweep["parameters"]) == ["replacement", "optimiser.step_size"]
+    client.server.add_sweep("grid", program, [{"replacement": "layer_1", "optimiser.step_size": 0.002}])
     client.call(sys.executable, "-m", "wandb", "agent", "tester/plasticity/grid", seconds=200)
     run = client.server.runs["grid-0"]
     assert list(client.server.runs) == ["grid-0"]
     assert (run.sweep, run.state, run.job_type) == ("grid", "finished", "layer 1")
-    assert run.values["replacement"]["layers"] == [1] and "score" in run.summary
+    assert run.values["replacement"]["layers"] == [1] and run.values["optimiser"]["step_size"] == 0.002
+    assert (
+        run.summary[sweep["metric"]["name"]]
+        == json.loads(next(tmp_path.glob("runs/*/state.json")).read_text())["score"]
+    )

@@ -33,8 +33,9 @@ class Client:
         self.server = server
         self.directory = directory
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.environment = kept | variables(server, directory) | {
-            "HOME": str(directory), "TMPDIR": str(directory), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "WANDB_SILENT": "true",
+            "HOME": str(directory), "TMPDIR": str(directory), "PYTHONPATH": path, "WANDB_SILENT": "true",
         }  # fmt: skip
         self.started: list[subprocess.Popen] = []
 

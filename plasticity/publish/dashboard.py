@@ -101,7 +101,7 @@ def main() -> None:
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
     try:
-        entity = arguments.entity or wandb.Api().default_entity
+        entity = str(arguments.entity or wandb.Api().default_entity)
         print(f"The dashboard is at {save(entity, arguments.project)}")
     except (wandb.Error, WandbApiFailedError, ValueError) as error:
         sys.exit(f"The dashboard was not saved: {str(error).partition(chr(10))[0]}")

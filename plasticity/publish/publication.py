@@ -35,6 +35,7 @@ class Publication:
         rows: a row per task, in order, with the column `task`. Missing values (None, NaN) are left out.
         summary: the only values that the summary will have.
         files: contents, or the path of a file, by the name that it gets.
+        images: those of the files that are shown as images, each under `image_key`.
         state: "finished", "failed" or "preempted".
         stamp: changes whenever the run is written to; equal stamps save a comparison of everything else.
         id: where W&B chose the id, as an agent of its sweeps does. The server may have the run already.
@@ -52,6 +53,7 @@ class Publication:
     tags: tuple[str, ...] = ()
     notes: str = ""
     files: dict[str, Path | bytes] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
     state: str = "finished"
     stamp: str = ""
     id: str | None = None
@@ -111,6 +113,11 @@ def history_key(column: str) -> str:
 def column_of(key: str) -> str:
     """The column of a key of the history."""
     return key.replace("/", ".")
+
+
+def image_key(file: str) -> str:
+    """W&B's key of an image: `table 1.png` becomes `figures/table_1`."""
+    return f"figures/{summary_key(Path(file).stem)}"
 
 
 def summary_key(name: str) -> str:

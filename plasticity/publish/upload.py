@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plasticity.publish.errors import Incomplete, Taken, Unreachable
-from plasticity.publish.publication import STATES, Publication, Row, differences, same
+from plasticity.publish.publication import STATES, Publication, Row, differences, image_key, same
 from plasticity.publish.target import Target
 
 SHOWN = {"finished": ("finished",), "failed": ("failed",), "preempted": ("preempting", "preempted")}
@@ -100,6 +100,11 @@ def end(publication: Publication, name: str, target: Target) -> str | None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(publication.contents(file))
         run.client.save(str(copy), base_path=run.client.dir, policy="now")
+    if publication.images:
+        import wandb
+
+        paths = {image_key(file): str(Path(run.client.dir) / file) for file in publication.images}
+        run.client.log({key: wandb.Image(path) for key, path in paths.items()})
     if publication.state == "preempted":
         run.client.mark_preempting()
     with _server_errors():
@@ -187,13 +192,17 @@ def _missing(publication: Publication, name: str, target: Target) -> tuple[Any, 
         return None, "there is no such run"
     if run.state not in SHOWN[publication.state]:
         return run, f"the run is {run.state}, not {publication.state}"
-    wrong = differences(publication.history(target.every), run.scan_history(use_cache=False))
+    rows = list(run.scan_history(use_cache=False))
+    images = rows.pop() if publication.images and rows else {}
+    wrong = differences(publication.history(target.every), rows)
     if wrong:
         return run, wrong
     summary = dict(run.summary)
     lost = [key for key, value in publication.summary.items() if not same(value, summary.get(key))]
     sizes = {file.name: file.size for file in run.files()}
     lost += [file for file in publication.files if sizes.get(file) != len(publication.contents(file))]
+    shown = {file: images.get(image_key(file)) or {} for file in publication.images}
+    lost += [file for file, image in shown.items() if sizes.get(image.get("path")) != image.get("size", -1)]
     return run, f"{', '.join(lost)} did not arrive" if lost else None
 
 
