@@ -137,7 +137,7 @@ def test_the_agent_of_a_sweep_sees_the_run_that_it_started(client: Client, tmp_p
     sweep = yaml.safe_load((ROOT / "examples" / "sweep.yaml").read_text())
     given = {"${interpreter}": sys.executable, "${program}": str(ROOT / sweep["program"])}
     program = [given.get(part, part) for part in sweep["command"]]
-    program[2:2] = [*SHORT, f"runs_dir={tmp_path / 'runs'}"]
+    program[2:2] = ["dataset.examples_per_task=50", "model.width=10", f"runs_dir={tmp_path / 'runs'}"]
     assert list(sweep["parameters"]) == ["replacement", "optimiser.step_size"]
     client.server.add_sweep("grid", program, [{"replacement": "layer_1", "optimiser.step_size": 0.002}])
     client.call(sys.executable, "-m", "wandb", "agent", "tester/plasticity/grid", seconds=200)
@@ -145,7 +145,5 @@ def test_the_agent_of_a_sweep_sees_the_run_that_it_started(client: Client, tmp_p
     assert list(client.server.runs) == ["grid-0"]
     assert (run.sweep, run.state, run.job_type) == ("grid", "finished", "layer 1")
     assert run.values["replacement"]["layers"] == [1] and run.values["optimiser"]["step_size"] == 0.002
-    assert (
-        run.summary[sweep["metric"]["name"]]
-        == json.loads(next(tmp_path.glob("runs/*/state.json")).read_text())["score"]
-    )
+    (state,) = tmp_path.glob("runs/*/state.json")
+    assert run.summary[sweep["metric"]["name"]] == json.loads(state.read_text())["score"]
