@@ -97,7 +97,11 @@ class Publishing:
         """Publishes those of some finished runs that are not published as they are."""
         if not self.active:
             return
-        known = standings(self.publisher.ledger.entries(), self.publisher.target.place)
+        try:
+            known = standings(self.publisher.ledger.entries(), self.publisher.target.place)
+        except OSError as error:  # unreadable: nothing can be published either
+            self.publisher.broken = str(error)
+            known = {}
         for run in runs:
             state, standing = RunFolder.of(self.settings.runs, run).stored_state(), known.get(run.identity)
             there = standing.current(stored.stamp(state)) if standing else None

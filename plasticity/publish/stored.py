@@ -34,6 +34,8 @@ def publication(folder: RunFolder, tags: Sequence[str] = (), notes: str = "") ->
         OSError, ValueError: where it cannot be read.
     """
     run, state = Run.stored(folder.config()), folder.state()
+    if run.identity != folder.identity:
+        raise UserError("its folder describes another run")
     if state.status not in ENDS or state.attempt == 0:
         raise UserError(state.reason or "it has not begun")
     rows = [{column: _number(value) for column, value in row.items()} for row in folder.rows()]
