@@ -27,6 +27,8 @@ LEFT_OUT: dict[str, Any] = {
         "decay_rate": 0.99,
         "utility": "contribution",
         "bias_compensation": False,
+        "observed": "hidden",
+        "accrual": "debt",
     },
     "regulariser": {"name": "none", "strength": 0.0},
     "dataset": {"name": "permuted_mnist", "tasks": 1_100, "examples_per_task": 10_000, "batch_size": 1},

@@ -178,6 +178,22 @@ def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensatio
     assert compared >= 100 and replaced > 1500  # of 112 tasks of 20 steps
 
 
+@pytest.mark.parametrize("accrual", ["debt", "chance"])
+@pytest.mark.parametrize("observed", ["hidden", "misaligned"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize(("width", "depth"), [(5, 6), (20, 1), (17, 3)])
+def test_steps_of_the_published_bit_flipping_code_equal_the_reference(
+    width, depth, activation, observed, accrual
+):
+    run = small_run(
+        inputs=20, width=width, depth=depth, outputs=1, activation=activation, loss="squared_error",
+        step_size=0.02, rate=0.3 / width, maturity_threshold=3, observed=observed, accrual=accrual,
+        decay_rate=0.9, bias_compensation=True,
+    )  # fmt: skip
+    compared, replaced = compare(run, segments(run, number=6, steps=20))
+    assert compared >= 3 and replaced > 5 * depth
+
+
 @pytest.mark.parametrize("width", [1, 16, 17, 130, 300])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_any_width_equals_the_reference(width, activation):

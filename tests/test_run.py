@@ -36,7 +36,7 @@ def test_defaults_are_the_base_network():
         "activation": {"name": "relu"},
         "replacement": {
             "name": "cbp", "layers": [1, 2, 3, 4, 5], "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
-            "utility": "contribution", "bias_compensation": False,
+            "utility": "contribution", "bias_compensation": False, "observed": "hidden", "accrual": "debt",
         },
         "regulariser": {"name": "none", "strength": 0.0},
         "dataset": {"name": "permuted_mnist", "tasks": 1_100, "examples_per_task": 10_000, "batch_size": 1},
@@ -164,7 +164,7 @@ def test_what_identities_leave_out_never_changes():
         "activation": {"name": "relu"},
         "replacement": {
             "name": "cbp", "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
-            "utility": "contribution", "bias_compensation": False,
+            "utility": "contribution", "bias_compensation": False, "observed": "hidden", "accrual": "debt",
         },
         "regulariser": {"name": "none", "strength": 0.0},
         "dataset": {"name": "permuted_mnist", "tasks": 1100, "examples_per_task": 10_000, "batch_size": 1},
@@ -219,6 +219,7 @@ SAME = [
     ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "rate": 1e-3}}),
     ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "maturity_threshold": 7}}),
     ({"replacement": {"layers": "none"}}, {"replacement": {"rate": 0, "bias_compensation": True}}),
+    ({"replacement": {"layers": "none"}}, {"replacement": {"rate": 0, "accrual": "chance"}}),
     (
         {"model": {"depth": 1}, "replacement": {"layers": "except_first"}},
         {"model": {"depth": 1}, "replacement": {"layers": "none"}},
@@ -255,6 +256,8 @@ DIFFERENT = [
     {"replacement": {"decay_rate": 0.9}},
     {"replacement": {"utility": "random"}},
     {"replacement": {"bias_compensation": True}},
+    {"replacement": {"observed": "misaligned"}},
+    {"replacement": {"accrual": "chance"}},
     {"regulariser": {"name": "l2", "strength": 0.01}},
     {"regulariser": {"name": "l2", "strength": 0.001}},
     {"dataset": {"tasks": 1_099}},
@@ -356,12 +359,14 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("replacement.decay_rate", [*WRONG_NUMBERS, -0.5, 1, 1.0, 1.5], "a number of at least 0 and below 1"),
     ("replacement.utility", ["", "contributions"], f"one of {UTILITIES}" + IMPORT),
     ("replacement.utility", [None, 0, ["weight"]], f"one of {UTILITIES}, or a group of keys"),
+    ("replacement.observed", ["", "visible", None, 0], "one of hidden, misaligned"),
+    ("replacement.accrual", ["", "debts", None, 0], "one of debt, chance"),
     ("replacement.bias_compensation", [0, 1, 1.0, "true", "yes", None, [True]], "true or false"),
     ("regulariser.name", ["l1", "L2", "", 2, ["l2"]], "one of none, l2" + IMPORT),
     ("regulariser.strength", [*WRONG_NUMBERS, -1e-9], "a number of at least 0"),
     ("optimiser.name", ["adam", "SGD", "", 0, ["sgd"]], "sgd" + IMPORT),
     ("optimiser.step_size", [*WRONG_NUMBERS, 0, 0.0, -1e-9], "a number above 0"),
-    ("dataset.name", ["mnist", "", 0], "permuted_mnist" + IMPORT),
+    ("dataset.name", ["mnist", "", 0], "one of bit_flipping, permuted_mnist" + IMPORT),
     (
         "dataset.tasks",
         [*WRONG_WHOLE_NUMBERS, 0, 10**30],
@@ -406,7 +411,7 @@ NAMES = {
     "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu",
     "replacement": "cbp",
     "regulariser": "one of none, l2",
-    "dataset": "permuted_mnist",
+    "dataset": "one of bit_flipping, permuted_mnist",
     "optimiser": "sgd",
 }
 
@@ -441,6 +446,11 @@ def test_value_of_an_unexpected_kind_or_size_is_refused(values, key):
 def test_strength_without_a_regulariser_is_refused():
     error = refused({"regulariser": {"name": "none", "strength": 0.01}})
     assert str(error) == "regulariser.strength=0.01 is refused: it must be 0 with regulariser=none."
+
+
+def test_misaligned_layers_of_different_widths_are_refused():
+    error = refused({"model": {"widths": [5, 6]}, "replacement": {"observed": "misaligned"}})
+    assert str(error).startswith("replacement.observed=misaligned is refused: it must be hidden where layers")
 
 
 def test_layer_is_refused_by_the_depth_of_its_own_network():

@@ -62,7 +62,7 @@ def publication(folder: RunFolder, tags: Sequence[str] = (), notes: str = "") ->
 
 def stamp(state: RunState) -> str:
     """Changes whenever a run is written to."""
-    return f"{state.status} {state.attempt} {state.updated}"
+    return f"{state.status} {state.attempt} {state.updated} {','.join(sorted(state.measured))}".strip()
 
 
 def replacement_set(run: Run) -> str:

@@ -62,6 +62,8 @@ class LayerMemory:
             "chosen": aligned(stride, np.int32),
             "scratch": aligned(stride),
         }
+        self.arrays["z"] = self.arrays["activation"]  # written over, which is quicker
+        self.arrays["observed"] = self.arrays["activation"]
         self["bias"][:] = bias
         of_inputs = np.zeros((inputs, self.body_length + self.tail_length), np.float32)
         of_inputs[:, :units] = weight.T
@@ -97,6 +99,14 @@ class LayerMemory:
         """Makes all units of the layer below the inputs in use; else the kernel lists them in each step."""
         self.arrays["row"][: self.inputs] = np.arange(self.inputs)
         self.arrays["value"] = below.arrays["activation"]
+
+    def keep_pre_activations(self) -> None:
+        """Keeps z beside h."""
+        self.arrays["z"] = aligned(len(self.arrays["activation"]))
+
+    def observe(self, observed: np.ndarray) -> None:
+        """Makes utilities and running means of an array of another layer, in place of its own activations."""
+        self.arrays["observed"] = observed
 
     def structure(self) -> binding.Layer:
         """The layer as the kernel takes it."""
