@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.load import summarise
+from analysis.remote import fetch
 from analysis.render import FORMATS, Table, render
 from analysis.results import DIRECTORY, Results
 from plasticity.errors import UserError
@@ -47,11 +48,31 @@ def positive(value: str) -> int:
     return int(value)
 
 
+def source_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """The arguments that say where the runs are; `sources` reads them."""
+    parser.add_argument("--runs", nargs="+", metavar="DIR", help=f"directories of runs (default: {default})")
+    parser.add_argument(
+        "--wandb",
+        nargs="+",
+        default=[],
+        metavar="ENTITY/PROJECT[/GROUP]",
+        help="runs that were published to Weights & Biases, with their whole tables",
+    )
+
+
+def sources(arguments: argparse.Namespace) -> list[str] | None:
+    """The directories that the arguments name, those of fetched runs among them; None where they name none.
+
+    Raises:
+        UserError: when runs cannot be fetched.
+    """
+    fetched = [directory for place in arguments.wandb for directory in fetch(place)]
+    return [*(arguments.runs or []), *fetched] or None
+
+
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that choose runs of Table 1."""
-    parser.add_argument(
-        "--runs", nargs="+", metavar="DIR", help="directories of runs; else the committed results"
-    )
+    source_arguments(parser, "the committed results")
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="number of seeds (default: 3)")
     parser.add_argument("--tasks", type=positive, metavar="N", help="only runs of this many tasks")
     parser.add_argument("--examples-per-task", type=positive, metavar="N", help="and of tasks this long")

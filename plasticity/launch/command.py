@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from plasticity.errors import UserError
 from plasticity.launch.arguments import check, respelt
-from plasticity.launch.compose import CONFIG, check_directories, conf_directory, logging_of, read
+from plasticity.launch.compose import CONFIG, check_directories, conf_directory, of_the_launch, read
 from plasticity.launch.help import help_text
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
 
@@ -39,10 +38,10 @@ def task(composed: DictConfig) -> float | None:
     if hydra_config.mode == RunMode.RUN and _is_ours(hydra_config.launcher._target_):
         with mistakes_as_sentences():
             run, settings = read(composed)
-            settings = replace(settings, logging=logging_of(with_hydra))
+            settings = of_the_launch(settings, with_hydra)
             sys.exit(instantiate(hydra_config.launcher).compute([run], settings))
     run, settings = read(composed)
-    return compute_one(run, replace(settings, logging=logging_of(with_hydra)))
+    return compute_one(run, of_the_launch(settings, with_hydra))
 
 
 def _is_ours(launcher: str) -> bool:

@@ -49,6 +49,11 @@ class Plan:
             f"{self.resumed} resumed, {left - self.resumed} new"
         )
 
+    def finished(self) -> list[Run]:
+        """The runs that were finished before."""
+        left = {run.identity for run in self.to_compute}
+        return [run for run in self.asked if run.identity not in left]
+
     def reasons(self) -> dict[str, list[int]]:
         """The positions in `to_compute` of the runs that a faster engine cannot compute, by the reason."""
         found: dict[str, list[int]] = {}

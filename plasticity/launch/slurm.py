@@ -18,12 +18,13 @@ from plasticity.launch.estimate import seconds_per_step, spoken
 from plasticity.launch.interrupt import uninterrupted
 from plasticity.launch.job import Job
 from plasticity.launch.jobs import Submission, check_commands, covered, max_array_size, slurm
-from plasticity.launch.local import Outcome
+from plasticity.launch.local import Outcome, finish
 from plasticity.launch.pack import jobs_by_minutes, jobs_by_runs, pack, split
 from plasticity.launch.plan import Plan
 from plasticity.launch.sweep import INTERRUPTED, close, planned
 from plasticity.launch.watch import watch
 from plasticity.provenance import commit
+from plasticity.publish.publishing import Publishing
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store.claim import claim
@@ -65,12 +66,22 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
     jobs = {in_jobs[identity] for identity in _identities(todo) if identity in in_jobs}
     if jobs:
         print(_commands(jobs, settings), flush=True)
+    _publish_finished(todo, settings)
     if not settings.launch.wait:
         return 0
     if not watch(todo, jobs, settings):
         print("Stopped watching. The jobs continue; the same command watches them again.", flush=True)
         return INTERRUPTED
     return close(todo, Outcome(), settings)
+
+
+def _publish_finished(todo: Plan, settings: Settings) -> None:
+    """Publishes what jobs that died had finished and not published, and says so."""
+    outcome = Outcome()
+    with Publishing(settings, todo.asked) as publishing:
+        publishing.catch_up(todo.finished())
+        finish(publishing, outcome)
+    print(*outcome.published, sep="\n", end="\n" * bool(outcome.published), flush=True)
 
 
 def _pack(todo: Plan, runs: list[Run], settings: Settings, cluster: Cluster) -> tuple[list[list[Run]], float]:
