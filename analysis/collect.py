@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from analysis.command import command
-from analysis.load import load_runs, summarise
+from analysis.load import config_columns, load_runs, summarise
 from analysis.results import Results
 from plasticity.errors import UserError
 
@@ -40,8 +40,8 @@ def collect(directories: list[str], output: Path) -> str:
     runs = runs.dropna(axis="columns", how="all")
     if runs.empty:
         raise UserError(f"There are no finished runs in {', '.join(directories)}.")
-    tasks = load_runs(*sources)
-    results.write(runs, tasks[tasks["run"].isin(runs["run"])])
+    tasks = load_runs(*sources).drop(columns=["status", *config_columns(summaries)], errors="ignore")
+    results.write(runs, tasks[tasks["run"].isin(runs["run"])].dropna(axis="columns", how="all"))
     failed = int((runs["status"] == "failed").sum())
     files = sorted(output.glob("*.parquet"))
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)

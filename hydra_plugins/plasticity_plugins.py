@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
-from itertools import islice, product
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,6 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
     from plasticity.settings import Settings
 
 SCHEME = "parts"
-MOST = 100_000
-"""The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
 SET = re.compile(r"replacement/(layer_[1-9][0-9]*)(\.yaml)?")
 CLASS = re.compile(r"([a-z_/]+)/((?:\w+\.)+(?!yaml$)\w+)")
 """A part chosen by its import path, as in activation=my_parts.Slope."""
@@ -138,11 +133,16 @@ class Combinations(Sweeper):
     """`hydra/sweeper=combinations`: every combination of the values given, as one list of runs.
 
     Args:
-        params: values as after -m, by key; the command line goes before them.
+        params, alternatives, only: as in `plasticity.launch.combinations`; the command line goes before them.
     """
 
-    def __init__(self, params: DictConfig | None = None):
-        self.params = dict(params or {})
+    def __init__(
+        self,
+        params: DictConfig | None = None,
+        alternatives: DictConfig | None = None,
+        only: Sequence[str] | None = None,
+    ):
+        self.declared = (params, alternatives, only)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
@@ -153,38 +153,14 @@ class Combinations(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        given = [f"{str(key).lstrip('+')}={value}" for key, value in self.params.items()]
-        overrides = {o.get_key_element(): o for o in self.parser.parse_overrides([*given, *arguments])}
-        alternatives = [_alternatives(override) for override in overrides.values()]
-        if prod(map(len, alternatives)) > MOST:
-            raise _too_many()
-        combinations = [list(each) for each in product(*alternatives)]
+        from plasticity.launch.combinations import combinations
+
         assert self.launcher is not None
-        results = self.launcher.launch(combinations, initial_job_idx=0)
+        asked = combinations(self.parser, arguments, *self.declared)
+        results = self.launcher.launch(asked, initial_job_idx=0)
         for result in results:
             _ = result.return_value  # raises what went wrong in it
         return [results]
-
-
-def _alternatives(override: Override) -> list[str]:
-    """One override for each of the values of a sweep override."""
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    if not override.is_discrete_sweep():
-        from plasticity.errors import UserError
-
-        raise UserError(
-            f"{override.input_line} is refused: hydra/sweeper=combinations takes lists of values, such as "
-            "1,2,3, choice(1,2,3) or range(3)."
-        )
-    values = islice(override.sweep_string_iterator(), MOST + 1)
-    return [f"{override.get_key_element()}={value}" for value in values]
-
-
-def _too_many() -> Exception:
-    from plasticity.errors import UserError
-
-    return UserError(f"The sweep is refused: it has more than {MOST:,} combinations.")
 
 
 class LocalLauncher(Launcher):

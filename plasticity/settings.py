@@ -34,6 +34,13 @@ class TrackerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SnapshotSettings:
+    """When a run's network is kept: before every `every`th task, and after the last in any case."""
+
+    every: int = integer(at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
     """How a launch computes its runs.
 
@@ -45,6 +52,8 @@ class LaunchSettings:
         runs_per_job: on a cluster, runs packed into a job; None to derive it from `minutes_per_job`.
         minutes_per_job: on a cluster, about how long a job is to take.
         max_parallel_jobs: on a cluster, the most jobs that run at a time; None for no limit.
+        missing_measures: what to do for finished runs that lack some of the diagnostics asked for: "leave" them, or
+            "compute" them: from their snapshots or, where those don't serve, by computing the run again.
         wait: on a cluster, stay and show progress until all jobs are done.
         freeze: on a cluster, compute with the code as it is now, even if it is edited afterwards.
     """
@@ -55,6 +64,7 @@ class LaunchSettings:
     runs_per_job: int | None = integer(at_least=1, optional=True)
     minutes_per_job: float = number(at_least=1)
     max_parallel_jobs: int | None = integer(at_least=1, optional=True)
+    missing_measures: str = choice(options=("leave", "compute"))
     wait: bool = flag()
     freeze: bool = flag()
 
@@ -92,6 +102,7 @@ class Settings:
     engine: EngineSettings = _section(EngineSettings)
     tracker: TrackerSettings = _section(TrackerSettings)
     launch: LaunchSettings = _section(LaunchSettings)
+    snapshots: SnapshotSettings = _section(SnapshotSettings)
     diagnostics: tuple[Diagnostic, ...] = checked(_diagnostics, ())
     logging: dict[str, Any] = field(default_factory=dict, metadata={"check": _logging})
 
@@ -105,6 +116,7 @@ SECTIONS: dict[str, type] = {
     "engine": EngineSettings,
     "tracker": TrackerSettings,
     "launch": LaunchSettings,
+    "snapshots": SnapshotSettings,
 }
 
 KEYS = tuple(entry.name for entry in fields(Settings))

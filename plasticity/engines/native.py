@@ -1,7 +1,7 @@
 """The native engine: the step of the reference engine, fused in compiled code."""
 
 from collections.abc import Callable, Iterator
-from ctypes import byref
+from ctypes import byref, c_void_p
 
 import numpy as np
 
@@ -113,6 +113,12 @@ class NativeLearner:
         if not isinstance(run.activation, ReLU):
             for below, above in zip(self.memory, self.memory[1:], strict=False):
                 above.use_all_of(below)
+        if self.replacement.observed == "misaligned":
+            for number, memory in enumerate(self.memory[:-1]):
+                seen = self.memory[number // 2]
+                if number % 2 == 0:
+                    seen.keep_pre_activations()
+                memory.observe(seen.arrays["activation" if number % 2 else "z"])
         self.layers = (binding.Layer * len(self.memory))(*(memory.structure() for memory in self.memory))
         self._start_replacement(network)
         self.learner = self._learner()
@@ -127,7 +133,7 @@ class NativeLearner:
             memory["born"][:] = -age[number]
             layer.debt = float(debt[number])
             layer.rate = self.replacement.rate if number + 1 in self.replacement.layers else 0.0
-            layer.bound = self.run.activation.replacement_bound(memory.inputs)
+            layer.bound = self.run.model.replacement_bound(self.run.activation, memory.inputs)
 
     def _learner(self) -> binding.Learner:
         strength = self.run.regulariser.strength if isinstance(self.run.regulariser, L2) else 0.0
@@ -139,6 +145,7 @@ class NativeLearner:
             loss=OBJECTIVES.index(type(self.run.dataset.objective)),
             utility=UTILITIES.index(type(self.replacement.utility)),
             bias_compensation=self.replacement.bias_compensation,
+            by_chance=self.replacement.accrual == "chance",
             step_size=self.optimiser.step_size,
             kept=kept if abs(kept) > 1e-10 else 1e-10,  # the kernel divides by it
             decay_rate=self.replacement.decay_rate,
@@ -153,10 +160,7 @@ class NativeLearner:
         for first in range(0, task.examples, ADVANCE_EVERY):
             end = min(first + ADVANCE_EVERY, task.examples)
             reached = self.kernel.learn(byref(self.learner), byref(examples), first, end)
-            if reached < 0:
-                raise ValueError(
-                    "an activation, loss or utility that the kernel lacks, or another loss's targets"
-                )
+            _check(reached)
             if reached < end:
                 raise Diverged(task.number, reached)
             advance(end - first)
@@ -168,6 +172,15 @@ class NativeLearner:
             weight_magnitude=np.array([layer.total_magnitude for layer in self.layers]) / task.examples,
             replaced=np.array([layer.replaced for layer in self.layers[:-1]], np.int64),
         )
+
+    def activations(self, task: Task, examples: int) -> list[np.ndarray]:
+        shown = min(examples, task.examples)
+        structure = self.examples.structure(task)
+        self.memory[0].arrange(task.permutation)
+        found = [np.empty((shown, layer.units), np.float32) for layer in self.memory[:-1]]
+        pointers = (c_void_p * len(found))(*(array.ctypes.data for array in found))
+        _check(self.kernel.look(byref(self.learner), byref(structure), shown, pointers))
+        return found
 
     def network(self) -> Network:
         memory: dict[str, np.ndarray] = {}
@@ -183,3 +196,9 @@ class NativeLearner:
             biases=[layer["bias"].copy() for layer in self.memory],
             memory=memory,
         )
+
+
+def _check(reached: int) -> None:
+    """Raises ValueError where the kernel refused."""
+    if reached < 0:
+        raise ValueError("an activation, loss or utility that the kernel lacks, or another loss's targets")

@@ -18,6 +18,7 @@ from plasticity.progress import Display, Message
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
+from plasticity.threads import one_thread_each
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 30.0
@@ -107,7 +108,8 @@ class Local:
         # A signal to every process of a job or a terminal must not end the worker before it is set up.
         resource_tracker.ensure_running()  # which unblocks signals
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        process.start()
+        with one_thread_each():
+            process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         theirs.close()  # so that its death closes the pipe
         self.workers.append(Worker(process, ours))

@@ -76,7 +76,14 @@ def planned(runs: Sequence[Run | None], settings: Settings) -> Plan:
         UserError: when it cannot be done.
     """
     prepare(settings.runs)
-    todo = plan(runs, settings.runs, settings.force, settings.engine.name)
+    todo = plan(
+        runs,
+        settings.runs,
+        settings.force,
+        settings.engine.name,
+        settings.diagnostics,
+        settings.launch.missing_measures == "compute",
+    )
     for note in todo.notes:
         print(note, flush=True)
     for dataset in {type(run.dataset): run.dataset for run in todo.to_compute}.values():

@@ -89,6 +89,8 @@ def work(connection: Connection, settings: Settings, restart_before: float) -> N
         observer=Reporter(connection, stop),
         engine=settings.engine.name,
         diagnostics=settings.diagnostics,
+        measure_finished=settings.launch.missing_measures == "compute",
+        snapshot_every=settings.snapshots.every,
         stop=stop,
         checkpoint_seconds=settings.checkpoint_seconds,
         data_root=settings.data_root,

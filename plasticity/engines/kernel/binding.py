@@ -30,6 +30,7 @@ class Layer(ctypes.Structure):
         ("used", c_int32),
         ("row", c_void_p),
         ("value", c_void_p),
+        ("z", c_void_p),
         ("activation", c_void_p),
         ("slope", c_void_p),
         ("error", c_void_p),
@@ -39,6 +40,7 @@ class Layer(ctypes.Structure):
         ("mature", c_int32),
         ("next_mature", c_int64),
         ("born", c_void_p),
+        ("observed", c_void_p),
         ("utility", c_void_p),
         ("mean_activation", c_void_p),
         ("fading", c_void_p),
@@ -60,6 +62,7 @@ class Learner(ctypes.Structure):
         ("loss", c_int),
         ("utility", c_int),
         ("bias_compensation", c_int32),
+        ("by_chance", c_int32),
         ("step_size", c_double),
         ("kept", c_double),
         ("decay_rate", c_double),
@@ -95,6 +98,7 @@ class Kernel(ctypes.Structure):
 
     _fields_ = [
         ("learn", ctypes.CFUNCTYPE(c_int64, POINTER(Learner), POINTER(Examples), c_int64, c_int64)),
+        ("look", ctypes.CFUNCTYPE(c_int64, POINTER(Learner), POINTER(Examples), c_int64, POINTER(c_void_p))),
         ("activate", ctypes.CFUNCTYPE(None, c_int, c_int, c_void_p, c_void_p, c_void_p)),
     ]
 

@@ -31,14 +31,15 @@ static void fold_scale(Learner *net)
  * slope is 1; of other activations always all. */
 static void pass_on(const Learner *net, Layer *from, Layer *to)
 {
+    const float *z = from->z;
     float *h = from->activation;
     if (net->activation != RELU) {
-        activate(net->activation, from->stride, h, h, from->slope);
+        activate(net->activation, from->stride, z, h, from->slope);
         return;
     }
     to->used = 0;
     for (int i = 0; i < from->stride; i += LANES) {
-        const vec active = relu(load(h + i)).value;
+        const vec active = relu(load(z + i)).value;
         store(h + i, active);
         to->used += pack(active, i, to->value + to->used, to->row + to->used);
     }
@@ -56,7 +57,7 @@ static void linear(const Learner *net, const Layer *layer, float *z)
 static void predict(const Learner *net, Fetch *next)
 {
     for (Layer *layer = net->layer; layer < net->layer + net->depth; layer++) {
-        linear(net, layer, layer->activation);
+        linear(net, layer, layer->z);
         fetch_some(next);
         pass_on(net, layer, layer + 1);
     }
@@ -212,4 +213,22 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
     return example;
 }
 
-const Kernel KERNEL = {learn, activate};
+static int64_t look(Learner *net, const Examples *examples, int64_t end, float *const *activation)
+{
+    if (!is_known(net, examples))
+        return REFUSED;
+    const unsigned int mode = flush_denormals();
+    for (int64_t example = 0; example < end; example++) {
+        show(net->layer, examples, examples->order[example]);
+        Fetch next = fetch_of(net, examples, example + 1);
+        predict(net, &next);
+        for (int i = 0; i < net->depth; i++) {
+            const Layer *layer = &net->layer[i];
+            memcpy(activation[i] + example * layer->units, layer->activation, sizeof(float[layer->units]));
+        }
+    }
+    restore_denormals(mode);
+    return end;
+}
+
+const Kernel KERNEL = {learn, look, activate};
