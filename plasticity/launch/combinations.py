@@ -55,10 +55,10 @@ def combinations(
             key: given[key] if key in given and key not in shared else value for key, value in values.items()
         }
         sweeps.append(shared | common | own)
-    values = [[_values(override) for override in sweep.values()] for sweep in sweeps]
-    if sum(prod(map(len, each)) for each in values) > MOST:
+    listed = [[_values(override) for override in sweep.values()] for sweep in sweeps]
+    if sum(prod(map(len, each)) for each in listed) > MOST:
         raise UserError(f"The sweep is refused: it has more than {MOST:,} combinations.")
-    return [list(combination) for each in values for combination in product(*each)]
+    return [list(combination) for each in listed for combination in product(*each)]
 
 
 def _parsed(parser: OverridesParser, params: Params) -> dict[str, Override]:
