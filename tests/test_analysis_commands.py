@@ -97,12 +97,6 @@ def test_output_that_cannot_be_written_ends_a_command_with_a_sentence(
     assert (answer.returncode, answer.stderr) == (code, said)
 
 
-def test_help_that_cannot_be_written_ends_with_a_sentence():
-    line = f"{sys.executable} -m analysis.runs --help >/dev/full"
-    answer = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
-    assert answer.returncode == 1 and answer.stderr.startswith("Standard output cannot be")
-
-
 def test_what_killed_collectors_left_is_swept_by_the_next(call, runs, tmp_path):
     (tmp_path / "results").mkdir()
     left = [tmp_path / "results" / f".{name}.parquet.x1y2" for name in ("runs", "tasks")]

@@ -17,6 +17,9 @@ MOST = 100_000
 Params = Mapping[str, Any]
 """Values as after -m, by key."""
 
+MOST = 100_000
+"""The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
+
 
 def combinations(
     parser: OverridesParser,
@@ -39,7 +42,7 @@ def combinations(
         only: names of the alternatives to take; None for all.
 
     Raises:
-        UserError: for an alternative that does not exist, or values that are no list.
+        UserError: for an alternative that does not exist, values that are no list, or too many combinations.
     """
     given = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
     shared = _parsed(parser, params or {})
@@ -74,7 +77,7 @@ def _chosen(named: Mapping[str, Any], only: Iterable[str] | None) -> list[str]:
 
 
 def _values(override: Override) -> list[str]:
-    """One override for each of the values of a sweep override."""
+    """One override for each of the values of a sweep override; of too many, the first are enough to see that."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     if not override.is_discrete_sweep():
