@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from analysis.command import command
-from analysis.load import load_runs, summarise
+from analysis.command import command, source_arguments, sources
+from analysis.load import config_columns, load_runs, summarise
 from analysis.results import Results
 from plasticity.errors import UserError
 
@@ -40,8 +40,8 @@ def collect(directories: list[str], output: Path) -> str:
     runs = runs.dropna(axis="columns", how="all")
     if runs.empty:
         raise UserError(f"There are no finished runs in {', '.join(directories)}.")
-    tasks = load_runs(*sources)
-    results.write(runs, tasks[tasks["run"].isin(runs["run"])])
+    tasks = load_runs(*sources).drop(columns=["status", *config_columns(summaries)], errors="ignore")
+    results.write(runs, tasks[tasks["run"].isin(runs["run"])].dropna(axis="columns", how="all"))
     failed = int((runs["status"] == "failed").sum())
     files = sorted(output.glob("*.parquet"))
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
@@ -60,12 +60,12 @@ def main() -> None:
         prog="python -m analysis.collect",
         description="Adds finished and failed runs to the two Parquet files that hold compact results.",
     )
-    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="default: runs")
+    source_arguments(parser, "runs")
     parser.add_argument(
         "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results"
     )
     arguments = parser.parse_args()
-    print(collect(arguments.runs, arguments.output))
+    print(collect(sources(arguments) or ["runs"], arguments.output))
 
 
 if __name__ == "__main__":

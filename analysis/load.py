@@ -1,5 +1,6 @@
 """The two frames that every table and figure is built on: a row per run and task, and a row per run."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
@@ -59,7 +60,7 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
     return _summaries(_sources(paths)).drop(columns="source")
 
 
-def load_runs(*paths: str | Path) -> pd.DataFrame:
+def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.DataFrame:
     """A row per run and task, ordered by run and task.
 
     Columns:
@@ -69,14 +70,20 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
         loss: mean loss over the task's examples, in nats for classification.
         weight_magnitude: Σ|w| over the network, averaged over the task.
         weight_magnitude.layer_1, …, weight_magnitude.output: the same by layer. NaN for layers that the
-            network lacks. Collected results hold only the total.
+            network lacks.
         replaced.layer_1, …: number of units replaced in the task, likewise.
+        dead_units.layer_1, curvature_rank.output, curvature_rank, …: what diagnostics measured, by layer and of
+            the whole network. NaN in tasks that they were not taken for.
         status, and the config keys: as in `summarise`.
+
+    Collected results hold accuracy, error, loss and the total weight magnitude as they are, all other measures to
+    four digits, and of runs that were collected by earlier versions none of these.
 
     The rows of unfinished runs are included; a row that is being written, or was torn, is not.
 
     Args:
         paths: as in `summarise`.
+        runs: identities of the runs to load; None for all.
 
     Raises:
         UserError: as in `summarise`, and for rows that cannot be read.
@@ -84,6 +91,8 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     sources = _sources(paths)
     summaries = _summaries(sources)
     learnt = summaries[summaries["tasks_done"] > 0]
+    if runs is not None:
+        learnt = learnt[[run in runs for run in learnt["run"]]]
     frames = [
         source.rows(list(learnt.loc[learnt["source"] == number, "run"]))
         for number, source in enumerate(sources)

@@ -12,6 +12,7 @@ In a notebook:
         print(learnt.row["accuracy"], abs(learnt.network.weights[0]).mean())
 
     plasticity.load("runs", run).rows                     # a run that is stored
+    plasticity.load_network("runs/b652c408bb4f")          # and its network, as a PyTorch module
 
 To define your own parts: the kinds `Activation`, `Utility`, `Regulariser`, `Optimiser`, `Replacement`, `Objective`,
 `Dataset` and `Diagnostic`, and the fields `number`, `integer`, `choice`, `flag`, `text` and `part`.
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from plasticity.diagnostics import Diagnostic, View
     from plasticity.errors import ConfigError, UserError
     from plasticity.launch.compose import compose
+    from plasticity.loading import load_network
     from plasticity.model import Model
     from plasticity.network import Network
     from plasticity.notebook import Learnt, Result, learn, load, train
@@ -45,6 +47,7 @@ _HOME = {
     "diagnostics": ("Diagnostic", "View"),
     "errors": ("ConfigError", "UserError"),
     "launch.compose": ("compose",),
+    "loading": ("load_network",),
     "model": ("Model",),
     "network": ("Network",),
     "notebook": ("Learnt", "Result", "learn", "load", "train"),

@@ -98,6 +98,7 @@ def train(
     diagnostics: Sequence[Diagnostic] = (),
     progress: bool = True,
     data_root: str | None = None,
+    snapshot_every: int = 0,
 ) -> Result:
     """Computes a run in this process, with a progress bar.
 
@@ -109,6 +110,7 @@ def train(
         diagnostics: what is measured between tasks.
         progress: show the bar.
         data_root: where data sets are kept; None for the usual place.
+        snapshot_every: of a stored run, keep the network before every so many tasks; 0: only that after the last.
 
     Raises:
         UserError: when the run fails, with its reason.
@@ -118,7 +120,13 @@ def train(
         if runs_dir is None:
             return _train_unstored(run, engine, diagnostics, data_root, observer)
         folder = RunFolder.of(Path(runs_dir).expanduser(), run)
-        session = Session(observer, engine=engine, diagnostics=diagnostics, data_root=data_root)
+        session = Session(
+            observer,
+            engine=engine,
+            diagnostics=diagnostics,
+            data_root=data_root,
+            snapshot_every=snapshot_every,
+        )
         state = train_in(run, folder, session)
     if state.status == "held":
         raise UserError(f"{folder.path} is being computed by another process.")

@@ -3,7 +3,7 @@
 The defaults are in `conf/config.yaml`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from plasticity.diagnostics import Diagnostic
 from plasticity.engines import ENGINES
 from plasticity.errors import ConfigError
 from plasticity.part import build, checked, choice, flag, integer, number, text, to_part
-from plasticity.tracking import TRACKERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +21,44 @@ class EngineSettings:
     name: str = choice(options=("auto", *ENGINES))
 
 
+def _tags(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ConfigError(key, value, "a list of texts, such as [first,trial]")
+    check = text().metadata["check"]
+    return tuple(check(key, one) for one in value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrackerSettings:
-    """Where a finished run is shown. `every` thins its rows: 10 publishes every 10th task."""
+    """Where runs are shown: nowhere, or at Weights & Biases.
 
-    name: str = choice(options=tuple(TRACKERS))
+    Attributes:
+        name: "none" or "wandb".
+        project: of W&B.
+        entity: user or team; None for the default of one's account.
+        mode: "offline" keeps what is published in the folder wandb of runs_dir, "online" sends it, "disabled" does
+            neither.
+        publish: "after_run" publishes a run when it has ended, "live" shows it while it is computed, too.
+        every: thins a run's rows: 10 publishes every 10th row, and the last.
+        tags: further tags, beside those of experiment and network.
+        notes: a text.
+    """
+
+    name: str = choice(options=("none", "wandb"))
     project: str = text()
     entity: str | None = text(optional=True)
-    mode: str = choice(options=("offline", "online"))
+    mode: str = choice(options=("offline", "online", "disabled"))
+    publish: str = choice(options=("after_run", "live"))
     every: int = integer(at_least=1)
+    tags: tuple[str, ...] = checked(_tags)
+    notes: str | None = text(optional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotSettings:
+    """When a run's network is kept: before every `every`th task, and after the last in any case."""
+
+    every: int = integer(at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +73,8 @@ class LaunchSettings:
         runs_per_job: on a cluster, runs packed into a job; None to derive it from `minutes_per_job`.
         minutes_per_job: on a cluster, about how long a job is to take.
         max_parallel_jobs: on a cluster, the most jobs that run at a time; None for no limit.
+        missing_measures: what to do for finished runs that lack some of the diagnostics asked for: "leave" them, or
+            "compute" them: from their snapshots or, where those don't serve, by computing the run again.
         wait: on a cluster, stay and show progress until all jobs are done.
         freeze: on a cluster, compute with the code as it is now, even if it is edited afterwards.
     """
@@ -55,6 +85,7 @@ class LaunchSettings:
     runs_per_job: int | None = integer(at_least=1, optional=True)
     minutes_per_job: float = number(at_least=1)
     max_parallel_jobs: int | None = integer(at_least=1, optional=True)
+    missing_measures: str = choice(options=("leave", "compute"))
     wait: bool = flag()
     freeze: bool = flag()
 
@@ -92,6 +123,7 @@ class Settings:
     engine: EngineSettings = _section(EngineSettings)
     tracker: TrackerSettings = _section(TrackerSettings)
     launch: LaunchSettings = _section(LaunchSettings)
+    snapshots: SnapshotSettings = _section(SnapshotSettings)
     diagnostics: tuple[Diagnostic, ...] = checked(_diagnostics, ())
     logging: dict[str, Any] = field(default_factory=dict, metadata={"check": _logging})
 
@@ -105,6 +137,7 @@ SECTIONS: dict[str, type] = {
     "engine": EngineSettings,
     "tracker": TrackerSettings,
     "launch": LaunchSettings,
+    "snapshots": SnapshotSettings,
 }
 
 KEYS = tuple(entry.name for entry in fields(Settings))

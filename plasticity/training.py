@@ -1,11 +1,12 @@
 """Training: takes a run from its last checkpoint, or from the start, to its end, and keeps a row per record."""
 
 import errno
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Protocol
 
@@ -13,15 +14,17 @@ import numpy as np
 
 from plasticity import memory
 from plasticity.datasets import Stream
-from plasticity.diagnostics import Diagnostic, View
+from plasticity.diagnostics import Diagnostic, Measurement, lacking
 from plasticity.engines import Learner, TaskResult, choose, get, resuming
 from plasticity.errors import Damaged, Diverged, UserError
+from plasticity.measuring import add_from_snapshots, beside
 from plasticity.network import Network, initial_network
 from plasticity.provenance import provenance
 from plasticity.run import Run
 from plasticity.score import score
 from plasticity.store import Row, RunFolder, RunState
 from plasticity.store.checkpoint import Checkpoint
+from plasticity.store.snapshot import Snapshot
 
 SLOW_SECONDS = 1.0
 """A record that takes longer is checkpointed at once: losing it would cost more than the checkpoint."""
@@ -56,23 +59,27 @@ class Session:
     Attributes:
         observer: receives progress.
         engine: name of the engine, or "auto".
-        diagnostics: what is measured between tasks.
+        diagnostics: what is measured before and after tasks.
+        measure_finished: whether a finished run that lacks some of these is measured from its snapshots or, where
+            they don't serve, computed again.
+        snapshot_every: number of tasks from one snapshot of a run's network to the next; 0 for that after the last
+            task alone.
         stop: set it to make every run write a checkpoint and stop at its next opportunity.
         checkpoint_seconds: time between two checkpoints of a run.
         data_root: where the data sets are kept; None for the usual place.
         restart_before: a run that was started before this time, in seconds since the epoch, starts over. A time,
             since a job that is requeued must not start over what it began itself.
-        publish: called with the folder of every run that finishes.
     """
 
     observer: Observer = field(default_factory=Silent)
     engine: str = "auto"
     diagnostics: Sequence[Diagnostic] = ()
+    measure_finished: bool = False
+    snapshot_every: int = 0
     stop: Event = field(default_factory=Event)
     checkpoint_seconds: float = 60.0
     data_root: str | None = None
     restart_before: float = 0.0
-    publish: Callable[[RunFolder], None] = lambda folder: None
 
 
 def train(run: Run, folder: RunFolder, session: Session) -> RunState:
@@ -94,8 +101,69 @@ def train(run: Run, folder: RunFolder, session: Session) -> RunState:
             restart = (state.started or 0.0) < session.restart_before
             if held and (restart or state.status != "finished"):
                 Attempt(run, folder, session, state, resources).compute(restart)
+            elif held and session.measure_finished:
+                state = measure(run, folder, session, state, resources)
         session.observer.ended(folder.identity, state)
     return state
+
+
+def measure(run: Run, folder: RunFolder, session: Session, state: RunState, resources: ExitStack) -> RunState:
+    """Adds the measures that a finished run lacks, for the holder of its claim.
+
+    From its snapshots; where they don't serve, the run is computed again in a folder of its own, by the engine that
+    computed it, and its result stays as it is until then.
+
+    Returns:
+        the run's state; where it is computed again and that ends early, the state of that
+    """
+    if not lacking(state.measured, session.diagnostics):
+        return state
+    try:
+        if not add_from_snapshots(folder, run, state, session.diagnostics, session.data_root):
+            return state
+        again = beside(folder)
+        again.make()
+        resources.enter_context(again.claim())
+        again.create(run)
+        fresh = again.state(run)
+        if fresh.status != "finished" or lacking(fresh.measured, session.diagnostics):
+            engine = state.provenance.get("engine", session.engine)
+            calm = replace(session, engine=engine)
+            restart = bool(lacking(fresh.measured, session.diagnostics))
+            Attempt(run, again, calm, fresh, resources).compute(restart)
+        if fresh.status != "finished":
+            return fresh
+        _take_over(run, folder, again, state)
+    except Exception as error:
+        return RunState(status="failed", reason=reason(error), tasks_done=state.tasks_done)
+    return state
+
+
+def _take_over(run: Run, folder: RunFolder, again: RunFolder, state: RunState) -> None:
+    """Adds to a run's rows what was measured when it was computed again, and the snapshots that it lacks."""
+    kept = (run.dataset.objective.score_name, "loss")
+    old, new = folder.rows(), again.rows()
+    if [[row[name] for name in kept] for row in old] != [[row[name] for name in kept] for row in new]:
+        shutil.rmtree(again.path, ignore_errors=True)
+        raise UserError(
+            "computed again it gives other numbers, by other code or on another machine; its result was left as it "
+            "is, and force=true starts it over"
+        )
+    size = run.dataset.tasks_per_record
+    columns: dict[int, Row] = {
+        number * size: {name: _number(value) for name, value in row.items()} for number, row in enumerate(new)
+    }
+    fresh = again.state(run)
+    for task in sorted(set(again.snapshots()) - set(folder.snapshots())):
+        folder.write_snapshot(again.snapshot(task))
+    folder.extend_rows(columns)
+    state.measured |= fresh.measured
+    folder.write_state(state)
+    shutil.rmtree(again.path, ignore_errors=True)
+
+
+def _number(text: str) -> float | int:
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
 class Attempt:
@@ -117,6 +185,7 @@ class Attempt:
             for record in range(len(self.scores), self.run.dataset.records):
                 row = self.learn(record)
                 self.record(row)
+                self.snapshot_if_due()
                 self.checkpoint_if_due()
             self.finish()
         except BaseException as error:
@@ -137,9 +206,11 @@ class Attempt:
         if network is None:
             self.state.started, self.seconds_before = time.time(), 0.0
         self.state.provenance = provenance(self.choice, self.run)
+        self._note_diagnostics(network is None)
         self._write_state("running")  # before rows are removed: a finished run must have them all
         if network is None:
             self.folder.remove_checkpoint()
+            self.folder.remove_snapshots()
             self.folder.keep_rows(0, self.run)
             network = initial_network(self.run)
         self.rows = self.folder.open_rows()
@@ -149,6 +220,14 @@ class Attempt:
         self.learner = get(self.choice.engine).learner(self.run, network)
         self.stream = self.run.dataset.open(self.run.seed, self.session.data_root)
         self.checkpointed = time.monotonic()
+
+    def _note_diagnostics(self, fresh: bool) -> None:
+        """Notes what all rows will have: what is measured now, if the rows that are kept have it too."""
+        now = {one.name: one.values() for one in self.session.diagnostics}
+        before = self.state.measured
+        self.state.measured = {
+            name: values for name, values in now.items() if fresh or before.get(name) == values
+        }
 
     def _resumed(self) -> Network | None:
         """The network of the checkpoint, with its rows and its engine; None where it cannot be resumed."""
@@ -184,6 +263,12 @@ class Attempt:
         self.scores.append(float(row[self.state.score_name]))
         self.session.observer.learnt(self.folder.identity, self._tasks_done(), row)
 
+    def snapshot_if_due(self) -> None:
+        """Keeps the network at intervals and after the last task, before the checkpoint that would skip it."""
+        done, every = self._tasks_done(), self.session.snapshot_every
+        if done == self.run.dataset.tasks or (every and done % every == 0):
+            self.folder.write_snapshot(Snapshot(done, self.choice.engine, self.learner.network()))
+
     def checkpoint_if_due(self) -> None:
         """Writes a checkpoint at intervals, after a slow record, and before training stops."""
         now = time.monotonic()
@@ -204,7 +289,6 @@ class Attempt:
         self.state.score, self.state.finished = score(self.scores), time.time()
         self._write_state("finished")
         self.folder.remove_checkpoint()
-        self.session.publish(self.folder)
 
     def leave(self, error: BaseException) -> None:
         """Records why a run ended early. This may fail too, if it is the disk that failed."""
@@ -243,20 +327,18 @@ def learn_record(
         stream: its tasks.
         learner: its network.
         record: number of the record, from 0.
-        diagnostics: what is measured before each task.
+        diagnostics: what is measured before and after each task.
         advance: as in `Learner.learn`.
     """
-    number, measured = run.dataset.tasks_per_record, dict[str, float]()
+    number, measured = run.dataset.tasks_per_record, dict[str, float | int]()
     results = []
     for task_number in range(record * number, (record + 1) * number):
         task = stream.task(task_number)
-        due = [diagnostic for diagnostic in diagnostics if diagnostic.due(task_number)]
-        if due:
-            view = View(run, learner.network(), task)
-            for diagnostic in due:
-                measured |= diagnostic(view)
+        measurement = Measurement(diagnostics, run, learner, task)
+        measured |= measurement.before()
         results.append(learner.learn(task, advance))
-    return _row(run, record * number, results) | {name: float(value) for name, value in measured.items()}
+        measured |= measurement.after()
+    return _row(run, record * number, results) | measured
 
 
 def _row(run: Run, task: int, results: Sequence[TaskResult]) -> Row:

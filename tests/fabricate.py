@@ -20,8 +20,12 @@ def fabricate(
     reason: str | None = None,
     commit: str = "c0ffee",
     updated: float = 1.0,
+    extra: Sequence[Mapping[str, float]] = (),
 ) -> RunFolder:
-    """A run with a row for each of some task accuracies. As a mapping, the config is as long as they are."""
+    """A run with a row for each of some task accuracies, and further columns of it.
+
+    As a mapping, the config is as long as they are.
+    """
     if not isinstance(config, Run):
         config = Run.of({"dataset": {"tasks": len(accuracies)}} | dict(config or {}))
     folder = RunFolder.of(runs_dir, config)
@@ -29,7 +33,8 @@ def fabricate(
     (folder.path / "tasks.csv").unlink(missing_ok=True)
     rows = folder.open_rows()
     for task, accuracy in enumerate(accuracies):
-        rows.append(_row(task, accuracy, len(config.model.hidden_units)))
+        measured = extra[task] if extra else {}
+        rows.append(_row(task, accuracy, len(config.model.hidden_units)) | measured)
     rows.close()
     finished = status == "finished"
     folder.write_state(

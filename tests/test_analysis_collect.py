@@ -26,10 +26,31 @@ def test_collected_runs_load_as_the_folders_do(tmp_path):
     config = [
         name for name in there if "." in name and not name.startswith(("replaced", "weight_magnitude."))
     ]
-    assert len(config) > 15
+    assert len(config) > 15 and "weight_magnitude.layer_5" in there
     pd.testing.assert_frame_equal(there[[*KEPT, *config]], tasks[[*KEPT, *config]])
+    pd.testing.assert_frame_equal(there, tasks, check_dtype=False)
     ours = ["run", "status", "tasks_done", "score", "reason", "command", "provenance.commit", *config]
     pd.testing.assert_frame_equal(summarise(results)[ours], summarise(runs)[ours])
+
+
+def test_measures_are_collected_to_four_digits_and_counts_exactly(tmp_path):
+    ranks = {"rank.layer_1": 100, "stable_rank.layer_1": 1 / 7}
+    extra = [
+        ranks | {"dead_units.layer_1": 2**20 + 1, "utility_min.layer_1": -2e-7 / 3},
+        {"dead_units.layer_1": 2**20 + 1, "utility_min.layer_1": 0.0},
+        ranks | {"dead_units.layer_1": 2**20 + 1, "utility_min.layer_1": float("nan")},
+    ]
+    fabricate(tmp_path / "runs", {}, [1 / 3, 0.5, 0.7], extra=extra)
+    collect([str(tmp_path / "runs")], tmp_path / "results")
+    there = load_runs(tmp_path / "results")
+    assert list(there["accuracy"]) == [1 / 3, 0.5, 0.7]
+    assert list(there["dead_units.layer_1"]) == [2**20 + 1] * 3
+    assert there["rank.layer_1"].to_list()[::2] == [100, 100] and pd.isna(there["rank.layer_1"][1])
+    assert there["stable_rank.layer_1"].to_list()[::2] == pytest.approx([1 / 7] * 2, rel=3.1e-5)
+    assert there["stable_rank.layer_1"][0] != 1 / 7 and pd.isna(there["stable_rank.layer_1"][1])
+    assert there["utility_min.layer_1"][0] == pytest.approx(-2e-7 / 3, rel=3.1e-5)
+    assert there["utility_min.layer_1"][1] == 0 and pd.isna(there["utility_min.layer_1"][2])
+    assert there["weight_magnitude.layer_1"].dtype == float
 
 
 def test_unfinished_runs_are_no_results(tmp_path):

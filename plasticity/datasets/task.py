@@ -29,6 +29,15 @@ class SparseRows:
         columns = np.broadcast_to(np.arange(dense.shape[1], dtype=np.int32), dense.shape)
         return cls(start.astype(np.int64), columns[there], dense[there].astype(np.float32), dense.shape[1])
 
+    def dense(self, rows: np.ndarray) -> np.ndarray:
+        """Some rows with all their entries: float32, [len(rows), columns]."""
+        length = self.start[rows + 1] - self.start[rows]
+        end = np.cumsum(length)
+        entries = np.arange(length.sum()) + np.repeat(self.start[rows] - (end - length), length)
+        plain = np.zeros((len(rows), self.columns), np.float32)
+        plain[np.repeat(np.arange(len(rows)), length), self.index[entries]] = self.value[entries]
+        return plain
+
 
 @dataclass(frozen=True)
 class Task:
@@ -54,6 +63,16 @@ class Task:
     def examples(self) -> int:
         """Number of examples."""
         return len(self.order)
+
+    def inputs(self, examples: int) -> np.ndarray:
+        """The inputs of the first examples, or all of a shorter task, permuted: float32, [examples, inputs]."""
+        order = self.order[:examples]
+        plain = self.rows.dense(order) if isinstance(self.rows, SparseRows) else self.rows[order]
+        if self.permutation is None:
+            return plain
+        permuted = np.empty_like(plain)
+        permuted[:, self.permutation] = plain
+        return permuted
 
     def example(self, position: int) -> np.ndarray:
         """The input of the example at a position of this task, permuted: float32, [inputs]."""

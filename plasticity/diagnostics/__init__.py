@@ -10,13 +10,31 @@ Names collide between papers: each docstring gives the formula and says whose na
 """
 
 from plasticity.diagnostics.curvature import curvature_rank, curvature_ranks, gradient_gram
-from plasticity.diagnostics.diagnostic import Diagnostic, View
+from plasticity.diagnostics.diagnostic import Diagnostic, Measurement, lacking
 from plasticity.diagnostics.gradients import errors_and_inputs, gradient_norm, zero_gradients
+from plasticity.diagnostics.measures import (
+    AbsoluteApproximateRank,
+    ApproximateRank,
+    Curvature,
+    DeadUnits,
+    Distance,
+    DormantUnits,
+    DuplicateUnits,
+    EffectiveRank,
+    GradientNorm,
+    LinearisedUnits,
+    Probing,
+    Rank,
+    StableRank,
+    Utilities,
+    ZeroGradients,
+)
 from plasticity.diagnostics.probing import probing_accuracy
 from plasticity.diagnostics.ranks import (
     absolute_approximate_rank,
     approximate_rank,
     effective_rank,
+    gram_matrix,
     rank,
     ranks,
     singular_values,
@@ -24,13 +42,33 @@ from plasticity.diagnostics.ranks import (
 )
 from plasticity.diagnostics.units import dead_units, dormant_units, duplicate_units, linearised_units
 from plasticity.diagnostics.utilities import utility_summary
+from plasticity.diagnostics.view import HiddenLayer, View, by_layer, by_layer_and_output
 from plasticity.diagnostics.weights import distance_from_initialisation, weight_magnitude
 
 __all__ = [
+    "AbsoluteApproximateRank",
+    "ApproximateRank",
+    "Curvature",
+    "DeadUnits",
     "Diagnostic",
+    "Distance",
+    "DormantUnits",
+    "DuplicateUnits",
+    "EffectiveRank",
+    "GradientNorm",
+    "HiddenLayer",
+    "LinearisedUnits",
+    "Measurement",
+    "Probing",
+    "Rank",
+    "StableRank",
+    "Utilities",
     "View",
+    "ZeroGradients",
     "absolute_approximate_rank",
     "approximate_rank",
+    "by_layer",
+    "by_layer_and_output",
     "curvature_rank",
     "curvature_ranks",
     "dead_units",
@@ -41,6 +79,8 @@ __all__ = [
     "errors_and_inputs",
     "gradient_gram",
     "gradient_norm",
+    "gram_matrix",
+    "lacking",
     "linearised_units",
     "probing_accuracy",
     "rank",

@@ -1,40 +1,23 @@
 """What every diagnostic is: a measurement at the boundary of two tasks."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from plasticity.diagnostics.view import View
 from plasticity.part import Part, integer
 
 if TYPE_CHECKING:
     from plasticity.datasets import Task
-    from plasticity.network import Network
+    from plasticity.engines import Learner
     from plasticity.run import Run
-
-
-@dataclass(frozen=True)
-class View:
-    """What a diagnostic may look at.
-
-    Attributes:
-        run: the run.
-        network: the network between two tasks, a copy.
-        task: the task that it is about to learn, or has just learnt.
-    """
-
-    run: "Run"
-    network: "Network"
-    task: "Task"
-
-    def inputs(self, examples: int = 1_000) -> np.ndarray:
-        """The first examples of the task, or all of a shorter one: float32, [examples, inputs]."""
-        return np.stack([self.task.example(number) for number in range(min(examples, self.task.examples))])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostic(Part):
-    """A measurement, taken before every `every`th task is learnt, starting with the first.
+    """A measurement, taken for every `every`th task, starting with the first: before the task is learnt, or after.
+
+    It changes no number of the run, and draws from no stream of the run's.
 
     Attributes:
         every: number of tasks from one measurement to the next.
@@ -43,9 +26,67 @@ class Diagnostic(Part):
     every: int = integer(1, at_least=1)
 
     def __call__(self, view: View) -> dict[str, float]:
-        """The columns that the row of the task gets, by name, such as "dead_units.layer_1"."""
-        raise NotImplementedError
+        """What is measured just before the task is learnt: columns of its row, such as "dead_units.layer_1"."""
+        return {}
+
+    def after(self, view: View) -> dict[str, float]:
+        """What is measured once it has been learnt: further columns of its row."""
+        return {}
 
     def due(self, task: int) -> bool:
-        """Whether it is measured before a task."""
+        """Whether a task is one of those that it is measured for."""
         return task % self.every == 0
+
+
+class Measurement:
+    """What some diagnostics measure for one task.
+
+    Args:
+        diagnostics: of which those count that are due.
+        run: the run.
+        learner: its network.
+        task: the task.
+        due_or_not: whether all of them count.
+    """
+
+    def __init__(
+        self,
+        diagnostics: Sequence[Diagnostic],
+        run: "Run",
+        learner: "Learner",
+        task: "Task",
+        due_or_not: bool = False,
+    ):
+        self.due = [one for one in diagnostics if due_or_not or one.due(task.number)]
+        self.run, self.learner, self.task = run, learner, task
+
+    def before(self) -> dict[str, float | int]:
+        """The columns from before the task is learnt."""
+        view = View(self.run, self.learner, self.task)
+        return {name: _plain(value) for one in self.due for name, value in one(view).items()}
+
+    def after(self) -> dict[str, float | int]:
+        """The columns from after it."""
+        view = View(self.run, self.learner, self.task)
+        return {name: _plain(value) for one in self.due for name, value in one.after(view).items()}
+
+
+def lacking(measured: Mapping[str, Mapping[str, Any]], diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Those diagnostics that were not taken, or not for all tasks that they are due for.
+
+    Args:
+        measured: the values of those that were taken, by name.
+        diagnostics: those asked for.
+    """
+    return [one for one in diagnostics if not _covers(measured.get(one.name, {}), one.values())]
+
+
+def _covers(taken: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    every = taken.get("every")
+    same = taken.keys() == asked.keys() and all(taken[key] == asked[key] for key in asked if key != "every")
+    return same and isinstance(every, int) and every > 0 and asked["every"] % every == 0
+
+
+def _plain(value: float) -> float | int:
+    """A number as a row holds it."""
+    return int(value) if hasattr(value, "__index__") else float(value)

@@ -19,11 +19,11 @@ def probing_accuracy(
     """Best accuracy of a linear classifier with bias that is trained on a layer's activations.
 
     logits = W h + b, mean cross-entropy over all examples at once, Adam (β 0.9 and 0.999, ε 1e-8), one step
-    an epoch. An epoch's accuracy is taken before its step, on the same examples; training ends after
-    `epochs`, or after `patience` epochs without a new best. Weights and biases start from U(−1/√units,
-    1/√units), as PyTorch's Linear does, but from the project's own stream: the same seed and position give
-    the same classifier. The linear probes of Alain and Bengio (2017, "Understanding intermediate layers using
-    linear classifier probes").
+    an epoch. An epoch's accuracy is taken before its step, on the same examples; where no class has a larger
+    logit, an example is right. Training ends after `epochs`, or after `patience` epochs without a new best.
+    Weights and biases start from U(−1/√units, 1/√units), as PyTorch's Linear does, but from the project's own
+    stream: the same seed and position give the same classifier. The linear probes of Alain and Bengio (2017,
+    "Understanding intermediate layers using linear classifier probes").
 
     The sums, and so the last digit, depend on the linear algebra that NumPy has and its number of threads.
 
@@ -47,17 +47,19 @@ def probing_accuracy(
     inputs = np.vstack([activations.T, np.ones(len(targets))]).astype(np.float32)
     start = uniform(units**-0.5, seed, Purpose.PROBE, position, classes * (units + 1))
     weights = np.column_stack([start[: classes * units].reshape(classes, units), start[classes * units :]])
-    wanted = (np.arange(classes)[:, None] == targets).astype(np.float32)
+    # Where the logits of the right classes are in the array of all logits, row after row.
+    wanted = targets.astype(np.int64) * len(targets) + np.arange(len(targets))
     first, second = np.zeros_like(weights), np.zeros_like(weights)
     best, best_epoch = -1, 0
     for epoch in range(epochs):
         logits = weights @ inputs
-        right = int((logits.argmax(axis=0) == targets).sum())
+        largest = logits.max(axis=0)
+        right = int((logits.ravel()[wanted] >= largest).sum())
         if right > best:
             best, best_epoch = right, epoch
         elif epoch - best_epoch >= patience:
             break
-        gradient = (_softmax(logits) - wanted) @ inputs.T / np.float32(len(targets))
+        gradient = _errors(logits, largest, wanted) @ inputs.T / np.float32(len(targets))
         first += 0.1 * (gradient - first)
         second += 0.001 * (np.square(gradient) - second)
         corrected = np.sqrt(second / (1 - 0.999 ** (epoch + 1))) + 1e-8
@@ -65,8 +67,10 @@ def probing_accuracy(
     return best / len(targets)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    """exp(z) / Σ exp(z) of each column."""
-    powers = np.exp(logits - logits.max(axis=0))
-    powers /= powers.sum(axis=0)
-    return powers
+def _errors(logits: np.ndarray, largest: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Softmax of each column less 1 at the right class, in place of the logits."""
+    logits -= largest
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=0)
+    logits.ravel()[wanted] -= 1
+    return logits

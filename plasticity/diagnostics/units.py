@@ -3,6 +3,7 @@
 import numpy as np
 
 from plasticity.diagnostics.finite import finite
+from plasticity.diagnostics.ranks import gram_matrix
 
 
 def dead_units(activations: np.ndarray) -> float:
@@ -61,7 +62,7 @@ def linearised_units(pre_activations: np.ndarray, share: float = 0.9) -> float:
     return float(((pre_activations > 0).mean(axis=0) >= share).mean())
 
 
-def duplicate_units(activations: np.ndarray, cosine: float = 0.95) -> float:
+def duplicate_units(activations: np.ndarray, cosine: float = 0.95, gram: np.ndarray | None = None) -> float:
     """Share of units that have a later unit of their layer as a double.
 
     Unit i is a duplicate where h_i · h_j / (‖h_i‖ ‖h_j‖) > `cosine` for some j > i, h_i being its activations
@@ -72,16 +73,14 @@ def duplicate_units(activations: np.ndarray, cosine: float = 0.95) -> float:
     Args:
         activations: h of one hidden layer, [examples, units].
         cosine: the similarity above which two units are the same.
+        gram: their `gram_matrix`, if it is known.
 
     Returns:
         0 to 1; NaN if an activation is not finite
     """
-    if not finite(activations):
-        return float("nan")
-    # Columns are scaled first, so that no square over- or underflows.
-    largest = np.abs(activations).max(axis=0)
-    columns = activations / np.where(largest > 0, largest, 1)
-    products = columns.T @ columns
+    products = gram_matrix(activations) if gram is None else gram
     lengths = np.sqrt(products.diagonal())
+    if not np.isfinite(lengths).all():
+        return float("nan")
     later = np.triu(products > cosine * np.outer(lengths, lengths), k=1)
     return float(later.any(axis=1).mean())

@@ -1,6 +1,7 @@
 """How large weights are, and how far they have come."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -34,10 +35,10 @@ def distance_from_initialisation(
     now, then = _layers(parameters), _layers(initial)
     if [np.shape(array) for array in now] != [np.shape(array) for array in then]:
         raise ValueError("parameters and initial differ in their shapes")
-    if not all(np.isfinite(array).all() for array in (*now, *then)):
-        return float("nan")
-    squares = [np.square(a - b, dtype=np.float64).sum() for a, b in zip(now, then, strict=True)]
-    return float(np.sqrt(sum(squares)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        differences = [np.subtract(a, b, dtype=np.float64).ravel() for a, b in zip(now, then, strict=True)]
+        distance = float(np.sqrt(sum(difference @ difference for difference in differences)))
+    return distance if isfinite(distance) else float("nan")
 
 
 def _layers(arrays: np.ndarray | Sequence[np.ndarray]) -> Sequence[np.ndarray]:

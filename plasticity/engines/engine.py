@@ -45,6 +45,17 @@ class Learner(Protocol):
             Diverged: when the loss is no longer finite.
         """
 
+    def activations(self, task: Task, examples: int) -> list[np.ndarray]:
+        """h of each hidden layer for a task's first examples, from which nothing is learnt.
+
+        Args:
+            task: whose examples.
+            examples: how many of them; all of a shorter task.
+
+        Returns:
+            float32, [examples, units], of each hidden layer
+        """
+
     def network(self) -> Network:
         """A copy of what has been learnt so far, between two tasks."""
 

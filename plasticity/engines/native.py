@@ -1,7 +1,7 @@
 """The native engine: the step of the reference engine, fused in compiled code."""
 
 from collections.abc import Callable, Iterator
-from ctypes import byref
+from ctypes import byref, c_void_p
 
 import numpy as np
 
@@ -160,10 +160,7 @@ class NativeLearner:
         for first in range(0, task.examples, ADVANCE_EVERY):
             end = min(first + ADVANCE_EVERY, task.examples)
             reached = self.kernel.learn(byref(self.learner), byref(examples), first, end)
-            if reached < 0:
-                raise ValueError(
-                    "an activation, loss or utility that the kernel lacks, or another loss's targets"
-                )
+            _check(reached)
             if reached < end:
                 raise Diverged(task.number, reached)
             advance(end - first)
@@ -175,6 +172,15 @@ class NativeLearner:
             weight_magnitude=np.array([layer.total_magnitude for layer in self.layers]) / task.examples,
             replaced=np.array([layer.replaced for layer in self.layers[:-1]], np.int64),
         )
+
+    def activations(self, task: Task, examples: int) -> list[np.ndarray]:
+        shown = min(examples, task.examples)
+        structure = self.examples.structure(task)
+        self.memory[0].arrange(task.permutation)
+        found = [np.empty((shown, layer.units), np.float32) for layer in self.memory[:-1]]
+        pointers = (c_void_p * len(found))(*(array.ctypes.data for array in found))
+        _check(self.kernel.look(byref(self.learner), byref(structure), shown, pointers))
+        return found
 
     def network(self) -> Network:
         memory: dict[str, np.ndarray] = {}
@@ -190,3 +196,9 @@ class NativeLearner:
             biases=[layer["bias"].copy() for layer in self.memory],
             memory=memory,
         )
+
+
+def _check(reached: int) -> None:
+    """Raises ValueError where the kernel refused."""
+    if reached < 0:
+        raise ValueError("an activation, loss or utility that the kernel lacks, or another loss's targets")

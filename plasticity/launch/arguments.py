@@ -14,6 +14,9 @@ from plasticity.part import one_of
 OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
 """Groups of which nothing is chosen by default, so that Hydra's users write `+experiment=…`: both ways work."""
 
+LISTS = ("diagnostics",)
+"""Groups of which several may be chosen, as in diagnostics=[basic,curvature_rank]."""
+
 PATHS = ("runs_dir", "dataset.root")
 OPEN = "hydra.launcher.additional_parameters"
 """A key that takes any keys below it, for which Hydra wants a `+`."""
@@ -60,6 +63,8 @@ def _check_choice(override: Override, argument: str) -> None:
         raise UserError(f"{argument} is refused: an experiment is a whole launch; launch each on its own.")
     for value in values:
         if override.is_delete() and value in (None, ""):
+            continue
+        if group in LISTS and isinstance(value, list) and all(isinstance(name, str) for name in value):
             continue
         if not isinstance(value, str):
             shown = argument.partition("=")[2] if len(values) == 1 else value

@@ -1,11 +1,13 @@
 """From what Hydra composed to a run and its settings."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -120,7 +122,7 @@ def read_all(
         shared = settings
         runs.append(run)
     assert shared is not None
-    return runs, replace(shared, logging=logging_of(master))
+    return runs, of_the_launch(shared, master)
 
 
 class SweepReader:
@@ -175,6 +177,13 @@ def check_directories(composed: DictConfig) -> None:
             raise ConfigError(key, chosen, "left as it is: a run's folder is in runs_dir, which you may set")
 
 
+def of_the_launch(settings: Settings, composed: DictConfig) -> Settings:
+    """The settings with what the whole launch says: how it logs, and the experiment that it is, as a tag."""
+    experiment = OmegaConf.select(composed, "hydra.runtime.choices").get("experiment")
+    tags = tuple(dict.fromkeys([*([experiment] if experiment else []), *settings.tracker.tags]))
+    return replace(settings, logging=logging_of(composed), tracker=replace(settings.tracker, tags=tags))
+
+
 def logging_of(composed: DictConfig) -> dict[str, Any]:
     """How a process that computes runs is to log: hydra/job_logging, with more of what hydra.verbose names."""
     config: Any = OmegaConf.to_container(composed.hydra.job_logging, resolve=True)
@@ -209,6 +218,29 @@ def compose_all(
     combinations: Sequence[Sequence[str]], config_dir: str | Path | None = None
 ) -> list[Run | None]:
     """The runs that several lists of overrides describe; None for one that is declared absent."""
+    return [run for run, _ in _read_each(combinations, config_dir)]
+
+
+def compose_settings(overrides: Sequence[str], config_dir: str | Path | None = None) -> Settings:
+    """The settings that overrides describe.
+
+    Raises:
+        UserError: when they describe none.
+    """
+    ((_, settings),) = _read_each([overrides], config_dir)
+    return settings
+
+
+def _read_each(
+    combinations: Sequence[Sequence[str]], config_dir: str | Path | None
+) -> list[tuple[Run | None, Settings]]:
+    with _hydra(config_dir) as (composer, _):
+        return [read(composer(overrides).config()) for overrides in combinations]
+
+
+@contextmanager
+def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", OverridesParser]]:
+    """Hydra without its command: what composes lists of overrides, and what reads them. Explains its errors."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
@@ -220,8 +252,38 @@ def compose_all(
         return hydra.compose(CONFIG, [*search, *overrides], return_hydra_config=True)
 
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        composer = Composer(GlobalHydra.instance().config_loader(), through_hydra)
+        loader = GlobalHydra.instance().config_loader()
         try:
-            return [read(composer(overrides).config())[0] for overrides in combinations]
+            yield Composer(loader, through_hydra), OverridesParser.create(config_loader=loader)
         except HYDRA_ERRORS as error:
             raise explain(error) from error
+
+
+def experiment(name: str, *overrides: str, config_dir: str | Path | None = None) -> list[Run]:
+    """The runs that `python launch.py experiment=NAME` computes, each once, in its order.
+
+    Args:
+        name: a file in `conf/experiment/`.
+        overrides: further arguments of that command, such as "seed=0,1".
+        config_dir: a further directory of configs, as --config-dir.
+
+    Raises:
+        UserError: when there is no such experiment, or the overrides do not fit.
+    """
+    from plasticity.launch.combinations import combinations
+
+    arguments = [f"experiment={name}", *overrides]
+    with _hydra(config_dir) as (composer, parser):
+        plain = [
+            str(one.input_line) for one in parser.parse_overrides(arguments) if not one.is_sweep_override()
+        ]
+        sweeper = composer.through_hydra(plain).hydra.sweeper
+        if "alternatives" not in sweeper:
+            raise UserError(
+                f"experiment={name} is no list of runs: it has a sweeper that chooses them as it goes."
+            )
+        of_runs = [text for text in arguments if not text.startswith("hydra.")]
+        combined = combinations(parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only)
+        reader = SweepReader(composer)
+        runs = [reader(combination)[0] for combination in combined]
+    return list({run.identity: run for run in runs if run is not None}.values())

@@ -1,13 +1,16 @@
 """What a launch has to do: of all runs asked for, those that are neither duplicates nor finished."""
 
+import shlex
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from plasticity.diagnostics import Diagnostic, lacking
 from plasticity.engines import Choice, choose
 from plasticity.errors import UserError
+from plasticity.measuring import served
 from plasticity.provenance import code
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
@@ -46,6 +49,11 @@ class Plan:
             f"{self.resumed} resumed, {left - self.resumed} new"
         )
 
+    def finished(self) -> list[Run]:
+        """The runs that were finished before."""
+        left = {run.identity for run in self.to_compute}
+        return [run for run in self.asked if run.identity not in left]
+
     def reasons(self) -> dict[str, list[int]]:
         """The positions in `to_compute` of the runs that a faster engine cannot compute, by the reason."""
         found: dict[str, list[int]] = {}
@@ -55,7 +63,14 @@ class Plan:
         return found
 
 
-def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -> Plan:
+def plan(
+    runs: Sequence[Run | None],
+    runs_dir: Path,
+    force: bool,
+    engine: str,
+    diagnostics: Sequence[Diagnostic] = (),
+    measure_finished: bool = False,
+) -> Plan:
     """Sorts runs by what is left to do for them.
 
     Args:
@@ -63,6 +78,8 @@ def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -
         runs_dir: where finished runs and checkpoints are looked for.
         force: start all runs over.
         engine: name of the engine, or "auto".
+        diagnostics: what is to be measured.
+        measure_finished: whether to compute what finished runs lack of it.
 
     Raises:
         UserError: for a run that the engine cannot compute, or whose folder holds another run.
@@ -71,6 +88,7 @@ def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -
     left: list[tuple[Run, int]] = []
     finished: list[tuple[Run, RunState]] = []
     notes: list[str] = []
+    lacks: dict[str, list[Diagnostic]] = {}
     resumed = 0
     for run in asked.values():
         folder = RunFolder.of(runs_dir, run)
@@ -79,6 +97,10 @@ def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -
             finished.append((run, state))
             if not described:
                 notes.append(_rewritten_config(folder, run))
+            if missing := lacking(state.measured, diagnostics):
+                lacks[run.identity] = missing
+                if measure_finished:
+                    left.append((run, run.steps * (len(served(folder, run, missing)) < len(missing))))
             continue
         if state.status in ("unreadable", "incomplete"):
             notes.append(f"{folder.path} is computed again: {state.reason}.")
@@ -95,7 +117,7 @@ def plan(runs: Sequence[Run | None], runs_dir: Path, force: bool, engine: str) -
         resumed=resumed,
         absent=sum(run is None for run in runs),
         restart_before=time.time() if force else 0.0,
-        notes=notes + _other_code(finished),
+        notes=notes + _other_code(finished) + ([] if measure_finished else _lacks(lacks, runs_dir)),
     )
 
 
@@ -112,8 +134,9 @@ def _rewritten_config(folder: RunFolder, run: Run) -> str:
         with folder.claim() as held:
             if held:
                 folder.create(run)
-    except OSError as error:
-        return f"{folder.path / 'config.yaml'} cannot be read, nor rewritten ({error.strerror})."
+    except (OSError, UserError) as error:
+        why = getattr(error, "strerror", None) or error
+        return f"{folder.path / 'config.yaml'} cannot be read, nor rewritten ({why})."
     return f"{folder.path / 'config.yaml'} could not be read, and was rewritten."
 
 
@@ -127,6 +150,19 @@ def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:
         f"{number} finished run{'s were' if number > 1 else ' was'} computed by other code of {part}; "
         f"force=true starts {'them' if number > 1 else 'it'} over."
         for part, number in changed.items()
+    ]
+
+
+def _lacks(lacks: Mapping[str, Sequence[Diagnostic]], runs_dir: Path) -> list[str]:
+    """Says how many finished runs lack what measures, and how to come by them."""
+    if not lacks:
+        return []
+    names = list(dict.fromkeys(one.name for missing in lacks.values() for one in missing))
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    runs = "1 finished run lacks" if len(lacks) == 1 else f"{len(lacks)} finished runs lack"
+    return [
+        f"{runs} measures ({shown}): launch.missing_measures=compute computes them, again where no snapshots "
+        f"serve; python -m plasticity.diagnose {shlex.quote(str(runs_dir))} takes what there is in snapshots."
     ]
 
 

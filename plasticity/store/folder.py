@@ -4,6 +4,7 @@
                     state.json      how far it is, when, where and by what it was computed
                     tasks.csv       its rows, appended as tasks are learnt
                     checkpoint.npz  the network after the last checkpointed row, while unfinished
+                    snapshots/      its network before some tasks, by their numbers, and after the last
                     claim           locked by the process that is computing the run
 
 Rows are only ever appended; every other file is replaced in one go. Whoever dies in between loses what came
@@ -11,6 +12,7 @@ after the last checkpoint, never the folder.
 """  # fmt: skip
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -27,9 +29,11 @@ from plasticity.run import Run, completed, flatten
 from plasticity.store import rows
 from plasticity.store.checkpoint import Checkpoint
 from plasticity.store.claim import claim
-from plasticity.store.rows import Rows
+from plasticity.store.rows import Row, Rows
+from plasticity.store.snapshot import Snapshot
 from plasticity.store.state import RunState
 
+SNAPSHOTS = "snapshots"
 FILES = ("config.yaml", "state.json", "tasks.csv", "checkpoint.npz", "claim", "traceback.txt")
 
 
@@ -57,6 +61,8 @@ class RunFolder:
         for name in FILES:
             if (self.path / name).is_dir():
                 set_aside(self.path / name)
+        if os.path.lexists(self.path / SNAPSHOTS) and not (self.path / SNAPSHOTS).is_dir():
+            set_aside(self.path / SNAPSHOTS)
 
     def create(self, run: Run) -> None:
         """Makes the folder and writes down what the run is.
@@ -195,6 +201,32 @@ class RunFolder:
         """Removes the checkpoint of a run that is finished."""
         (self.path / "checkpoint.npz").unlink(missing_ok=True)
 
+    def snapshots(self) -> list[int]:
+        """The tasks that there are snapshots from before, in order; the number of tasks for that after the last."""
+        found = (self.path / SNAPSHOTS).glob("*.safetensors")
+        return sorted(int(path.stem) for path in found if path.stem.isdecimal())
+
+    def snapshot(self, task: int) -> Snapshot:
+        """The snapshot from before a task.
+
+        Raises:
+            FileNotFoundError: where there is none.
+            Damaged: when it cannot be read.
+        """
+        return Snapshot.read(self._snapshot_path(task))
+
+    def write_snapshot(self, snapshot: Snapshot) -> None:
+        """Keeps a snapshot; it is on the disk when this returns."""
+        (self.path / SNAPSHOTS).mkdir(exist_ok=True)
+        snapshot.write(self._snapshot_path(snapshot.task))
+
+    def remove_snapshots(self) -> None:
+        """Removes all snapshots: the run starts over."""
+        shutil.rmtree(self.path / SNAPSHOTS, ignore_errors=True)
+
+    def _snapshot_path(self, task: int) -> Path:
+        return self.path / SNAPSHOTS / f"{task:06}.safetensors"
+
     def rows(self) -> list[dict[str, str]]:
         """The rows so far, as text."""
         return rows.read(self.path / "tasks.csv")
@@ -220,6 +252,14 @@ class RunFolder:
             return rows.read(path)
         except ValueError as error:
             raise Damaged(f"tasks.csv makes no sense ({error})") from error
+
+    def extend_rows(self, columns: Mapping[int, Row]) -> None:
+        """Adds further columns to the rows, in one go; what they have stays as it is.
+
+        Args:
+            columns: the further values, by the row's first task.
+        """
+        atomic_write(self.path / "tasks.csv", rows.extended(self.path / "tasks.csv", columns))
 
     def open_rows(self) -> Rows:
         """The rows, to append to."""

@@ -8,7 +8,7 @@ and its first row are written together.
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 Row = dict[str, float | int]
@@ -135,6 +135,22 @@ def prefix(path: Path, count: int, step: int, column: str) -> bytes:
         raise ValueError(f"it holds {rows} of {count} rows")
     check(kept, step, column)
     return b"".join(kept)
+
+
+def extended(path: Path, columns: Mapping[int, Row]) -> bytes:
+    """The rows of a file with further columns; a value that a row has stays as it is.
+
+    Args:
+        path: the file.
+        columns: the further values, by the row's first task.
+    """
+    before = read(path)
+    rows = [
+        {name: repr(value) for name, value in columns.get(int(row[KEY]), {}).items()} | row for row in before
+    ]
+    names = list(dict.fromkeys(name for row in [*before, *rows] for name in row))
+    lines = [",".join(names), *(",".join(row.get(name, "") for name in names) for row in rows)]
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 class Rows:

@@ -25,6 +25,7 @@ class RunState:
         percent: whether people read the score in percent.
         tasks: number of tasks of the run; 0 where it was stored before this was.
         tasks_per_record: number of tasks that a row is about.
+        measured: the diagnostics that its rows have, by name, each with its values.
         notes: what a reader has to know of this run, such as that it was started over, and why.
     """
 
@@ -39,6 +40,7 @@ class RunState:
     seconds: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     score_name: str = "accuracy"
     higher_is_better: bool = True
     percent: bool = True
@@ -84,6 +86,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "seconds": (int, float),
     "provenance": (dict,),
     "notes": (list,),
+    "measured": (dict,),
     "score_name": (str,),
     "higher_is_better": (bool,),
     "percent": (bool,),

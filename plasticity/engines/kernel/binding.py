@@ -98,6 +98,7 @@ class Kernel(ctypes.Structure):
 
     _fields_ = [
         ("learn", ctypes.CFUNCTYPE(c_int64, POINTER(Learner), POINTER(Examples), c_int64, c_int64)),
+        ("look", ctypes.CFUNCTYPE(c_int64, POINTER(Learner), POINTER(Examples), c_int64, POINTER(c_void_p))),
         ("activate", ctypes.CFUNCTYPE(None, c_int, c_int, c_void_p, c_void_p, c_void_p)),
     ]
 

@@ -213,4 +213,22 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
     return example;
 }
 
-const Kernel KERNEL = {learn, activate};
+static int64_t look(Learner *net, const Examples *examples, int64_t end, float *const *activation)
+{
+    if (!is_known(net, examples))
+        return REFUSED;
+    const unsigned int mode = flush_denormals();
+    for (int64_t example = 0; example < end; example++) {
+        show(net->layer, examples, examples->order[example]);
+        Fetch next = fetch_of(net, examples, example + 1);
+        predict(net, &next);
+        for (int i = 0; i < net->depth; i++) {
+            const Layer *layer = &net->layer[i];
+            memcpy(activation[i] + example * layer->units, layer->activation, sizeof(float[layer->units]));
+        }
+    }
+    restore_denormals(mode);
+    return end;
+}
+
+const Kernel KERNEL = {learn, look, activate};

@@ -1,0 +1,164 @@
+"""The command that measures finished runs from their snapshots: python -m plasticity.diagnose --help."""
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from plasticity.cores import cores
+from plasticity.diagnostics import Diagnostic
+from plasticity.errors import Damaged, UserError
+from plasticity.launch.compose import compose_settings
+from plasticity.measuring import add, from_snapshot, served
+from plasticity.run import Run
+from plasticity.store import Row, RunFolder, RunState, run_folders
+from plasticity.threads import one_thread_each
+
+
+class Subject:
+    """A finished run that is being measured, under its claim.
+
+    Attributes:
+        tasks: those that there are networks from before.
+        found: what was measured of each of these networks: columns by task.
+        problem: why it cannot be measured; None where it can.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder, self.run = folder, Run.stored(folder.config())
+        self.state: RunState = folder.state(self.run)
+        self.tasks = [0, *folder.snapshots()]
+        self.found: dict[int, dict[int, Row]] = {}
+        self.problem: str | None = None
+
+    def write(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """Adds what was measured of all networks to the run's rows."""
+        columns: dict[int, Row] = {}
+        for _, found in sorted(self.found.items()):
+            for task, values in found.items():
+                columns[task] = columns.get(task, {}) | values
+        add(self.folder, self.run, self.state, columns, served(self.folder, self.run, diagnostics))
+
+
+def folders(paths: Sequence[Path]) -> list[RunFolder]:
+    """The folders of runs: those given, and those in the directories given.
+
+    Raises:
+        UserError: for a path with no run.
+    """
+    found: list[RunFolder] = []
+    for path in paths:
+        here = [RunFolder(path)] if (path / "config.yaml").exists() else run_folders(path)
+        if not here:
+            raise UserError(f"There are no runs in {path}.")
+        found += here
+    return found
+
+
+def diagnose(
+    chosen: Sequence[RunFolder], diagnostics: Sequence[Diagnostic], data_root: str | None = None
+) -> list[str]:
+    """Measures finished runs from their snapshots, as many at a time as there are cores, with a progress bar.
+
+    A run's rows are replaced once all its snapshots are measured; a value that a row has stays as it is.
+
+    Args:
+        chosen: the folders of the runs.
+        diagnostics: what to measure, for each snapshot.
+        data_root: where data sets are kept; None for the usual place.
+
+    Returns:
+        sentences: how many runs were measured, and which were not, and why
+    """
+    said: list[str] = []
+    with ExitStack() as resources:
+        subjects = [
+            subject for folder in chosen if (subject := _claimed(folder, resources, said)) is not None
+        ]
+        for dataset in {type(subject.run.dataset): subject.run.dataset for subject in subjects}.values():
+            dataset.prepare(data_root)
+        _measure(subjects, diagnostics, data_root, resources)
+    said += [
+        f"  {subject.folder.path}: {subject.problem}" for subject in subjects if subject.problem is not None
+    ]
+    done = [subject for subject in subjects if subject.problem is None]
+    snapshots = sum(len(subject.tasks) - 1 for subject in done)
+    return [*said, f"{len(done)} of {len(chosen)} runs measured, from {snapshots} snapshots."]
+
+
+def _claimed(folder: RunFolder, resources: ExitStack, said: list[str]) -> Subject | None:
+    """A run to measure, held until the end; None, with the reason, where it cannot be."""
+    if not folder.snapshots():
+        said.append(f"  {folder.path}: it keeps no snapshots.")
+    elif not resources.enter_context(folder.claim()):
+        said.append(f"  {folder.path}: it is being computed by another process.")
+    else:
+        try:
+            subject = Subject(folder)
+        except (OSError, ValueError, UserError) as error:
+            said.append(f"  {folder.path}: {error}")
+            return None
+        if subject.state.status == "finished":
+            return subject
+        said.append(f"  {folder.path}: it is {subject.state.status}.")
+    return None
+
+
+def _measure(
+    subjects: Sequence[Subject],
+    diagnostics: Sequence[Diagnostic],
+    data_root: str | None,
+    resources: ExitStack,
+) -> None:
+    work = [(subject, task) for subject in subjects for task in subject.tasks]
+    if not work:
+        return
+    context = multiprocessing.get_context("spawn")
+    resources.enter_context(one_thread_each())
+    pool = resources.enter_context(ProcessPoolExecutor(min(cores(), len(work)), context))
+    progress = resources.enter_context(Progress(console=Console(stderr=True), transient=True))
+    bar = progress.add_task("measuring", total=len(work))
+    pending = {
+        pool.submit(from_snapshot, subject.folder.path, task, diagnostics, data_root): (subject, task)
+        for subject, task in work
+    }
+    for future in as_completed(pending):
+        subject, task = pending[future]
+        try:
+            subject.found[task] = future.result()
+            if len(subject.found) == len(subject.tasks):
+                subject.write(diagnostics)
+        except (Damaged, UserError, OSError, ValueError) as error:
+            subject.problem = f"{error}"
+        progress.advance(bar)
+
+
+def main() -> None:
+    """Reads the arguments and measures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m plasticity.diagnose",
+        description="Measures finished runs from their snapshots, and adds the columns to their rows.",
+        epilog="For example: python -m plasticity.diagnose runs diagnostics=full diagnostics.rank.examples=500",
+    )
+    parser.add_argument("runs", nargs="+", help="directories of runs, or folders of runs")
+    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a further directory of configs")
+    arguments = parser.parse_args()
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
+    overrides = [argument for argument in arguments.runs if "=" in argument]
+    paths = [Path(argument) for argument in arguments.runs if "=" not in argument]
+    settings = compose_settings(overrides, arguments.config_dir)
+    print("\n".join(diagnose(folders(paths or [settings.runs]), settings.diagnostics, settings.data_root)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,88 @@
+"""A run's network as a PyTorch module, from a snapshot."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from plasticity.activations import Activation
+from plasticity.errors import Damaged, UserError
+from plasticity.network import Network
+from plasticity.run import Run
+from plasticity.store import RunFolder
+
+if TYPE_CHECKING:
+    from plasticity.store.snapshot import Snapshot
+
+
+class Perceptron(torch.nn.Module):
+    """A run's network: hidden layers, each Linear then activation, then a Linear to the outputs.
+
+    Args:
+        network: its weights and biases; copied.
+        activation: of its hidden units.
+    """
+
+    def __init__(self, network: Network, activation: Activation):
+        super().__init__()
+        self.activation = activation
+        layers = []
+        for weight, bias in zip(network.weights, network.biases, strict=True):
+            layer = torch.nn.utils.skip_init(torch.nn.Linear, weight.shape[1], weight.shape[0])
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(weight))
+                layer.bias.copy_(torch.from_numpy(bias))
+            layers.append(layer)
+        self.layers = torch.nn.ModuleList(layers)
+
+    def hidden(self, inputs: Tensor) -> list[Tensor]:
+        """h of each hidden layer: [examples, units]."""
+        found = []
+        for layer in self.layers[:-1]:
+            inputs = self.activation(layer(inputs))
+            found.append(inputs)
+        return found
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The outputs, logits of a classification, from inputs as `Task.inputs` has them: [examples, outputs]."""
+        outputs: Tensor = self.layers[-1](self.hidden(inputs)[-1])
+        return outputs
+
+
+def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str | Path = "runs") -> Perceptron:
+    """The network of a stored run as a PyTorch module, which predicts as the run did.
+
+    Args:
+        run: the folder of the run, such as "runs/b652c408bb4f"; or the run or its identity, in `runs_dir`.
+        task: the network as it was before this task; of a run with 1,100 tasks, 1,100 is the network after the
+            last. None for the last one that is kept.
+        runs_dir: the directory of runs.
+
+    Raises:
+        UserError: where there is no such run or snapshot.
+    """
+    folder = _folder(run, Path(runs_dir).expanduser())
+    try:
+        stored = Run.stored(folder.config())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder.path} holds no run.") from error
+    kept = folder.snapshots()
+    if not kept or (task is not None and task not in kept):
+        there = f"there are those before the tasks {', '.join(map(str, kept))}" if kept else "there are none"
+        asked = "a snapshot" if task is None else f"a snapshot from before task {task}"
+        raise UserError(
+            f"{folder.path} lacks {asked}: {there}. snapshots.every=N keeps that before every Nth task."
+        )
+    try:
+        snapshot: Snapshot = folder.snapshot(kept[-1] if task is None else task)
+    except (Damaged, OSError) as error:
+        raise UserError(f"{folder.path}: {error}.") from error
+    return Perceptron(snapshot.network, stored.activation)
+
+
+def _folder(run: Run | str | Path, runs_dir: Path) -> RunFolder:
+    if isinstance(run, Run):
+        return RunFolder.of(runs_dir, run)
+    path = Path(run).expanduser()
+    return RunFolder(runs_dir / path if isinstance(run, str) and path.name == run else path)

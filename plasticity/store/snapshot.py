@@ -1,0 +1,65 @@
+"""Snapshots: the network of a run between two tasks, in a file that PyTorch and NumPy read."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from plasticity.errors import Damaged
+from plasticity.files import atomic_write
+from plasticity.network import Network
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A network between two tasks.
+
+    In its file are the weights and biases of each layer, `weights.0`, `biases.0` and so on, and what replacement
+    remembers of its units, such as `age.0` and `utility.0`; what an optimiser remembers is left out.
+
+    Attributes:
+        task: the task that it stands before; the number of tasks for the network after the last.
+        engine: the engine that computed it.
+        network: the network.
+    """
+
+    task: int
+    engine: str
+    network: Network
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The snapshot in a file.
+
+        Raises:
+            FileNotFoundError: where there is none.
+            Damaged: when it cannot be read.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as stored:
+                arrays = {name: np.array(stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
+                said = json.loads((stored.metadata() or {})["snapshot"])
+            return cls(int(said["task"]), str(said["engine"]), Network.from_arrays(arrays))
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            raise Damaged(f"{path.name} cannot be read ({error})") from error
+
+    def write(self, path: Path) -> None:
+        """Replaces the file; it is on the disk when this returns."""
+        from safetensors.numpy import save
+
+        arrays = self.network.arrays()
+        kept = {name: array for name, array in arrays.items() if not _of_the_optimiser(name)}
+        # As one text: safetensors writes several in any order, and equal snapshots are to be equal files.
+        said = json.dumps({"task": self.task, "engine": self.engine})
+        atomic_write(path, save(kept, {"snapshot": said}))
+
+
+def _of_the_optimiser(name: str) -> bool:
+    """Whether an array is what an optimiser remembers, such as "weights.momentum.0"."""
+    return name.startswith(("weights.", "biases.")) and name.count(".") > 1
