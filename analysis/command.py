@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,13 +19,26 @@ from plasticity.errors import UserError
 
 def command(main: Callable[[], None]) -> None:
     """Runs a command; what the user can mend ends it with a sentence and exit code 1."""
+    if sys.stdout is None:
+        sys.exit("There is no standard output to write to.")
     try:
-        main()
-        sys.stdout.flush()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         sys.exit(str(error))
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        _drop_output()
+        sys.exit(f"{error.filename or 'Standard output'} cannot be read or written ({error.strerror}).")
+
+
+def _drop_output() -> None:
+    """Has Python not try again, when it ends, to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def positive(value: str) -> int:

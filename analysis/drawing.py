@@ -110,7 +110,7 @@ def lines(axes: Axes, frame: pd.DataFrame, y: str) -> None:
     """A curve for each `line`: the mean over its runs, in a band of ± their population standard deviation."""
     import seaborn
 
-    points = binned(frame, y) if y in frame else frame.iloc[:0]
+    points = binned(frame, y) if y in frame and len(frame) else frame.iloc[:0]
     names = list(frame[LINE].cat.categories)
     axes.set_xlabel("task")
     axes.set_ylabel(column_name(y))
@@ -232,22 +232,31 @@ def _band(values: pd.Series) -> tuple[float, float]:
     return float(mean - deviation), float(mean + deviation)
 
 
-def bin_width(tasks: int) -> int:
-    """The number of tasks that a point is the mean of: the least round one that leaves at most 60 points."""
+def bin_width(rows: int) -> int:
+    """The number of rows that a point is the mean of: the least round one that leaves at most 60 points."""
     return next(
-        step * 10**power for power in range(9) for step in (1, 2, 5) if tasks <= POINTS * step * 10**power
+        step * 10**power for power in range(9) for step in (1, 2, 5) if rows <= POINTS * step * 10**power
     )
+
+
+def _spacing(frame: pd.DataFrame) -> int:
+    """The number of tasks that a row is about."""
+    return int(np.gcd.reduce(frame["task"].to_numpy(int))) or 1
+
+
+def point_width(frame: pd.DataFrame) -> int:
+    """The number of tasks that a point is about."""
+    spacing = _spacing(frame)
+    return spacing * bin_width(int(frame["task"].max()) // spacing + 1)
 
 
 def binned(frame: pd.DataFrame, y: str) -> pd.DataFrame:
     """Means of each run over bins of tasks: run, line, task (the bin's middle, from 1) and the column.
 
-    Rows without a value are left out first: diagnostics are not measured in every task.
+    Rows without a value are left out: diagnostics are not measured in every task.
     """
+    width = point_width(frame)
     known = frame.dropna(subset=y)
-    if known.empty:
-        return pd.DataFrame(columns=["run", LINE, "task", y])
-    width = bin_width(int(known["task"].max()) + 1)
     middle = known["task"] // width * width + (width + 1) / 2
     return known.groupby(["run", LINE, middle], observed=True)[y].mean().reset_index()
 
@@ -280,7 +289,7 @@ def explain(frame: pd.DataFrame) -> str:
     Args:
         frame: a tidy frame with the columns `line` and `panel`.
     """
-    width = bin_width(int(frame["task"].max()) + 1)
+    width = point_width(frame)
     runs = frame.drop_duplicates("run").groupby([LINE, PANEL], observed=True).size()
     least, most = int(runs.min()), int(runs.max())
     points = f"each point a mean over {width} tasks" if width > 1 else "a point per task"

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -35,7 +37,6 @@ def task(composed: DictConfig) -> float | None:
     with_hydra = OmegaConf.create({"hydra": hydra_config})
     if hydra_config.mode == RunMode.RUN and _is_ours(hydra_config.launcher._target_):
         with mistakes_as_sentences():
-            check_directories(with_hydra)
             run, settings = read(composed)
             settings = of_the_launch(settings, with_hydra)
             sys.exit(instantiate(hydra_config.launcher).compute([run], settings))
@@ -46,6 +47,15 @@ def task(composed: DictConfig) -> float | None:
 def _is_ours(launcher: str) -> bool:
     """Whether a launcher computes lists of runs."""
     return hasattr(get_class(launcher), "compute")
+
+
+class Directories(Callback):
+    """Refuses Hydra directories that our launchers would not use, before Hydra makes them."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if _is_ours(config.hydra.launcher._target_):
+            with mistakes_as_sentences():
+                check_directories(config)
 
 
 @contextmanager

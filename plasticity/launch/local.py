@@ -213,7 +213,14 @@ def finish(publishing: Publishing, outcome: Outcome) -> None:
 
 def _cause_of_death(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{hint}"
+        hint = " (out of memory?)" if -exit_code == signal.SIGKILL else ""
+        return f"its process was ended by {_name(-exit_code)}{hint}"
     return f"its process ended with exit code {exit_code}"
+
+
+def _name(number: int) -> str:
+    """A signal's name; most of the real-time ones have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

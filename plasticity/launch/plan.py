@@ -134,8 +134,9 @@ def _rewritten_config(folder: RunFolder, run: Run) -> str:
         with folder.claim() as held:
             if held:
                 folder.create(run)
-    except OSError as error:
-        return f"{folder.path / 'config.yaml'} cannot be read, nor rewritten ({error.strerror})."
+    except (OSError, UserError) as error:
+        why = getattr(error, "strerror", None) or error
+        return f"{folder.path / 'config.yaml'} cannot be read, nor rewritten ({why})."
     return f"{folder.path / 'config.yaml'} could not be read, and was rewritten."
 
 
