@@ -1,10 +1,10 @@
 """What a run is spent on: python -m benchmarks.run
 
 Trains the base network for some tasks as the launcher's workers do, with checkpoints, diagnostics and W&B
-(offline), and says which share of the time is the training step and which is everything around it. Then it says what the
-diagnostics none, basic and full cost a run of 1,100 tasks, as shares of its steps: all are timed in turn with the
-steps of one run, on one thread, in seconds of the processor, so that what else the machine does counts little.
-Measures that are rarely due are timed a few times, and counted as often as they are due.
+(offline), and says which share of the time is the training step and which is everything around it. Then it says
+what the diagnostics none, basic and full cost a run of 1,100 tasks, as shares of its steps: all are timed in turn
+with the steps of one run, on one thread, in seconds of the processor, so that what else the machine does counts
+little. Measures that are rarely due are timed a few times, and counted as often as they are due.
 """
 
 import argparse
