@@ -6,6 +6,8 @@ On the command line:
     python -m analysis.collect     run folders → the two compact files in results/
     python -m analysis.table_1     Table 1, measured; beside the published one with --compare published
     python -m analysis.findings    the paper's claims, as tests on these runs
+    python -m analysis.figures     the paper's figures, from one's own runs
+    python -m analysis.curves      any column by task, a curve per value of any key
     python -m analysis.calibration Table 1, measured less published, drawn against a normal
 
 In a notebook:

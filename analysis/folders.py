@@ -12,7 +12,7 @@ import pandas as pd
 from plasticity.errors import UserError
 from plasticity.run import LEFT_OUT, completed, flatten
 from plasticity.score import score
-from plasticity.store import RunFolder, RunState, run_folders
+from plasticity.store import RunFolder, RunState, run_folders, total_tasks
 from plasticity.store import rows as stored_rows
 from plasticity.store.claim import holder
 
@@ -60,9 +60,11 @@ def _read(folder: RunFolder) -> dict[str, Any]:
         "run": folder.identity,
         "status": state.status,
         "tasks_done": done,
+        "total_tasks": total_tasks(config, state),
         "score": score(scores) if state.status == "finished" else None,
         "score_name": state.score_name,
         "higher_is_better": state.higher_is_better,
+        "percent": state.percent,
         "reason": state.reason,
         "attempt": state.attempt,
         "started": state.started,

@@ -1,5 +1,6 @@
 """The two frames that every table and figure is built on: a row per run and task, and a row per run."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +11,8 @@ from analysis.results import Results
 from plasticity.errors import UserError
 
 RECORD = (
-    *("run", "status", "tasks_done", "score", "score_name", "higher_is_better", "reason", "attempt"),
+    *("run", "status", "tasks_done", "total_tasks", "score", "score_name", "higher_is_better", "percent"),
+    *("reason", "attempt"),
     *("started", "updated", "finished", "seconds", "command"),
 )
 """Columns of `summarise` that are neither config keys nor provenance."""
@@ -33,10 +35,12 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
             are not all there; "unreadable" where its folder cannot be read.
         tasks_done: number of tasks whose rows are whole. A run that is resumed starts from its last
             checkpoint, which may be earlier.
+        total_tasks: number of tasks of the whole run.
         score: mean over the last 15 % of the rows, computed from them: the online accuracy, from 0 to 1, or
             the error; NaN unless finished.
         score_name: "accuracy" or "error": the column of `load_runs` that it is the mean of.
         higher_is_better: which is the better of two scores.
+        percent: whether people read it in percent.
         reason: why it failed or cannot be used.
         attempt: how many times it was started or resumed.
         started, updated, finished: seconds since 1970.
@@ -56,7 +60,7 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
     return _summaries(_sources(paths)).drop(columns="source")
 
 
-def load_runs(*paths: str | Path) -> pd.DataFrame:
+def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.DataFrame:
     """A row per run and task, ordered by run and task.
 
     Columns:
@@ -79,6 +83,7 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
 
     Args:
         paths: as in `summarise`.
+        runs: identities of the runs to load; None for all.
 
     Raises:
         UserError: as in `summarise`, and for rows that cannot be read.
@@ -86,6 +91,8 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     sources = _sources(paths)
     summaries = _summaries(sources)
     learnt = summaries[summaries["tasks_done"] > 0]
+    if runs is not None:
+        learnt = learnt[[run in runs for run in learnt["run"]]]
     frames = [
         source.rows(list(learnt.loc[learnt["source"] == number, "run"]))
         for number, source in enumerate(sources)
@@ -120,7 +127,10 @@ def _summaries(sources: list[_Source]) -> pd.DataFrame:
     runs = runs.reindex(columns=[*RECORD, *(name for name in runs if name not in RECORD)])
     runs["score"] = runs["score"].astype(float)
     runs["score_name"] = runs["score_name"].astype(object).fillna("accuracy")
-    runs["higher_is_better"] = runs["higher_is_better"].astype("boolean").fillna(True).astype(bool)
+    for name in ("higher_is_better", "percent"):
+        runs[name] = runs[name].astype("boolean").fillna(True).astype(bool)
+    if "dataset.tasks" in runs:
+        runs["total_tasks"] = runs["total_tasks"].fillna(runs["dataset.tasks"])
     finished = runs["status"] == "finished"
     order = runs.assign(is_finished=finished).sort_values(
         ["run", "is_finished", "updated"], na_position="first"

@@ -1,13 +1,15 @@
 """What stands below a table: where its numbers come from, and every run that it lacks."""
 
 import re
+import shlex
 from collections import Counter
 from typing import cast
 
 import pandas as pd
 
 from analysis.grid import further_seeds
-from analysis.paper import COLUMNS, names
+from analysis.paper import CELLS, COLUMNS, NETWORKS, names
+from plasticity.run import LEFT_OUT
 from plasticity.score import window
 
 
@@ -28,25 +30,47 @@ def measured(found: pd.DataFrame) -> str:
 
 
 def missing(found: pd.DataFrame) -> list[str]:
-    """Every run without a score, and why: a line for each network, problem and set of seeds."""
+    """Every run without a score, and why: a line per network, problem and set of seeds; and what computes them."""
     lacking = found[found["score"].isna()]
     if lacking.empty:
         return []
-    lacking = lacking.assign(problem=lacking.apply(_problem, axis=1))
+    experiment = "table_1" if set(found["replacement"]) <= set(COLUMNS) else "paper"
+    lacking = lacking.assign(problem=lacking.apply(problem, axis=1))
     lines: dict[tuple[str, str, str], list[str]] = {}
     for key, cell in lacking.groupby(["network", "problem", "replacement"], sort=False):
-        network, problem, replacement = map(str, cast(tuple[object, ...], key))
+        network, why, replacement = map(str, cast(tuple[object, ...], key))
         seeds = ", ".join(map(str, cell["seed"]))
         name = COLUMNS.get(replacement, replacement.replace("_", " ")).lower()
-        lines.setdefault((network, seeds, problem), []).append(name)
+        lines.setdefault((network, seeds, why), []).append(name)
     number = lacking["run"].nunique()
-    return [f"Missing: {number} of {found['run'].nunique()} runs."] + [
-        f"{names(network)}, {', '.join(replacements)}, seed {seeds}: {problem}."
-        for (network, seeds, problem), replacements in lines.items()
+    return [
+        f"Missing: {number} of {found['run'].nunique()} runs of experiment={experiment}.",
+        *(
+            f"{names(network)}, {', '.join(replacements)}, seed {seeds}: {why}."
+            for (network, seeds, why), replacements in lines.items()
+        ),
+        f"To compute what is missing: {_command(experiment, lacking)}",
     ]
 
 
-def _problem(cell: pd.Series) -> str:
+def _command(experiment: str, lacking: pd.DataFrame) -> str:
+    """The launch of an experiment, confined to the networks, methods and seeds that runs are missing of."""
+    networks = [network for network in NETWORKS if network in set(lacking["network"])]
+    methods = list(dict.fromkeys(CELLS[replacement][1] for replacement in lacking["replacement"]))
+    seeds = sorted(set(lacking["seed"]))
+    tasks, examples = int(lacking["tasks"].iloc[0]), int(lacking["examples_per_task"].iloc[0])
+    overrides = {
+        f"tuned={','.join(networks)}": len(networks) < len(NETWORKS),
+        f"hydra.sweeper.only=[{','.join(methods)}]": experiment == "paper",
+        f"seed={','.join(map(str, seeds))}": seeds != [0, 1, 2],
+        f"dataset.tasks={tasks}": tasks != LEFT_OUT["dataset"]["tasks"],
+        f"dataset.examples_per_task={examples}": examples != LEFT_OUT["dataset"]["examples_per_task"],
+    }
+    needed = [override for override, differs in overrides.items() if differs]
+    return shlex.join(["python", "launch.py", f"experiment={experiment}", *needed])
+
+
+def problem(cell: pd.Series) -> str:
     """Why a run has no score."""
     if cell["status"] == "absent":
         return "no such run"

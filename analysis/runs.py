@@ -1,65 +1,28 @@
 """The command that lists runs: python -m analysis.runs --help."""
 
 import argparse
+import sys
 from collections import Counter
-from difflib import get_close_matches
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
 from analysis.command import command, write
+from analysis.experiments import Experiment
 from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
+from analysis.selection import column, mixed, score_text, shown, where
+from analysis.statistics import describe
 from plasticity.errors import UserError
 
 ALWAYS = "optimiser.step_size"
 """The config key that is shown even where it is the same for all."""
 
 
-def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
-    """The runs that meet all conditions.
-
-    Args:
-        runs: as from `analysis.summarise`.
-        conditions: each "column=value", such as "status=failed", "seed=0", "activation=relu",
-            "replacement.layers=1,3" or "replacement.layers=[1,3]".
-
-    Raises:
-        UserError: for a condition that is none, a column that does not exist, or a value that no run has.
-    """
-    for condition in conditions:
-        key, equals, value = condition.partition("=")
-        if not equals:
-            raise UserError(f"--where {condition} is refused: it must be KEY=VALUE.")
-        column = _column(runs, key)
-        chosen = runs[runs[column].map(lambda own, asked=value: _same(own, asked))]
-        if chosen.empty:
-            values = sorted({_shown(own) or "nothing" for own in runs[column]})
-            there = ", ".join(values[:20] + ["…"] * (len(values) > 20))
-            raise UserError(f"No run has {condition}. Values of {column} are: {there}.")
-        runs = chosen
-    return runs
-
-
-def _column(runs: pd.DataFrame, key: str) -> str:
-    """The column that a key names; a group, such as `activation`, stands for its name."""
-    for column in (key, f"{key}.name"):
-        if column in runs:
-            return column
-    columns = [str(column) for column in runs]
-    close = get_close_matches(key, columns, n=1, cutoff=0.5)
-    meant = f"{close[0]} (did you mean that?), or another of " if close else "one of "
-    others = ", ".join(column for column in columns if column not in close)
-    raise UserError(f"--where {key} is refused: it must be {meant}{others}.")
-
-
-def _same(own: object, asked: str) -> bool:
-    """Whether a run's value is the one asked for, however its number or list is spelt."""
-    if isinstance(own, (int, float)) and not isinstance(own, bool):
-        try:
-            return float(asked) == own
-        except ValueError:
-            return False
-    return _shown(own).lower() in (asked.lower(), asked.strip("[]").replace(" ", "").lower() or "none")
+SCORE = ("score_name", "percent", "higher_is_better")
+"""Columns that say what a score is: scores of two kinds have no mean."""
 
 
 def listing(runs: pd.DataFrame) -> Table:
@@ -68,7 +31,7 @@ def listing(runs: pd.DataFrame) -> Table:
     Args:
         runs: as from `analysis.summarise`.
     """
-    keys = [key for key in config_columns(runs) if key != ALWAYS and runs[key].map(_shown).nunique() > 1]
+    keys = [key for key in config_columns(runs) if key != ALWAYS and runs[key].map(shown).nunique() > 1]
     keys.insert(0, ALWAYS)
     rows = [_row(run, keys) for _, run in runs.sort_values([*keys[1:], "run"]).iterrows()]
     columns = ["run", "status", "tasks", "score", *keys, "reason"]
@@ -83,18 +46,51 @@ def listing(runs: pd.DataFrame) -> Table:
 
 
 def _row(run: pd.Series, keys: list[str]) -> list[Cell]:
-    tasks = f"{run['tasks_done']:.0f}/{_shown(run.get('dataset.tasks'))}"
-    score = "" if pd.isna(run["score"]) else f"{run['score']:.2%}"
-    values = [run["run"], run["status"], tasks, score, *(_shown(run.get(key)) for key in keys)]
+    tasks = f"{run['tasks_done']:.0f}/{shown(run['total_tasks'])}"
+    score = "" if pd.isna(run["score"]) else score_text(run, run["score"])
+    values = [run["run"], run["status"], tasks, score, *(shown(run.get(key)) for key in keys)]
     reason = "" if pd.isna(run["reason"]) else str(run["reason"])
     return [Cell(value) for value in (*values, reason)]
 
 
-def _shown(value: object) -> str:
-    """A value as on the command line; whole numbers that a column holds as floats lose their point."""
-    if value is None or value != value:
-        return ""
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+def averages(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """A row for each combination of values of some keys, in their order.
+
+    Columns: the keys; `runs` and `unfinished`, numbers of finished and other runs; `mean`, `std`, `sem`, `low` and
+    `high` of the scores of the finished ones, as from `analysis.statistics.describe`; and what the score is.
+
+    Args:
+        runs: as from `analysis.summarise`.
+        keys: columns.
+    """
+    rows = []
+    told_apart = [*keys, *(name for name in SCORE if name in runs)]
+    for values, group in runs.groupby(told_apart, dropna=False):
+        scores = group["score"].dropna().to_numpy(float)
+        numbers = {"runs": len(scores), "unfinished": len(group) - len(scores)}
+        rows.append(dict(zip(told_apart, values, strict=True)) | numbers | describe(scores))
+    return pd.DataFrame(rows)
+
+
+def average_table(frame: pd.DataFrame, keys: Sequence[str]) -> Table:
+    """What `averages` found, for people."""
+    rows = []
+    for _, row in frame.iterrows():
+        score = partial(score_text, row)
+        interval = f"[{score(row['low'])}, {score(row['high'])}]" if row["runs"] > 1 else "–"
+        mean = score(row["mean"]) if row["runs"] else "–"
+        values = [
+            *(shown(row[key]) for key in keys),
+            str(row["runs"]),
+            mean,
+            interval,
+            str(row["unfinished"]),
+        ]
+        rows.append([Cell(value) for value in values])
+    columns = [*keys, "runs", "mean", "95 % interval", "unfinished"]
+    if not frame["unfinished"].any():
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return Table(columns, [Section("", rows)], ["Mean score of the finished runs, with Student's interval."])
 
 
 def main() -> None:
@@ -113,15 +109,41 @@ def main() -> None:
         help="only runs with these, such as status=failed activation=relu replacement.layers=1",
     )
     parser.add_argument(
+        "--by", nargs="+", metavar="KEY", help="means over the runs that share the values of these keys"
+    )
+    parser.add_argument(
+        "--experiment",
+        nargs="+",
+        metavar=("NAME", "KEY=VALUE"),
+        help="only the runs of an experiment, and which of them are missing: as given to launch.py",
+    )
+    parser.add_argument(
         "--format", choices=["table", "csv"], default="table", help="csv has every column, scores from 0 to 1"
     )
     arguments = parser.parse_args()
     runs = summarise(*arguments.runs)
+    notes: list[str] = []
+    if arguments.experiment:
+        experiment = Experiment.of(arguments.experiment[0], arguments.experiment[1:], runs)
+        runs, notes = runs[runs["run"].isin(list(experiment.runs))], experiment.missing()
     if runs.empty:
         directories = ", ".join(arguments.runs)
-        raise UserError(f"There are no runs in {directories} yet: python launch.py computes one.")
+        raise UserError(
+            "\n".join(notes) or f"There are no runs in {directories} yet: python launch.py computes one."
+        )
     runs = where(runs, arguments.where)
-    write(runs.to_csv(index=False) if arguments.format == "csv" else text(listing(runs)), None)
+    keys = [column(runs, key, "--by") for key in arguments.by or []]
+    if keys and (others := mixed(runs, keys)):
+        notes.append(
+            f"Means are over runs that differ in {', '.join(others)}: add it to --by, or choose with --where."
+        )
+    frame = averages(runs, keys) if keys else runs
+    if arguments.format == "csv":
+        write(frame.to_csv(index=False), None)
+        print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
+        return
+    table = average_table(frame, keys) if keys else listing(frame)
+    write(text(replace(table, notes=[*table.notes, *notes])), None)
 
 
 if __name__ == "__main__":

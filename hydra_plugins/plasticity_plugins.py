@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
@@ -135,11 +133,16 @@ class Combinations(Sweeper):
     """`hydra/sweeper=combinations`: every combination of the values given, as one list of runs.
 
     Args:
-        params: values as after -m, by key; the command line goes before them.
+        params, alternatives, only: as in `plasticity.launch.combinations`; the command line goes before them.
     """
 
-    def __init__(self, params: DictConfig | None = None):
-        self.params = dict(params or {})
+    def __init__(
+        self,
+        params: DictConfig | None = None,
+        alternatives: DictConfig | None = None,
+        only: Sequence[str] | None = None,
+    ):
+        self.declared = (params, alternatives, only)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
@@ -150,28 +153,14 @@ class Combinations(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        given = [f"{str(key).lstrip('+')}={value}" for key, value in self.params.items()]
-        overrides = {o.get_key_element(): o for o in self.parser.parse_overrides([*given, *arguments])}
-        combinations = [list(each) for each in product(*map(_alternatives, overrides.values()))]
+        from plasticity.launch.combinations import combinations
+
         assert self.launcher is not None
-        results = self.launcher.launch(combinations, initial_job_idx=0)
+        asked = combinations(self.parser, arguments, *self.declared)
+        results = self.launcher.launch(asked, initial_job_idx=0)
         for result in results:
             _ = result.return_value  # raises what went wrong in it
         return [results]
-
-
-def _alternatives(override: Override) -> list[str]:
-    """One override for each of the values of a sweep override."""
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    if not override.is_discrete_sweep():
-        from plasticity.errors import UserError
-
-        raise UserError(
-            f"{override.input_line} is refused: hydra/sweeper=combinations takes lists of values, such as "
-            "1,2,3, choice(1,2,3) or range(3)."
-        )
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
 class LocalLauncher(Launcher):

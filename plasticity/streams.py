@@ -20,6 +20,12 @@ class Purpose(IntEnum):
     REPLACEMENT = 4
     RANDOM_UTILITY = 5
     PROBE = 6
+    FLIPPING_BITS = 7
+    RANDOM_BITS = 8
+    TARGET_NETWORK = 9
+    CHANCE = 10
+    LABELS = 11
+    CHOSEN_IMAGES = 12
 
 
 def words(seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:

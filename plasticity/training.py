@@ -177,7 +177,8 @@ class Attempt:
         self.resources = resources
         objective = run.dataset.objective
         state.score_name, state.higher_is_better = objective.score_name, objective.higher_is_better
-        state.tasks_per_record = run.dataset.tasks_per_record
+        state.percent = objective.percent
+        state.tasks, state.tasks_per_record = run.dataset.tasks, run.dataset.tasks_per_record
         self.scores: list[float] = []
 
     def compute(self, restart: bool) -> None:

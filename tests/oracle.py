@@ -108,7 +108,7 @@ class Oracle:
             losses.append(loss)
             scores.append(score)
             gradients.append(self._gradient(one.astype(np.float64), sums, h, error))
-            hidden.append(h)
+            hidden.append(self._observed(sums, h))
         self._descend(gradients)
         layers = range(len(self.weights) - 1)
         for layer in layers:
@@ -138,6 +138,13 @@ class Oracle:
             if layer > 0:
                 error = (self.weights[layer].T @ error) * SLOPE[self.run.activation.name](sums[layer - 1])
         return gradient
+
+    def _observed(self, sums: list, hidden: list) -> list[np.ndarray]:
+        """What the layers take for their activations."""
+        if self.run.replacement.observed == "hidden":
+            return hidden
+        listed = [values for pair in zip(sums, hidden, strict=False) for values in pair]  # z₁, h₁, z₂, h₂, …
+        return listed[: len(hidden)]
 
     def _descend(self, gradients: list) -> None:
         """Along the mean of the examples' gradients."""
@@ -183,9 +190,14 @@ class Oracle:
         replacement = self.run.replacement
         rate = replacement.rate if layer + 1 in replacement.layers else 0.0
         eligible = [unit for unit, age in enumerate(self.age[layer]) if age > replacement.maturity_threshold]
-        self.debt[layer] += rate * len(eligible)
-        n = floor(self.debt[layer])
-        self.debt[layer] -= n
+        if replacement.accrual == "debt":
+            self.debt[layer] += rate * len(eligible)
+            n = floor(self.debt[layer])
+            self.debt[layer] -= n
+        else:
+            m = rate * len(eligible)
+            draws = unit_interval(self.run.seed, Purpose.CHANCE, (step,), len(self.debt))
+            n = floor(m) if m >= 1 else 1 if draws[layer] < m else 0
         usefulness = self.utility[layer] / (1 - replacement.decay_rate ** self.age[layer].astype(np.float64))
         if replacement.utility.name == "random":
             usefulness = unit_interval(self.run.seed, Purpose.RANDOM_UTILITY, (layer, step), len(usefulness))

@@ -1,5 +1,6 @@
 import io
 import re
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -9,9 +10,15 @@ import pytest
 from conftest import ROOT
 from fabricate import fabricate
 
+from analysis import summarise
 from analysis.claims import CLAIMS
 from analysis.command import command
-from analysis.paper import COLUMNS, NETWORKS, run
+from analysis.grid import cells
+from analysis.notes import missing
+from analysis.paper import COLUMNS, FINDINGS, NETWORKS, run
+from analysis.render import text
+from analysis.runs import average_table, averages
+from plasticity.launch.compose import experiment
 
 SHOWN = {
     "runs": "16 runs: 14 finished",
@@ -100,6 +107,66 @@ def test_runs_filters(call, runs):
     assert "must be KEY=VALUE" in call("runs", "--where", "seed")
 
 
+def test_runs_are_averaged_over_seeds(call, runs):
+    said = call("runs", "--by", "replacement.layers", "--where", "activation=relu")
+    lines = [re.split("  +", line) for line in said.splitlines()]
+    assert lines[0] == ["replacement.layers", "runs", "mean", "95 % interval"]
+    # 83.0, 83.1 and 83.2: 83.1 ± 4.303 · 0.1/√3; 61.0 and 61.1: 61.05 ± 12.706 · 0.0707/√2.
+    assert lines[1] == ["1", "3", "83.10%", "[82.85%, 83.35%]"]
+    assert lines[5] == ["5", "2", "61.05%", "[60.41%, 61.69%]"]
+    assert "differ in" not in said
+    said = call("runs", "--by", "activation", "--format", "csv")
+    frame = pd.read_csv(io.StringIO(said)).set_index("activation.name")
+    assert list(frame.loc["tanh", ["runs", "unfinished"]]) == [0, 1]
+    assert frame.loc["relu", "runs"] == 14 and frame.loc["relu", "mean"] == pytest.approx(
+        (3 * (0.841 + 0.831 + 0.711 + 0.681) + 0.61 + 0.611) / 14
+    )
+    assert "Means are over runs that differ in " in call("runs", "--by", "activation")
+    assert "--by actvation is refused: it must be activation.name" in call("runs", "--by", "actvation")
+
+
+def test_scores_of_two_kinds_have_no_common_mean():
+    frame = averages(
+        pd.DataFrame(
+            {"seed": 0, "score": [0.5, 0.7, 2.0, 4.0], "score_name": ["accuracy"] * 2 + ["error"] * 2}
+        ),
+        ["seed"],
+    )
+    assert list(frame["mean"]) == pytest.approx([0.6, 3.0])
+    assert "3 " in text(average_table(frame, ["seed"])) and "60.00%" in text(average_table(frame, ["seed"]))
+
+
+def test_runs_of_an_experiment_say_which_are_missing_and_what_computes_them(call, runs):
+    asked = ["--experiment", "table_1", "dataset.tasks=2", "tuned=width_100,width_20"]
+    said = call("runs", *asked)
+    assert "14 runs: 14 finished." in said
+    assert (
+        "Missing: 16 of 30 runs: width 100 layers 5 rate 0.0001 step_size 0.005 (seed 2); width 20 " in said
+    )
+    command = "python launch.py experiment=table_1 dataset.tasks=2 tuned=width_100,width_20"
+    assert said.splitlines()[-1] == f"To compute what is missing: {command}"
+    said = call("runs", *asked[:-1], "tuned=width_200")
+    assert said.startswith("Missing: 15 of 15 runs: ") and "experiment=table_1" in said
+
+
+def test_tables_and_findings_say_which_launch_computes_what_they_lack(call, runs):
+    last = "To compute what is missing: python launch.py experiment="
+    said = call("table_1")
+    assert "Missing: 139 of 153 runs of experiment=table_1." in said
+    assert f"{last}table_1 dataset.tasks=2\n" in said
+    lacking = call("findings", "--seeds", "5")
+    assert f"{last}paper 'hydra.sweeper.only=[cbp,bp]' seed=0,1,2,3,4 dataset.tasks=2\n" in lacking
+
+
+def test_the_launch_that_is_named_computes_exactly_what_is_missing(runs):
+    found = cells(summarise(runs), FINDINGS)
+    found = found[found["network"].isin(["selu", "depth_2"])]
+    said = missing(found)[-1]
+    arguments = shlex.split(said.partition("python launch.py experiment=")[2])
+    computed = {each.identity for each in experiment(*arguments)}
+    assert computed == set(found.loc[found["score"].isna(), "run"])
+
+
 @pytest.mark.parametrize("module", ["runs", "table_1", "findings"])
 def test_a_directory_without_runs_is_answered_with_a_sentence(call, tmp_path, module):
     (tmp_path / "runs").mkdir()
@@ -115,7 +182,7 @@ def test_table_as_text_underlines_the_best_layer_and_names_what_is_missing(call,
     assert columns in [re.split("  +", line) for line in said.splitlines()]
     assert re.search(r"^Depth 2 +\(0\) +\(0\) +\(0\) +– +\(0\)$", said, re.MULTILINE)
     assert "the last 1 of 2 tasks of 10,000 examples" in said
-    assert "Missing: 139 of 153 runs." in said
+    assert "Missing: 139 of 153 runs of experiment=table_1." in said
     assert f"SELU, all layers, seed 0: failed: {AWKWARD} (" in said
     assert "Tanh, all layers, seed 0: interrupted, 1 of 2 tasks done (" in said
     assert "Width 100 = ReLU = Depth 5, last layer, seed 2: no such run." in said
@@ -131,7 +198,9 @@ def test_table_as_csv(call, runs):
     assert own["mean"] == pytest.approx(84.1)
     assert own["std"] == pytest.approx(0.0816496580928)  # √(0.02 / 3)
     assert (own["seeds"], own["missing"]) == (3, 0)
-    assert "Missing: 139 of 153 runs." in call("table_1", "--format", "csv", stream="err")
+    assert "Missing: 139 of 153 runs of experiment=table_1." in call(
+        "table_1", "--format", "csv", stream="err"
+    )
 
 
 def test_statistics(call, runs):

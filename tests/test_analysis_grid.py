@@ -62,7 +62,7 @@ def test_runs_that_do_not_count_are_missing_and_named(tmp_path):
     assert (own["mean"], own["std"], own["seeds"], own["missing"]) == (62.5, 12.5, 2, 1)
     assert shown(own) == "62.5 ± 12.5 (2)"
     said = notes(runs, cells(runs))
-    assert said[0] == "Missing: 151 of 153 runs."
+    assert said[0] == "Missing: 151 of 153 runs of experiment=table_1."
     assert (
         f"Width 20, all layers, seed 2: finished, but its score is not a number ({config.identity})." in said
     )

@@ -5,6 +5,8 @@ from itertools import product
 import pytest
 from conftest import ROOT
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
@@ -50,7 +52,7 @@ def test_every_combination_is_what_hydra_composes(loader, master):
         whole = loader.load_sweep_config(master, overrides(combination))
         with open_dict(whole):
             whole.pop("hydra")
-        ours = composer(overrides(combination))
+        ours = composer(overrides(combination)).config()
         assert OmegaConf.to_container(ours, resolve=True) == OmegaConf.to_container(whole, resolve=True)
         assert read(ours) == read(whole)
     assert composer.compose.cache_info().misses < len(COMBINATIONS)
@@ -59,7 +61,7 @@ def test_every_combination_is_what_hydra_composes(loader, master):
 def test_every_combination_is_read_as_hydra_composes_it(loader, master):
     """Also where seed or set decide more than themselves: through tuned.method, an interpolation, no rate."""
     composer = Composer.of_sweep(loader, master)
-    reader, read_alone = SweepReader(composer), 0
+    reader = SweepReader(composer)
     shared = [
         "optimiser.step_size=1e-3", "tuned=width_20", "tuned=selu tuned.method=cbp", "replacement.rate=0",
         "checkpoint_seconds=${seed}", "model.depth=2 launch.impossible=absent", "replacement.utility=random",
@@ -67,14 +69,45 @@ def test_every_combination_is_read_as_hydra_composes_it(loader, master):
     sets = ["all", "none", "last", "except_first", "layer_2", "layer_3"]
     for common, chosen, seed in product(shared, sets, ["seed=4", "seed=5"]):
         combination = [*common.split(), f"replacement={chosen}", seed]
-        assert reader(combination) == read(composer(combination)), combination
-        read_alone += reader.read((*common.split(), "replacement=all")) is not None
-    assert 0 < read_alone < len(shared) * len(sets) * 2
+        assert reader(combination) == read(composer(combination).config()), combination
+    known = list(reader.known.values())
+    assert None in known and 0 < len(known) - known.count(None) < len(shared)
     with pytest.raises(UserError, match="layers from 1 to 2"):
         reader(["model.depth=2", "replacement=layer_3", "seed=1"])
+
+
+def test_values_of_a_file_go_where_hydra_puts_them(tmp_path):
+    """Also where a later file sets the same key, by chance to the same value, and through interpolations."""
+    files = {
+        "tuned/narrow.yaml": "# @package _global_\nmodel: {width: 7}\noptimiser: {step_size: 0.01}\n",
+        "tuned/wide.yaml": "# @package _global_\nmodel: {width: 9}\noptimiser: {step_size: 0.02}\n",
+        "tuned/other.yaml": "# @package _global_\nmodel: {width: 9, depth: 2}\nreplacement: {rate: 1e-3}\n",
+        "tuned/listed.yaml": "# @package _global_\ntuned: {sizes: [1, {a: 2}], 'dotted.key': 1}\n",
+        "tuned/linked.yaml": "# @package _global_\nmodel: {width: '${model.depth}'}\nseed: '${model.depth}'\n",
+        "experiment/fixed.yaml": "# @package _global_\nmodel: {width: 7}\n",
+        "experiment/tuned.yaml": "# @package _global_\ndefaults: [override /tuned: wide]\nseed: 3\n",
+        "experiment/hydras.yaml": "# @package _global_\nhydra: {sweeper: {params: {seed: 5}}}\nseed: 4\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    tuned = ["narrow", "wide", "other", "listed", "linked", "width_20", "tanh", None]
+    experiments = ["fixed", "tuned", "hydras", "first_layer", None]
+    search = create_config_search_path(str(ROOT / "conf"))
+    search.prepend("command-line", f"file://{tmp_path}", "main")
+    loader = ConfigLoaderImpl(search)
+    master = loader.load_configuration("config", overrides=[], run_mode=RunMode.MULTIRUN)
+    composer = Composer.of_sweep(loader, master)
+    for network, experiment, extra in product(tuned, experiments, [[], ["model.width=8"]]):
+        chosen = [f"tuned={network}"] * bool(network) + [f"experiment={experiment}"] * bool(experiment)
+        whole = loader.load_sweep_config(master, [*chosen, *extra])
+        with open_dict(whole):
+            whole.pop("hydra")
+        ours = composer([*chosen, *extra]).config()
+        assert OmegaConf.to_container(ours) == OmegaConf.to_container(whole), chosen
 
 
 @pytest.mark.parametrize("override", ["modell.width=3", "model.widht=3"])
 def test_a_misspelt_key_is_refused_here_too(loader, master, override):
     with pytest.raises((OmegaConfBaseException, UserError), match=override.partition(".")[0]):
-        read(Composer.of_sweep(loader, master)([override]))
+        read(Composer.of_sweep(loader, master)([override]).config())

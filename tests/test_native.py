@@ -178,6 +178,22 @@ def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensatio
     assert compared >= 100 and replaced > 1500  # of 112 tasks of 20 steps
 
 
+@pytest.mark.parametrize("accrual", ["debt", "chance"])
+@pytest.mark.parametrize("observed", ["hidden", "misaligned"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize(("width", "depth"), [(5, 6), (20, 1), (17, 3)])
+def test_steps_of_the_published_bit_flipping_code_equal_the_reference(
+    width, depth, activation, observed, accrual
+):
+    run = small_run(
+        inputs=20, width=width, depth=depth, outputs=1, activation=activation, loss="squared_error",
+        step_size=0.02, rate=0.3 / width, maturity_threshold=3, observed=observed, accrual=accrual,
+        decay_rate=0.9, bias_compensation=True,
+    )  # fmt: skip
+    compared, replaced = compare(run, segments(run, number=6, steps=20))
+    assert compared >= 3 and replaced > 5 * depth
+
+
 @pytest.mark.parametrize("width", [1, 16, 17, 130, 300])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_any_width_equals_the_reference(width, activation):
@@ -205,6 +221,28 @@ def test_layers_of_different_widths_equal_the_reference(widths, activation):
 def test_any_number_of_outputs_equals_the_reference(activation, outputs, loss):
     run = small_run(inputs=5, width=6, depth=1, outputs=outputs, loss=loss, activation=activation, layers=())
     assert compare(run, segments(run, number=4, steps=10))[0] == 4
+
+
+def test_uniform_initial_parameters_equal_the_reference():
+    run = small_run(inputs=9, widths=(7, 4), outputs=5, rate=0.1, maturity_threshold=3, decay_rate=0.9)
+    run = replace(run, model=replace(run.model, initial="uniform"))
+    assert initial_network(run).biases[0].any()
+    compared, replaced = compare(run, segments(run, number=4, steps=20))
+    assert compared >= 3 and replaced > 40
+
+
+def test_targets_that_change_with_the_task_equal_the_reference():
+    run = small_run(inputs=9, width=7, depth=2, outputs=4)
+    first = random_task(run, 30)
+    tasks = [
+        replace(first, number=k, first_step=30 * k, targets=(first.targets + k).astype(np.int32) % 4)
+        for k in range(4)
+    ]
+    reference, learner = ReferenceLearner(run, initial_network(run)), NativeLearner(run, initial_network(run))
+    for task in tasks:
+        assert repr(learner.learn(task, ignore).score) == repr(reference.learn(task, ignore).score)
+        assert learner.examples.rows is first.rows and learner.examples.targets is task.targets
+    assert_agree(learner.network(), reference.network())
 
 
 @pytest.mark.parametrize("strength", [2.0, 9.9, 10.0, 10.1, 25.0])

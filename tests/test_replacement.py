@@ -187,6 +187,39 @@ def test_forty_steps_equal_the_oracle(activation, layers, utility, bias_compensa
     )
 
 
+@pytest.mark.parametrize("accrual", ["debt", "chance"])
+@pytest.mark.parametrize("observed", ["hidden", "misaligned"])
+@pytest.mark.parametrize("depth", [1, 5])
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_forty_steps_of_the_published_bit_flipping_code_equal_the_oracle(
+    activation, depth, observed, accrual
+):
+    run = small_run(
+        inputs=5, width=6, depth=depth, outputs=1, activation=activation, loss="squared_error", rate=0.1,
+        maturity_threshold=4, utility="adaptable_contribution", observed=observed, accrual=accrual,
+        bias_compensation=True, decay_rate=0.9, step_size=0.02, seed=2,
+    )  # fmt: skip
+    assert all(number >= 8 for number in side_by_side(run, 40, tolerance=1e-4))
+
+
+def test_whole_units_are_replaced_without_chance_and_the_rest_is_forgotten():
+    # 7 units · 0.4 = 2.8: two in each of ten steps. A debt would have made up 28.
+    run = small_run(
+        width=7, activation="tanh", rate=0.4, maturity_threshold=0, accrual="chance", decay_rate=0.9
+    )
+    assert side_by_side(run, 10) == [20]
+
+
+def test_a_share_of_a_unit_is_the_probability_of_one():
+    # 5 mature units · 0.01, less those that are not mature for 10 steps.
+    run = small_run(width=5, depth=3, rate=0.01, maturity_threshold=10, accrual="chance", step_size=1e-3)
+    learner = ReferenceLearner(run, initial_network(run))
+    result = learner.learn(random_task(run, 2_000), lambda steps: None)
+    assert (abs(result.replaced - 2_000 * 0.05 / (1 + 10 * 0.01)) < 6 * sqrt(90)).all()
+    assert len(set(result.replaced.tolist())) > 1  # a draw for each layer
+    assert debts(learner) == [0, 0, 0]
+
+
 @pytest.mark.parametrize("bias_compensation", [False, True])
 @pytest.mark.parametrize("utility", names(Utility))
 @pytest.mark.parametrize(("activation", "loss"), [("tanh", "cross_entropy"), ("relu", "squared_error")])
@@ -228,7 +261,7 @@ def made(run: Run, **arrays) -> tuple[ReferenceLearner, Network]:
 def follow(learner: ReferenceLearner, activations: list, step: int = 0) -> list[list[int]]:
     """One step of replacement without a step of descent; the units replaced in each layer."""
     given = [torch.tensor(h, dtype=torch.float32) for h in activations]
-    replaced = learner._replace(given, step)
+    replaced = learner._replace(given, given, step)
     chosen = [np.flatnonzero(age == 0).tolist() for age in learner.network().remembered("age")]
     assert replaced == [len(units) for units in chosen]
     return chosen

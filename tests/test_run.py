@@ -32,14 +32,17 @@ def test_defaults_are_the_base_network():
     assert config == Run() == Run.stored({})
     assert config.layer_sizes == [784, 100, 100, 100, 100, 100, 10]
     assert config.values() == {
-        "model": {"name": "mlp", "width": 100, "depth": 5},
+        "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming"},
         "activation": {"name": "relu"},
         "replacement": {
             "name": "cbp", "layers": [1, 2, 3, 4, 5], "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
-            "utility": "contribution", "bias_compensation": False,
+            "utility": "contribution", "bias_compensation": False, "observed": "hidden", "accrual": "debt",
         },
         "regulariser": {"name": "none", "strength": 0.0},
-        "dataset": {"name": "permuted_mnist", "tasks": 1_100, "examples_per_task": 10_000, "batch_size": 1},
+        "dataset": {
+            "name": "permuted_mnist", "images": "mnist", "pixels": "unit", "tasks": 1_100,
+            "examples_per_task": 10_000, "batch_size": 1,
+        },
         "optimiser": {"name": "sgd", "step_size": 0.005},
         "seed": 0,
     }  # fmt: skip
@@ -160,14 +163,17 @@ def test_a_part_of_ones_own_counts_with_its_import_path_and_every_field():
 def test_what_identities_leave_out_never_changes():
     """Whatever the defaults become: these values are those of runs that are named without them."""
     assert LEFT_OUT == {
-        "model": {"name": "mlp", "width": 100, "depth": 5},
+        "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming"},
         "activation": {"name": "relu"},
         "replacement": {
             "name": "cbp", "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
-            "utility": "contribution", "bias_compensation": False,
+            "utility": "contribution", "bias_compensation": False, "observed": "hidden", "accrual": "debt",
         },
         "regulariser": {"name": "none", "strength": 0.0},
-        "dataset": {"name": "permuted_mnist", "tasks": 1100, "examples_per_task": 10_000, "batch_size": 1},
+        "dataset": {
+            "name": "permuted_mnist", "images": "mnist", "pixels": "unit", "tasks": 1_100,
+            "examples_per_task": 10_000, "batch_size": 1,
+        },
         "optimiser": {"name": "sgd", "step_size": 0.005},
         "seed": 0,
     }  # fmt: skip
@@ -187,8 +193,11 @@ def test_every_committed_run_keeps_its_identity():
     for identity, run in runs.iterrows():
         values: dict[str, Any] = {"seed": int(run["seed"])}
         for key in keys:
+            if run[key] != run[key]:
+                continue  # a key of other parts
             part, _, field = key.partition(".")
-            values.setdefault(part, {})[field] = run[key]
+            whole = isinstance(run[key], float) and run[key].is_integer()
+            values.setdefault(part, {})[field] = int(run[key]) if whole else run[key]
         listed = values["replacement"]["layers"]
         values["replacement"]["layers"] = [] if listed == "none" else [int(n) for n in listed.split(",")]
         assert Run.stored(values).identity == identity
@@ -219,6 +228,8 @@ SAME = [
     ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "rate": 1e-3}}),
     ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "maturity_threshold": 7}}),
     ({"replacement": {"layers": "none"}}, {"replacement": {"rate": 0, "bias_compensation": True}}),
+    ({"replacement": {"layers": "none"}}, {"replacement": {"rate": 0, "accrual": "chance"}}),
+    ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "observed": "misaligned"}}),
     (
         {"model": {"depth": 1}, "replacement": {"layers": "except_first"}},
         {"model": {"depth": 1}, "replacement": {"layers": "none"}},
@@ -239,6 +250,17 @@ DIFFERENT = [
     {},
     {"model": {"width": 99}},
     {"model": {"depth": 4}},
+    {"model": {"initial": "uniform"}},
+    {"model": {"widths": [20, 30]}, "replacement": {"layers": [1]}},
+    {"model": {"widths": [20, 30], "initial": "uniform"}, "replacement": {"layers": [1]}},
+    {"dataset": {"images": "kmnist"}},
+    {"dataset": {"pixels": "signed"}},
+    {"dataset": {"name": "label_permuted_mnist"}},
+    {"dataset": {"name": "label_permuted_mnist", "tasks": 1_100, "examples_per_task": 10_000}},
+    {"dataset": {"name": "random_label_mnist"}},
+    {"dataset": {"name": "random_label_mnist", "batch_size": 1}},
+    {"dataset": {"name": "bit_flipping"}},
+    {"dataset": {"name": "bit_flipping", "flip": "one"}},
     {"model": {"depth": 6}},
     {"model": {"depth": 6}, "replacement": {"layers": [1, 2, 3, 4, 5]}},
     {"model": {"depth": 6}, "replacement": {"layers": [6]}},
@@ -255,6 +277,8 @@ DIFFERENT = [
     {"replacement": {"decay_rate": 0.9}},
     {"replacement": {"utility": "random"}},
     {"replacement": {"bias_compensation": True}},
+    {"replacement": {"observed": "misaligned"}},
+    {"replacement": {"accrual": "chance"}},
     {"regulariser": {"name": "l2", "strength": 0.01}},
     {"regulariser": {"name": "l2", "strength": 0.001}},
     {"dataset": {"tasks": 1_099}},
@@ -356,12 +380,18 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("replacement.decay_rate", [*WRONG_NUMBERS, -0.5, 1, 1.0, 1.5], "a number of at least 0 and below 1"),
     ("replacement.utility", ["", "contributions"], f"one of {UTILITIES}" + IMPORT),
     ("replacement.utility", [None, 0, ["weight"]], f"one of {UTILITIES}, or a group of keys"),
+    ("replacement.observed", ["", "visible", None, 0], "one of hidden, misaligned"),
+    ("replacement.accrual", ["", "debts", None, 0], "one of debt, chance"),
     ("replacement.bias_compensation", [0, 1, 1.0, "true", "yes", None, [True]], "true or false"),
     ("regulariser.name", ["l1", "L2", "", 2, ["l2"]], "one of none, l2" + IMPORT),
     ("regulariser.strength", [*WRONG_NUMBERS, -1e-9], "a number of at least 0"),
     ("optimiser.name", ["adam", "SGD", "", 0, ["sgd"]], "sgd" + IMPORT),
     ("optimiser.step_size", [*WRONG_NUMBERS, 0, 0.0, -1e-9], "a number above 0"),
-    ("dataset.name", ["mnist", "", 0], "permuted_mnist" + IMPORT),
+    (
+        "dataset.name",
+        ["mnist", "", 0],
+        "one of bit_flipping, label_permuted_mnist, permuted_mnist, random_label_mnist" + IMPORT,
+    ),
     (
         "dataset.tasks",
         [*WRONG_WHOLE_NUMBERS, 0, 10**30],
@@ -371,9 +401,13 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("dataset.batch_size", [3, 10_001], "a divisor of dataset.examples_per_task=10000"),
     (
         "dataset.examples_per_task",
-        [*WRONG_WHOLE_NUMBERS, 0, 60_001],
-        "a whole number of at least 1 and at most 60000",
+        [*WRONG_WHOLE_NUMBERS, 0, 112_801],
+        "a whole number of at least 1 and at most 112800",
     ),
+    ("dataset.examples_per_task", [60_001], "a whole number of at least 1 and at most 60000"),
+    ("dataset.images", ["", "cifar", None], "one of mnist, fashion_mnist, kmnist, emnist_balanced"),
+    ("dataset.pixels", ["", "z", None, 1], "one of unit, signed"),
+    ("model.initial", ["", "xavier", None], "one of kaiming, uniform"),
 ]
 
 CASES = [(key, value, valid) for key, values, valid in REFUSED for value in values]
@@ -406,7 +440,7 @@ NAMES = {
     "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu",
     "replacement": "cbp",
     "regulariser": "one of none, l2",
-    "dataset": "permuted_mnist",
+    "dataset": "one of bit_flipping, label_permuted_mnist, permuted_mnist, random_label_mnist",
     "optimiser": "sgd",
 }
 
@@ -441,6 +475,11 @@ def test_value_of_an_unexpected_kind_or_size_is_refused(values, key):
 def test_strength_without_a_regulariser_is_refused():
     error = refused({"regulariser": {"name": "none", "strength": 0.01}})
     assert str(error) == "regulariser.strength=0.01 is refused: it must be 0 with regulariser=none."
+
+
+def test_misaligned_layers_of_different_widths_are_refused():
+    error = refused({"model": {"widths": [5, 6]}, "replacement": {"observed": "misaligned"}})
+    assert str(error).startswith("replacement.observed=misaligned is refused: it must be hidden where layers")
 
 
 def test_layer_is_refused_by_the_depth_of_its_own_network():

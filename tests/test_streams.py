@@ -59,6 +59,12 @@ def test_purposes_keep_their_numbers():
         "REPLACEMENT": 4,
         "RANDOM_UTILITY": 5,
         "PROBE": 6,
+        "FLIPPING_BITS": 7,
+        "RANDOM_BITS": 8,
+        "TARGET_NETWORK": 9,
+        "CHANCE": 10,
+        "LABELS": 11,
+        "CHOSEN_IMAGES": 12,
     }
 
 

@@ -1,7 +1,7 @@
 """What every data set is: the shape of its examples, an objective, and a stream of tasks for each seed."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from plasticity.datasets.task import Task
 from plasticity.errors import ConfigError
@@ -20,22 +20,35 @@ class Stream(Protocol):
 class Dataset(Part):
     """A stream of tasks.
 
+    A data set of its own has the following five as fields, properties or attributes of its class, as suits it.
+
     Attributes:
         inputs: number of inputs of an example.
         outputs: number of classes, or of values to predict.
         objective: what is minimised, and what the score is.
-        tasks_per_record: number of tasks that a row of the results is about.
         tasks: number of tasks of a run.
         examples_per_task: number of examples of each.
+        tasks_per_record: number of tasks that a row of the results is about.
         batch_size: number of examples per step; the gradient is their mean.
     """
 
-    inputs: ClassVar[int]
-    outputs: ClassVar[int]
-    objective: ClassVar[Objective]
+    if TYPE_CHECKING:
 
-    tasks: int = integer(at_least=1)
-    examples_per_task: int = integer(at_least=1)
+        @property
+        def inputs(self) -> int: ...
+
+        @property
+        def outputs(self) -> int: ...
+
+        @property
+        def objective(self) -> Objective: ...
+
+        @property
+        def tasks(self) -> int: ...
+
+        @property
+        def examples_per_task(self) -> int: ...
+
     batch_size: int = integer(1, at_least=1)
 
     @property

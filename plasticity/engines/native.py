@@ -113,6 +113,12 @@ class NativeLearner:
         if not isinstance(run.activation, ReLU):
             for below, above in zip(self.memory, self.memory[1:], strict=False):
                 above.use_all_of(below)
+        if self.replacement.observed == "misaligned":
+            for number, memory in enumerate(self.memory[:-1]):
+                seen = self.memory[number // 2]
+                if number % 2 == 0:
+                    seen.keep_pre_activations()
+                memory.observe(seen.arrays["activation" if number % 2 else "z"])
         self.layers = (binding.Layer * len(self.memory))(*(memory.structure() for memory in self.memory))
         self._start_replacement(network)
         self.learner = self._learner()
@@ -127,7 +133,7 @@ class NativeLearner:
             memory["born"][:] = -age[number]
             layer.debt = float(debt[number])
             layer.rate = self.replacement.rate if number + 1 in self.replacement.layers else 0.0
-            layer.bound = self.run.activation.replacement_bound(memory.inputs)
+            layer.bound = self.run.model.replacement_bound(self.run.activation, memory.inputs)
 
     def _learner(self) -> binding.Learner:
         strength = self.run.regulariser.strength if isinstance(self.run.regulariser, L2) else 0.0
@@ -139,6 +145,7 @@ class NativeLearner:
             loss=OBJECTIVES.index(type(self.run.dataset.objective)),
             utility=UTILITIES.index(type(self.replacement.utility)),
             bias_compensation=self.replacement.bias_compensation,
+            by_chance=self.replacement.accrual == "chance",
             step_size=self.optimiser.step_size,
             kept=kept if abs(kept) > 1e-10 else 1e-10,  # the kernel divides by it
             decay_rate=self.replacement.decay_rate,

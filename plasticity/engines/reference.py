@@ -74,17 +74,18 @@ class ReferenceLearner:
             **{f"biases.{layer}": torch.from_numpy(bias) for layer, bias in enumerate(start.biases)},
         }
 
-    def forward(self, example: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The outputs, and the activations of each hidden layer.
+    def forward(self, example: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The outputs, and the activations and pre-activations of each hidden layer.
 
         Args:
             example: float32, [inputs], or a batch [batch size, inputs].
         """
-        activations = []
+        activations, pre_activations = [], []
         for layer in self.layers[:-1]:
-            example = self.run.activation(layer(example))
+            pre_activations.append(layer(example))
+            example = self.run.activation(pre_activations[-1])
             activations.append(example)
-        return self.layers[-1](example), activations
+        return self.layers[-1](example), activations, pre_activations
 
     def step(self, example: Tensor, target: Tensor, number: int) -> tuple[float, float, list[int]]:
         """One step: predict, update, replace.
@@ -97,12 +98,13 @@ class ReferenceLearner:
         Returns:
             the loss and the sum of the examples' scores, both before the update; units replaced per layer
         """
-        outputs, activations = self.forward(example)
+        outputs, *hidden = self.forward(example)
         loss = self.objective.loss(outputs, target)
         score = self.objective.score(outputs.detach(), target).sum()
         loss.backward()
         self._descend()
-        replaced = self._replace([activation.detach() for activation in activations], number)
+        activations, pre_activations = ([tensor.detach() for tensor in of_layers] for of_layers in hidden)
+        replaced = self._replace(activations, pre_activations, number)
         return loss.item(), score.item(), replaced
 
     @torch.no_grad()
@@ -115,7 +117,7 @@ class ReferenceLearner:
             parameter.grad = None
 
     @torch.no_grad()
-    def _replace(self, activations: list[Tensor], number: int) -> list[int]:
+    def _replace(self, activations: list[Tensor], pre_activations: list[Tensor], number: int) -> list[int]:
         """All layers choose units; then these are replaced in order, first layer first."""
 
         def draw(layer: int) -> Tensor:
@@ -123,7 +125,11 @@ class ReferenceLearner:
             draws = unit_interval(self.run.seed, Purpose.RANDOM_UTILITY, (layer, number), units)
             return torch.from_numpy(draws)
 
-        method, step = self.run.replacement, Step(number, activations, self.layers, draw)
+        def chance(layer: int) -> float:
+            return float(unit_interval(self.run.seed, Purpose.CHANCE, (number,), layer + 1)[layer])
+
+        method = self.run.replacement
+        step = Step(number, activations, pre_activations, self.layers, draw, chance)
         chosen = method.after_step(self.memory, step)
         for layer, units in enumerate(chosen):
             for unit in units:
@@ -134,7 +140,7 @@ class ReferenceLearner:
     def _start_over(self, layer: int, unit: int, number: int) -> None:
         """Replaces a unit: its incoming weights are drawn again, everything else of it is 0."""
         incoming, outgoing = self.layers[layer], self.layers[layer + 1]
-        bound = self.run.activation.replacement_bound(incoming.in_features)
+        bound = self.run.model.replacement_bound(self.run.activation, incoming.in_features)
         draws = uniform(
             bound, self.run.seed, Purpose.REPLACEMENT, (layer, unit, number), incoming.in_features
         )
@@ -177,7 +183,7 @@ class ReferenceLearner:
 
     @torch.no_grad()
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:
-        _, activations = self.forward(torch.from_numpy(task.inputs(examples)))
+        _, activations, _ = self.forward(torch.from_numpy(task.inputs(examples)))
         return [activation.numpy() for activation in activations]
 
     def network(self) -> Network:

@@ -1,12 +1,13 @@
 """From what Hydra composed to a run and its settings."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,10 +21,13 @@ from plasticity.run import Run
 from plasticity.settings import KEYS, Settings
 
 if TYPE_CHECKING:
-    from plasticity.launch.composer import Composer
+    from plasticity.launch.composer import Composer, Composition
 
 METHODS = ("cbp", "bp", "l2")
 """The methods that a file in `conf/tuned/` has hyperparameters for."""
+
+OWN = ("seed", "replacement.layers")
+"""The keys in which most combinations of a sweep differ."""
 
 CONFIG = "config"
 """The primary config, `conf/config.yaml`."""
@@ -121,50 +125,48 @@ def read_all(
     return runs, replace(shared, logging=logging_of(master))
 
 
-SEED = re.compile("seed=([0-9]+)")
-SET = re.compile("replacement=(all|none|last|except_first|layer_[1-9][0-9]*)")
-
-
 class SweepReader:
     """Reads the combinations of a sweep; those that differ in seed and replacement set alone only once."""
 
     def __init__(self, composer: "Composer"):
         self.composer = composer
-        self.read = lru_cache(maxsize=None)(self._read)
+        self.known: dict[tuple[int, str], tuple[Run, Settings] | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
         """The run and the settings of one combination, as from `read`."""
-        seeds = [found[1] for text in overrides if (found := SEED.fullmatch(text))]
-        sets = [found[1] for text in overrides if (found := SET.fullmatch(text))]
-        shared = [text for text in overrides if not SEED.fullmatch(text) and not SET.fullmatch(text)]
-        known = (
-            self.read((*shared, "replacement=all"))
-            if self.composer.plain_sets and len(seeds) == len(sets) == 1
-            else None
-        )
+        composition = self.composer(overrides)
+        seed, layers = (composition.values.get(key) for key in OWN)
+        if type(seed) is not int or not isinstance(layers, str):
+            return read(composition.config())
+        shared = composition.having({"seed": 0, "replacement.layers": "all"})
+        key = id(shared.base), repr(shared.values)
+        if key not in self.known:
+            self.known[key] = self._read(shared)
+        known = self.known[key]
         if known is None:
-            return read(self.composer(overrides))
+            return read(composition.config())
         run, settings = known
         try:
-            chosen = replace(run.replacement, layers=sets[0])
-            return replace(run, replacement=chosen, seed=int(seeds[0])), settings
+            chosen = replace(cast(ContinualBackpropagation, run.replacement), layers=layers)
+            return replace(run, replacement=chosen, seed=seed), settings
         except ImpossibleLayer:
             if settings.launch.impossible == "absent":
                 return None, settings
             raise
 
-    def _read(self, overrides: tuple[str, ...]) -> tuple[Run, Settings] | None:
+    def _read(self, shared: "Composition") -> tuple[Run, Settings] | None:
         """What combinations have in common; None where more than their own keys may depend on seed and set."""
-        config = self.composer(overrides)
-        text = str(OmegaConf.to_container(config, resolve=False))
-        if re.search(r"\$\{[^}]*(seed|replacement)", text) or config.replacement.layers != "all":
+        config = shared.config()
+        if re.search(r"\$\{[^}]*(seed|replacement)", str(OmegaConf.to_container(config, resolve=False))):
             return None
         try:
             run, settings = read(config)
         except UserError:
             return None
-        replaces = isinstance(run, Run) and type(run.replacement) is ContinualBackpropagation
-        return (run, settings) if run is not None and replaces and run.replacement.layers else None
+        method = None if run is None else run.replacement
+        if run is None or type(method) is not ContinualBackpropagation or not method.layers:
+            return None
+        return run, settings
 
 
 def check_directories(composed: DictConfig) -> None:
@@ -225,6 +227,13 @@ def compose_settings(overrides: Sequence[str], config_dir: str | Path | None = N
 def _read_each(
     combinations: Sequence[Sequence[str]], config_dir: str | Path | None
 ) -> list[tuple[Run | None, Settings]]:
+    with _hydra(config_dir) as (composer, _):
+        return [read(composer(overrides).config()) for overrides in combinations]
+
+
+@contextmanager
+def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", OverridesParser]]:
+    """Hydra without its command: what composes lists of overrides, and what reads them. Explains its errors."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
@@ -236,8 +245,38 @@ def _read_each(
         return hydra.compose(CONFIG, [*search, *overrides], return_hydra_config=True)
 
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        composer = Composer(GlobalHydra.instance().config_loader(), through_hydra)
+        loader = GlobalHydra.instance().config_loader()
         try:
-            return [read(composer(overrides)) for overrides in combinations]
+            yield Composer(loader, through_hydra), OverridesParser.create(config_loader=loader)
         except HYDRA_ERRORS as error:
             raise explain(error) from error
+
+
+def experiment(name: str, *overrides: str, config_dir: str | Path | None = None) -> list[Run]:
+    """The runs that `python launch.py experiment=NAME` computes, each once, in its order.
+
+    Args:
+        name: a file in `conf/experiment/`.
+        overrides: further arguments of that command, such as "seed=0,1".
+        config_dir: a further directory of configs, as --config-dir.
+
+    Raises:
+        UserError: when there is no such experiment, or the overrides do not fit.
+    """
+    from plasticity.launch.combinations import combinations
+
+    arguments = [f"experiment={name}", *overrides]
+    with _hydra(config_dir) as (composer, parser):
+        plain = [
+            str(one.input_line) for one in parser.parse_overrides(arguments) if not one.is_sweep_override()
+        ]
+        sweeper = composer.through_hydra(plain).hydra.sweeper
+        if "alternatives" not in sweeper:
+            raise UserError(
+                f"experiment={name} is no list of runs: it has a sweeper that chooses them as it goes."
+            )
+        of_runs = [text for text in arguments if not text.startswith("hydra.")]
+        combined = combinations(parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only)
+        reader = SweepReader(composer)
+        runs = [reader(combination)[0] for combination in combined]
+    return list({run.identity: run for run in runs if run is not None}.values())

@@ -1,28 +1,55 @@
-"""Composes the runs of a sweep: through Hydra once per choice of groups, since that takes some 50 ms."""
+"""Composes the runs of a sweep: through Hydra once per kind of choice, since that takes some 100 ms."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from plasticity.errors import ConfigError
-from plasticity.replacement import layers
+from plasticity.launch.mistakes import HYDRA_ERRORS
 
-SET = "replacement"
-"""The group of replacement sets: its files hold the name of the set as `replacement.layers`, and nothing else."""
 
-OURS = ("hydra", "main", "schema")
-"""Providers of configs that are not the user's own."""
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """A config in two halves.
+
+    Args:
+        base: what Hydra composed, shared by many combinations; never to be changed.
+        values: what this combination has in place of it, by dotted key.
+    """
+
+    base: DictConfig
+    values: Mapping[str, Any]
+
+    def config(self) -> DictConfig:
+        """The whole config.
+
+        Raises:
+            OmegaConfBaseException: for a key that the base does not have.
+        """
+        config = self.base.copy()
+        for key, value in self.values.items():
+            OmegaConf.update(config, key, value, merge=True)
+        return config
+
+    def having(self, values: Mapping[str, Any]) -> "Composition":
+        """The same with other values."""
+        return Composition(self.base, {**self.values, **values})
 
 
 class Composer:
     """Gives for each combination of overrides what Hydra would compose.
 
-    Choices of groups, and overrides that add or delete keys, go to Hydra. Plain values are then applied to a copy
-    of the result, as Hydra does; so are replacement sets, of which sweeps have many.
+    Overrides of plain values are applied afterwards, as Hydra does. So is what the files of a choice hold: files of
+    one group that set the same keys differ in values alone (the replacement sets, the activations, most of
+    `tuned`). In their place Hydra composes one that holds placeholders, which shows where each value goes.
 
     Args:
         loader: Hydra's.
@@ -30,61 +57,117 @@ class Composer:
     """
 
     def __init__(self, loader: ConfigLoader, through_hydra: Callable[[list[str]], DictConfig]):
+        self.loader = loader
         self.through_hydra = through_hydra
         self.parse = lru_cache(maxsize=None)(OverridesParser.create(config_loader=loader).parse_override)
         self.compose = lru_cache(maxsize=None)(self._compose)
         self.options = lru_cache(maxsize=None)(loader.get_group_options)
-        self.plain_sets = not any(
-            source.is_group(SET) for source in loader.get_sources() if source.provider not in OURS
-        )
+        self.file = lru_cache(maxsize=None)(self._file)
 
     @classmethod
     def of_sweep(cls, loader: ConfigLoader, master: DictConfig) -> "Composer":
         """For combinations on top of what a sweep was composed to."""
         return cls(loader, lambda overrides: loader.load_sweep_config(master, overrides))
 
-    def __call__(self, overrides: Sequence[str]) -> DictConfig:
+    def __call__(self, overrides: Sequence[str]) -> Composition:
         """The config of one combination.
 
         Raises:
             HydraException, OmegaConfBaseException: when it cannot be composed.
         """
         parsed = {text: self.parse(text) for text in overrides}
-        values = {text: override for text, override in parsed.items() if self._is_value(override)}
-        sets = {text for text, override in parsed.items() if self.plain_sets and _is_set(override)}
-        choices = [text for text in overrides if text not in values]
-        config, takes_sets = self.compose(tuple(text for text in choices if text not in sets))
-        if not takes_sets:
-            config, _ = self.compose(tuple(choices))
-        config = config.copy()
-        for text in choices if takes_sets else ():
-            if text in sets:
-                config.replacement.layers = parsed[text].value()
-        for override in values.values():
-            OmegaConf.update(config, override.get_key_element(), override.value(), merge=True)
-        return config
+        plain = [text for text, override in parsed.items() if self._is_value(override)]
+        choices = tuple(text for text in overrides if text not in plain)
+        files = {text: found for text in choices if (found := self._plain_file(parsed[text]))}
+        try:
+            base, places = self.compose(
+                tuple(files[text].choice if text in files else text for text in choices)
+            )
+        except HYDRA_ERRORS:
+            base, places = self.compose(choices)  # of which messages speak
+        held = {mark: value for file in files.values() for mark, value in file.values.items()}
+        values = {key: held[mark] for key, mark in places}
+        for text in plain:
+            values[parsed[text].get_key_element()] = parsed[text].value()
+        return Composition(base, values)
 
-    def _compose(self, overrides: tuple[str, ...]) -> tuple[DictConfig, bool]:
-        """What Hydra composes, and whether another replacement set would change just its `replacement.layers`."""
+    def _compose(self, overrides: tuple[str, ...]) -> tuple[DictConfig, list[tuple[str, str]]]:
+        """What Hydra composes, and the dotted keys at which it has placeholders."""
         config = self.through_hydra(list(overrides))
-        chosen = OmegaConf.select(config, "hydra.runtime.choices")[SET]
-        takes_sets = OmegaConf.select(config, "replacement.layers") == chosen
         with open_dict(config):
             config.pop("hydra")  # large, and of no use to a run
-        return config, takes_sets
+        composed: Any = OmegaConf.to_container(config, resolve=False)
+        return config, [(key, value) for key, value in _leaves(composed) if _is_mark(value)]
 
     def _is_value(self, override: Override) -> bool:
         """Whether an override sets an existing key to a value, and does nothing else."""
-        plain = not (override.is_add() or override.is_force_add() or override.is_delete())
-        return plain and not self.options(override.get_key_element())
+        return _is_plain(override) and not self.options(override.get_key_element())
+
+    def _plain_file(self, override: Override) -> "PlainFile | None":
+        """The file that an override chooses, if it can be composed with placeholders."""
+        option = override.value()
+        if not _is_plain(override) or not isinstance(option, str):
+            return None
+        return self.file(override.get_key_element(), option)
+
+    def _file(self, group: str, option: str) -> "PlainFile | None":
+        path = f"{group}/{option}"
+        source = next((each for each in self.loader.get_sources() if each.is_config(path)), None)
+        return None if source is None else PlainFile.of(group, source.load_config(path))
 
 
-def _is_set(override: Override) -> bool:
-    """Whether an override chooses a replacement set of the package by its name."""
-    if override.get_key_element() != SET or not isinstance(override.value(), str):
-        return False
-    try:
-        layers.check(SET, override.value())
-    except ConfigError:
-        return False
-    return True
+@dataclass(frozen=True)
+class PlainFile:
+    """A file of a group, split into what Hydra composes and the values that go into it.
+
+    Args:
+        choice: the override that chooses its form, a config that holds placeholders.
+        values: its values by placeholder.
+    """
+
+    choice: str
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, group: str, file: Any) -> "PlainFile | None":
+        """A loaded file of a group (Hydra's `ConfigResult`); None for one that holds settings of Hydra."""
+        content: Any = OmegaConf.to_container(file.config, resolve=False)
+        if not isinstance(content, dict) or "hydra" in content:
+            return None
+        defaults = content.pop("defaults", None)
+        values = dict(_leaves(content))
+        package = file.header["package"]
+        form = json.dumps([defaults, package, list(values)])
+        name = f"form_{hashlib.sha256(form.encode()).hexdigest()[:12]}"
+        marks = {key: f"<{group}/{name}: {key}>" for key in values}
+        if OmegaConf.to_container(_tree(values)) != content:  # keys with dots in them
+            return None
+        node = _tree(marks if defaults is None else {"defaults": defaults, **marks})
+        ConfigStore.instance().store(name=name, node=node, group=group, package=package)
+        return cls(f"{group}={name}", {marks[key]: value for key, value in values.items()})
+
+
+def _is_plain(override: Override) -> bool:
+    """Whether an override gives a group or key that exists another value."""
+    return not (override.is_add() or override.is_force_add() or override.is_delete())
+
+
+def _is_mark(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("<") and "/form_" in value
+
+
+def _tree(values: Mapping[str, Any]) -> DictConfig:
+    """Values by dotted key as nested nodes."""
+    tree = OmegaConf.create()
+    for key, value in values.items():
+        OmegaConf.update(tree, key, value, force_add=True)
+    return tree
+
+
+def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values below a node that are no dictionaries, by dotted key."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from plasticity.part import flag, integer, number, part
+from plasticity.errors import ConfigError
+from plasticity.part import choice, flag, integer, number, part
 from plasticity.replacement.replacement import Memory, Replacement, Step
 from plasticity.utilities import Contribution, Measures, Utility
 
@@ -29,6 +30,13 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         utility: what a unit is worth.
         bias_compensation: add f̂ · w_out of a replaced unit to the biases of the next layer, as the algorithm is
             described; in the code behind the published numbers this term was always 0.
+        observed: what the utility and the running mean of a layer are made of: its own activations (hidden); or
+            (misaligned) its place in the list z₁, h₁, z₂, h₂, …, so that layers 1, 2, 3, … observe z₁, h₁, z₂, …
+        accrual: where the rate times the mature units is no whole number, the rest is owed (debt) until it makes
+            up a unit; or it is forgotten, and below 1 is the probability that one unit is replaced (chance).
+
+    The last two are, with a maturity threshold of 10, what the code behind the published comparison on Bit-Flipping
+    does (github.com/shibhansh/loss-of-plasticity, `lop/algos/gnt.py`).
     """
 
     rate: float = number(1e-4, at_least=0, at_most=1)
@@ -36,13 +44,20 @@ class ContinualBackpropagation(Replacement, name="cbp"):
     decay_rate: float = number(0.99, at_least=0, below=1)
     utility: Utility = part(Utility, Contribution())
     bias_compensation: bool = flag(False)
+    observed: str = choice("hidden", options=("hidden", "misaligned"))
+    accrual: str = choice("debt", options=("debt", "chance"))
 
     def canonical(self, run: Any) -> Self:
         resolved = super().canonical(run)
+        if self.observed == "misaligned" and len(set(run.model.hidden_units)) > 1:
+            raise ConfigError("replacement.observed", self.observed, "hidden where layers differ in width")
         if resolved.layers and resolved.rate > 0:
             return resolved
         # Nothing is ever replaced: what would be replaced, how often and how makes no difference.
-        return replace(resolved, layers=(), rate=0.0, maturity_threshold=100, bias_compensation=False)
+        return replace(
+            resolved, layers=(), rate=0.0, maturity_threshold=100, bias_compensation=False, observed="hidden",
+            accrual="debt",
+        )  # fmt: skip
 
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """Ages, running utility u and running mean activation f of the units; the debt of the layer."""
@@ -61,7 +76,7 @@ class ContinualBackpropagation(Replacement, name="cbp"):
 
     def _update(self, memory: Memory, step: Step, layer: int) -> None:
         """Age, running mean activation and running utility of a layer's units."""
-        eta, activation = self.decay_rate, step.activations[layer]
+        eta, activation = self.decay_rate, self._observed(step, layer)
         memory["age"][layer] += 1
         mean = activation if activation.ndim == 1 else activation.mean(dim=0)
         memory["mean_activation"][layer].mul_(eta).add_(mean, alpha=1 - eta)
@@ -75,26 +90,40 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         )
         memory["utility"][layer].mul_(eta).add_(y if y.ndim == 1 else y.mean(dim=0), alpha=1 - eta)
 
+    def _observed(self, step: Step, layer: int) -> "Tensor":
+        """What stands for the activations of a layer."""
+        if self.observed == "hidden":
+            return step.activations[layer]
+        return (step.activations if layer % 2 else step.pre_activations)[layer // 2]
+
     def _corrected(self, memory: Memory, name: str, layer: int) -> "Tensor":
         """A running mean over 1 − η^age, which removes the pull of its start at 0."""
         corrected: Tensor = memory[name][layer] / (1 - self.decay_rate ** memory["age"][layer].double())
         return corrected.float()
 
     def _choose(self, memory: Memory, step: Step, layer: int) -> list[int]:
-        """The units of a layer to replace: the least useful mature ones, as many as the layer's debt allows."""
+        """The units of a layer to replace: the least useful mature ones, as many as are due."""
         if layer + 1 not in self.layers:
             return []
         eligible = (memory["age"][layer] > self.maturity_threshold).nonzero().flatten()
-        debt = memory["debt"][layer]
-        debt += self.rate * len(eligible)
-        number = floor(debt)
-        debt -= number
+        number = self._due(memory, step, layer, len(eligible))
         if number == 0:
             return []
         utility = self._corrected(memory, "utility", layer)
         ranking = self.utility.ranking(utility, lambda: step.draw(layer))
         least_first = ranking[eligible].argsort(stable=True)
         return [int(unit) for unit in eligible[least_first[:number]]]
+
+    def _due(self, memory: Memory, step: Step, layer: int, eligible: int) -> int:
+        """Number of units of a layer that are to be replaced in this step."""
+        if self.accrual == "chance":
+            mean = self.rate * eligible
+            return floor(mean) if mean >= 1 else int(step.chance(layer) < mean)
+        debt = memory["debt"][layer]
+        debt += self.rate * eligible
+        number = floor(debt)
+        debt -= number
+        return number
 
     def before_replacement(self, memory: Memory, step: Step, layer: int, unit: int) -> None:
         if self.bias_compensation:

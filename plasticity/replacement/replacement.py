@@ -24,14 +24,18 @@ class Step:
     Attributes:
         number: of the step in the run, from 0.
         activations: h of each hidden layer in the step's forward pass: [units], of a batch [batch size, units].
+        pre_activations: z of each hidden layer, likewise.
         linear: the network's linear layers with their weights after the step, the output layer last.
         draw: draws uniformly from [0, 1) for the units of a hidden layer, by its position from 0: [units].
+        chance: draws uniformly from [0, 1), once for a hidden layer, by its position from 0.
     """
 
     number: int
     activations: list["Tensor"]
+    pre_activations: list["Tensor"]
     linear: list["Linear"]
     draw: Callable[[int], "Tensor"]
+    chance: Callable[[int], float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,7 +139,7 @@ class RunFolder:
         if state.status != "finished":
             return state
         try:
-            tasks = run.dataset.tasks if run else int(completed(self.config())["dataset"]["tasks"])
+            tasks = run.dataset.tasks if run else total_tasks(self.config(), state)
         except (OSError, ValueError, TypeError, LookupError) as error:
             return replace(state, status="unreadable", reason=f"config.yaml cannot be read ({error})")
         done, problem = 0, None
@@ -276,6 +276,11 @@ class RunFolder:
     def write_traceback(self, text: str) -> None:
         """Keeps the traceback of an unexpected error."""
         atomic_write(self.path / "traceback.txt", text)
+
+
+def total_tasks(config: Mapping[str, Any], state: RunState) -> int:
+    """The number of tasks of a run, as its config says; else, of a data set that counts otherwise, its state."""
+    return int(completed(config)["dataset"].get("tasks", state.tasks))
 
 
 def run_folders(runs_dir: Path) -> list[RunFolder]:

@@ -22,6 +22,8 @@ class RunState:
         seconds: time spent in training, over all attempts.
         provenance: what computed it: engine, versions, git commit, host, process, and the code of its parts.
         score_name, higher_is_better: what the score is, and which is the better of two.
+        percent: whether people read the score in percent.
+        tasks: number of tasks of the run; 0 where it was stored before this was.
         tasks_per_record: number of tasks that a row is about.
         measured: the diagnostics that its rows have, by name, each with its values.
         notes: what a reader has to know of this run, such as that it was started over, and why.
@@ -41,6 +43,8 @@ class RunState:
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     score_name: str = "accuracy"
     higher_is_better: bool = True
+    percent: bool = True
+    tasks: int = 0
     tasks_per_record: int = 1
 
     @classmethod
@@ -60,7 +64,7 @@ class RunState:
                 raise ValueError(f"{key} is {json.dumps(value)}")
         if state.status not in STORED:
             raise ValueError(f"status is {json.dumps(state.status)}")
-        if state.tasks_done < 0 or state.attempt < 0 or state.tasks_per_record < 1:
+        if min(state.tasks_done, state.tasks, state.attempt) < 0 or state.tasks_per_record < 1:
             raise ValueError("it counts below zero")
         return state
 
@@ -85,6 +89,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "measured": (dict,),
     "score_name": (str,),
     "higher_is_better": (bool,),
+    "percent": (bool,),
+    "tasks": (int,),
     "tasks_per_record": (int,),
 }
 """What each value of a stored state may be."""

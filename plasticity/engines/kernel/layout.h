@@ -19,12 +19,12 @@ typedef struct {
 static const Field FIELDS[] = {
     LAYER(inputs) LAYER(units) LAYER(stride) LAYER(body_length) LAYER(tail_length) LAYER(body) LAYER(tail)
     LAYER(place) LAYER(bias) LAYER(row_magnitude) LAYER(used) LAYER(row) LAYER(value)
-    LAYER(activation) LAYER(slope) LAYER(error) LAYER(rate) LAYER(debt) LAYER(bound) LAYER(mature)
-    LAYER(next_mature) LAYER(born) LAYER(utility) LAYER(mean_activation) LAYER(fading) LAYER(chosen)
+    LAYER(z) LAYER(activation) LAYER(slope) LAYER(error) LAYER(rate) LAYER(debt) LAYER(bound) LAYER(mature)
+    LAYER(next_mature) LAYER(born) LAYER(observed) LAYER(utility) LAYER(mean_activation) LAYER(fading) LAYER(chosen)
     LAYER(choices) LAYER(scratch) LAYER(total_magnitude) LAYER(replaced) END(Layer)
 
     LEARNER(depth) LEARNER(layer) LEARNER(activation) LEARNER(loss) LEARNER(utility)
-    LEARNER(bias_compensation) LEARNER(step_size) LEARNER(kept) LEARNER(decay_rate) LEARNER(faded_at)
+    LEARNER(bias_compensation) LEARNER(by_chance) LEARNER(step_size) LEARNER(kept) LEARNER(decay_rate) LEARNER(faded_at)
     LEARNER(maturity_threshold) LEARNER(seed) LEARNER(scale) LEARNER(clock) LEARNER(finite)
     LEARNER(total_loss) LEARNER(right) END(Learner)
 

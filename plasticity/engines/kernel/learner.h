@@ -27,6 +27,7 @@ typedef struct {
     int32_t used;           /* number of inputs that are not 0, the only ones whose rows matter */
     int32_t *row;           /* [inputs], which these are */
     float *value;           /* [inputs], their values */
+    float *z;               /* [stride], pre-activations; mostly the memory of h, which takes their place */
     float *activation;      /* [stride], h; of the output layer, its logits or predictions */
     float *slope;           /* [stride], dh/dz */
     float *error;           /* [stride, and room for one more], dloss/dz */
@@ -37,6 +38,7 @@ typedef struct {
     int32_t mature;         /* number of eligible units ... */
     int64_t next_mature;    /* ... until the clock shows this */
     int64_t *born;          /* [stride], the clock when a unit was made */
+    const float *observed;  /* [stride], what its utility and mean activation are made of; mostly h */
     float *utility;         /* [stride], u */
     float *mean_activation; /* [stride], f */
     double *fading;         /* [stride], decay rate ^ age, kept for the utilities that need f̂ in every step */
@@ -55,6 +57,7 @@ typedef struct {
     Loss loss;
     Utility utility;
     int32_t bias_compensation;
+    int32_t by_chance; /* a share of a unit is the probability of one, and no debt */
     double step_size;
     double kept;       /* the share of every parameter that L2 leaves in a step: 1 − step size · strength */
     double decay_rate; /* η of the running means */

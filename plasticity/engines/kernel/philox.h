@@ -11,7 +11,7 @@ typedef struct {
     int used;            /* how many of them are gone */
 } Stream;
 
-enum { REPLACEMENT = 4, RANDOM_UTILITY = 5 }; /* plasticity.streams.Purpose */
+enum { REPLACEMENT = 4, RANDOM_UTILITY = 5, CHANCE = 10 }; /* plasticity.streams.Purpose */
 
 static inline Stream stream(uint64_t seed, uint64_t purpose, uint64_t x, uint64_t y, uint64_t z)
 {

@@ -51,7 +51,7 @@ INLINE void observe_by(const Utility utility, const Learner *net, const Layer *l
     if (needs_incoming(utility))
         incoming_magnitude(layer, layer->scratch);
     for (int i = 0; i < layer->stride; i += LANES) {
-        const vec h = load(layer->activation + i);
+        const vec h = load(layer->observed + i);
         const vec f = multiply_add(keep, load(layer->mean_activation + i), multiply(gain, h));
         const vec mean = needs_mean_activation(utility) ? corrected_means(net, layer, i, f) : f;
         const vec outgoing = multiply(load(next->row_magnitude + i), per_output);
@@ -112,14 +112,26 @@ INLINE int precedes(const float *rank, int a, int b)
     return rank[a] < rank[b] || (!(rank[b] < rank[a]) && a < b);
 }
 
+/* How many units a layer is to lose. */
+static int due(const Learner *net, Layer *layer, Stream *chances)
+{
+    const double more = layer->rate * layer->mature;
+    if (net->by_chance) {
+        const float chance = unit_interval(chances); /* also where it is of no use: they are the layers' in turn */
+        return more >= 1 ? (int)more : chance < more;
+    }
+    layer->debt += more;
+    const int units = (int)layer->debt;
+    layer->debt -= units;
+    return units;
+}
+
 /* Puts the units that the layer is to lose into `chosen`, the least useful first. */
-static void choose_units(const Learner *net, Layer *layer, int number, int64_t step)
+static void choose_units(const Learner *net, Layer *layer, int number, int64_t step, Stream *chances)
 {
     if (net->clock >= layer->next_mature)
         count_mature(net, layer);
-    layer->debt += layer->rate * layer->mature;
-    layer->choices = (int)layer->debt;
-    layer->debt -= layer->choices;
+    layer->choices = due(net, layer, chances);
     if (layer->choices == 0)
         return;
     rank_units(net, layer, number, step);
@@ -164,8 +176,9 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
 static void replace(Learner *net, int64_t step)
 {
     int any = 0;
+    Stream chances = stream(net->seed, CHANCE, (uint64_t)step, 0, 0);
     for (int number = 0; number < net->depth; number++) {
-        choose_units(net, &net->layer[number], number, step);
+        choose_units(net, &net->layer[number], number, step, &chances);
         any |= net->layer[number].choices;
     }
     for (int number = 0; any && number < net->depth; number++) {

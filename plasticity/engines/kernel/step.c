@@ -31,14 +31,15 @@ static void fold_scale(Learner *net)
  * slope is 1; of other activations always all. */
 static void pass_on(const Learner *net, Layer *from, Layer *to)
 {
+    const float *z = from->z;
     float *h = from->activation;
     if (net->activation != RELU) {
-        activate(net->activation, from->stride, h, h, from->slope);
+        activate(net->activation, from->stride, z, h, from->slope);
         return;
     }
     to->used = 0;
     for (int i = 0; i < from->stride; i += LANES) {
-        const vec active = relu(load(h + i)).value;
+        const vec active = relu(load(z + i)).value;
         store(h + i, active);
         to->used += pack(active, i, to->value + to->used, to->row + to->used);
     }
@@ -56,7 +57,7 @@ static void linear(const Learner *net, const Layer *layer, float *z)
 static void predict(const Learner *net, Fetch *next)
 {
     for (Layer *layer = net->layer; layer < net->layer + net->depth; layer++) {
-        linear(net, layer, layer->activation);
+        linear(net, layer, layer->z);
         fetch_some(next);
         pass_on(net, layer, layer + 1);
     }

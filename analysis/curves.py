@@ -1,0 +1,80 @@
+"""The command that draws any column by task, a curve per value of a key: python -m analysis.curves --help."""
+
+import argparse
+from pathlib import Path
+
+from analysis import drawing
+from analysis.command import command
+from analysis.load import load_runs, summarise
+from analysis.selection import column, grouped, mixed, where
+from plasticity.errors import UserError
+
+MOST = 12
+"""More curves than this nobody tells apart."""
+
+
+def main() -> None:
+    """Reads the arguments, finds the runs, draws."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.curves",
+        description="Draws a column by task, as PDF and PNG: means over runs that share the values of some keys.",
+        epilog="Example: python -m analysis.curves --y accuracy --by replacement.layers --where activation=relu",
+    )
+    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="default: runs")
+    parser.add_argument(
+        "--y", required=True, metavar="COLUMN", help="such as accuracy or weight_magnitude.layer_1"
+    )
+    parser.add_argument(
+        "--by", required=True, nargs="+", metavar="KEY", help="a curve for each of its values"
+    )
+    parser.add_argument(
+        "--panel", nargs="+", default=[], metavar="KEY", help="a panel for each of its values"
+    )
+    parser.add_argument(
+        "--where", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="only runs with these"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("curves"), metavar="FILE", help="without ending; default: curves"
+    )
+    arguments = parser.parse_args()
+    runs = summarise(*arguments.runs)
+    if runs.empty:
+        raise UserError(
+            f"There are no runs in {', '.join(arguments.runs)} yet: python launch.py computes one."
+        )
+    runs = where(runs, arguments.where)
+    said = []
+    if not any(condition.startswith("status=") for condition in arguments.where):
+        unfinished = int((runs["status"] != "finished").sum())
+        runs = where(runs, ["status=finished"])
+        said += [f"Left out: {unfinished} unfinished run{'s' * (unfinished != 1)}."] * bool(unfinished)
+    by, panel = (
+        [column(runs, key, option) for key in keys]
+        for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))
+    )
+    tasks = load_runs(*arguments.runs, runs=set(runs["run"]))
+    if arguments.y not in tasks or tasks[arguments.y].isna().all():
+        known = [
+            str(name) for name in tasks if name not in runs and name != "task" and tasks[name].notna().any()
+        ]
+        raise UserError(f"--y {arguments.y} is refused: these runs have {', '.join(known)}.")
+    names = {drawing.LINE: grouped(runs, by), drawing.PANEL: grouped(runs, panel, spelt=True)}
+    for name, own in names.items():
+        tasks[name] = own.loc[tasks["run"]].array
+    if (number := len(names[drawing.LINE].cat.categories)) > MOST:
+        raise UserError(
+            f"--by {' '.join(by)} is refused: it has {number} values, too many for curves; choose with --where."
+        )
+    said = [drawing.explain(tasks), *said]
+    if others := mixed(runs, [*by, *panel]):
+        said.append(
+            f"These are means over runs that differ in {', '.join(others)}: add it to --by, or choose with --where."
+        )
+    figure = drawing.curves(tasks, arguments.y, ", ".join(by))
+    drawing.note(figure, said)
+    paths = drawing.save(figure, arguments.output)
+    print("\n".join([*said, f"Written to {' and '.join(map(str, paths))}."]))
+
+
+if __name__ == "__main__":
+    command(main)

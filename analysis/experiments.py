@@ -1,0 +1,147 @@
+"""The runs of an experiment, as its file in `conf/` declares them, and what there is of each."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from analysis.notes import problem
+from plasticity.launch.compose import experiment
+from plasticity.launch.labels import labels as launch_labels
+from plasticity.run import Run
+
+Label = Callable[[Run], str]
+"""What a run is called in a figure or table; runs that share it differ in nothing but their seeds."""
+
+
+MOST = 12
+"""The most kinds of missing runs that a sentence lists."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment, and what there is of its runs.
+
+    Attributes:
+        name: its file in `conf/experiment/`.
+        overrides: further arguments of its command, such as "seed=0,1".
+        runs: its runs by identity, in its order.
+        found: a row per run: `run`, `seed`, `tasks`, `status` ("absent" where there is no such run), `score` (NaN
+            unless finished) and the other columns of `analysis.summarise`.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    runs: Mapping[str, Run]
+    found: pd.DataFrame
+
+    @classmethod
+    def of(cls, name: str, overrides: Sequence[str], summaries: pd.DataFrame) -> "Experiment":
+        """The experiment among some runs.
+
+        Args:
+            name, overrides: as in its command.
+            summaries: as from `analysis.summarise`.
+
+        Raises:
+            UserError: when there is no such experiment, or the overrides do not fit.
+        """
+        runs = {run.identity: run for run in experiment(name, *overrides)}
+        asked = [(key, run.seed, run.dataset.tasks) for key, run in runs.items()]
+        frame = pd.DataFrame(asked, columns=["run", "seed", "tasks"])
+        found = frame.merge(summaries.drop(columns=["seed", "tasks"], errors="ignore"), on="run", how="left")
+        found["status"] = found["status"].fillna("absent")
+        return cls(name, tuple(overrides), runs, found)
+
+    @property
+    def command(self) -> str:
+        """The command that computes what is missing, and nothing else."""
+        return shlex.join(["python", "launch.py", f"experiment={self.name}", *self.overrides])
+
+    @property
+    def finished(self) -> set[str]:
+        """Identities of the runs that have a score."""
+        return set(self.found.loc[self.found["score"].notna(), "run"])
+
+    def labelled(self, tasks: pd.DataFrame, labels: Mapping[str, Label]) -> pd.DataFrame:
+        """The rows of its finished runs, with a categorical column for each of some labels.
+
+        Args:
+            tasks: as from `analysis.load_runs`.
+            labels: what the runs are called, by column. Its categories are in the order of the runs, those of
+                missing runs included.
+        """
+        rows = tasks[tasks["run"].isin(self.finished)].copy()
+        for column, label in labels.items():
+            names = {key: label(run) for key, run in self.runs.items()}
+            rows[column] = pd.Categorical(rows["run"].map(names), list(dict.fromkeys(names.values())))
+        return rows
+
+    def missing(self, *labels: Label) -> list[str]:
+        """What has no score, and the command that computes it, in two sentences; none where nothing is missing.
+
+        Args:
+            labels: what the runs are called; none: by the values that differ between them.
+        """
+        lacking = self.found[self.found["score"].isna()]
+        if lacking.empty:
+            return []
+        names = self._names(labels)
+        seeds: dict[tuple[str, str], list[str]] = {}
+        for _, row in lacking.iterrows():
+            why = "" if row["status"] == "absent" else f": {problem(row)}"
+            seeds.setdefault((names[row["run"]], why), []).append(str(row["seed"]))
+        clauses = [f"{name} (seed {', '.join(each)}{why})" for (name, why), each in seeds.items()]
+        more = [f"and {len(clauses) - MOST} more"] if len(clauses) > MOST else []
+        return [
+            f"Missing: {len(lacking)} of {len(self.runs)} runs: {'; '.join([*clauses[:MOST], *more])}.",
+            f"To compute what is missing: {self.command}",
+        ]
+
+    def _names(self, labels: Sequence[Label]) -> dict[str, str]:
+        """What the runs are called, by identity, seeds aside."""
+        if not labels:
+            alike = [replace(run, seed=0) for run in self.runs.values()]
+            return dict(zip(self.runs, launch_labels(alike), strict=True))
+        return {
+            key: ", ".join(filter(None, (label(run) for label in labels))) for key, run in self.runs.items()
+        }
+
+
+# --- Labels ----------------------------------------------------------------------------------------------
+
+
+def replacement_set(run: Run) -> str:
+    """The layers whose units are replaced: "all layers", "layer 1", "layers 2 to 5", "no replacement"."""
+    layers, depth = run.replacement.layers, len(run.model.hidden_units)
+    if not layers or len(layers) == depth:
+        return "all layers" if layers else "no replacement"
+    if len(layers) > 2 and list(layers) == list(range(layers[0], layers[-1] + 1)):
+        return f"layers {layers[0]} to {layers[-1]}"
+    return f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"
+
+
+def method(run: Run) -> str:
+    """The method: "BP", "CBP" or "L2"; others by their own names."""
+    if run.replacement.layers:
+        return {"cbp": "CBP"}.get(run.replacement.name, run.replacement.name)
+    return {"none": "BP", "l2": "L2"}.get(run.regulariser.name, run.regulariser.name)
+
+
+def activation(run: Run) -> str:
+    """The activation as it is written: "ReLU", "SELU", "tanh"."""
+    name = run.activation.name
+    return {"selu": "SELU", "elu": "ELU", "gelu": "GELU"}.get(
+        name, name.replace("relu", "ReLU").replace("_", " ")
+    )
+
+
+def step_size(run: Run) -> str:
+    """The step size."""
+    return f"{run.optimiser.step_size:g}"  # type: ignore[attr-defined]
+
+
+def nothing(run: Run) -> str:
+    """One name for all runs, which is not shown."""
+    return ""

@@ -1,0 +1,198 @@
+"""The command that draws the paper's figures from one's own runs: python -m analysis.figures --help."""
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import drawing
+from analysis.command import command, table_runs
+from analysis.experiments import Experiment, Label, activation, method, nothing, replacement_set, step_size
+from analysis.load import load_runs
+from analysis.results import DIRECTORY
+from plasticity.errors import UserError
+from plasticity.score import window
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A figure: its experiment has its name.
+
+    Attributes:
+        draw: makes it of a tidy frame, whose columns `line` and `panel` are these labels of its runs.
+        line, panel: the labels.
+        by_layer: the measures that it shows layer by layer.
+        first: how many tasks of each run it shows; None for all.
+    """
+
+    draw: Callable[[pd.DataFrame], Figure]
+    line: Label
+    panel: Label
+    by_layer: tuple[str, ...]
+    first: int | None
+
+    @property
+    def title(self) -> str:
+        """What it shows, in a sentence."""
+        return (self.draw.__doc__ or "").partition("\n")[0]
+
+
+FIGURES: dict[str, Declared] = {}
+"""The figures by name, which is that of an experiment."""
+
+Draw = Callable[[pd.DataFrame], Figure]
+
+
+def figure(
+    line: Label, panel: Label = nothing, by_layer: Iterable[str] = (), first: int | None = None
+) -> Callable[[Draw], Draw]:
+    """Declares a function as a figure."""
+
+    def declare(draw: Draw) -> Draw:
+        FIGURES[draw.__name__] = Declared(drawing.styled(draw), line, panel, tuple(by_layer), first)
+        return draw
+
+    return declare
+
+
+# --- The paper's figures ---------------------------------------------------------------------------------
+
+
+@figure(step_size)
+def figure_1(tasks: pd.DataFrame) -> Figure:
+    """Plain backpropagation loses plasticity: online accuracy of the base network at three step sizes."""
+    return drawing.curves(tasks, "accuracy", "step size")
+
+
+@figure(replacement_set)
+def figure_3(tasks: pd.DataFrame) -> Figure:
+    """The deeper the layer that is replaced alone, the less it helps: online accuracy of the base network."""
+    return drawing.curves(tasks, "accuracy", "replaced")
+
+
+@figure(method, panel=activation)
+def figure_4(tasks: pd.DataFrame) -> Figure:
+    """Three activations with backpropagation, continual backpropagation and weight decay, each tuned."""
+    return drawing.curves(tasks, "accuracy", "method")
+
+
+@figure(replacement_set)
+def figure_5(tasks: pd.DataFrame) -> Figure:
+    """The first layer alone against all others together: online accuracy of the base network."""
+    return drawing.curves(tasks, "accuracy", "replaced")
+
+
+@figure(replacement_set, by_layer=["weight_magnitude"], first=400)
+def figure_6(tasks: pd.DataFrame) -> Figure:
+    """Unless the first layer is replaced, weights grow: of the whole network by task, and of each layer."""
+    number = int(tasks["task"].max()) + 1
+    last = tasks[tasks["task"] >= number - window(number)]
+    figure, grid = drawing.canvas(9.6, 3.4, columns=2, width_ratios=[3, 2])
+    drawing.lines(grid[0, 0], tasks, "weight_magnitude")
+    drawing.bars(grid[0, 1], last, "weight_magnitude")
+    grid[0, 1].set_title(f"tasks {number - window(number) + 1} to {number}")
+    drawing.key(figure, tasks, "replaced")
+    return figure
+
+
+INSIDE = {
+    "dead_units": "dead units",
+    "effective_rank": "effective rank",
+    "curvature_rank": "curvature rank",
+    "utility_mean": "mean utility",
+    "probing_accuracy_before": "probing accuracy (%)",
+}
+"""What figure 7 shows of each layer, and what its rows are called."""
+
+
+@figure(replacement_set, by_layer=INSIDE)
+def figure_7(tasks: pd.DataFrame) -> Figure:
+    """Inside the base network, layer by layer: dead units, ranks, curvature, utilities, probing accuracy."""
+    return drawing.by_layer(tasks, INSIDE, "replaced")
+
+
+# --- The command -----------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Reads the arguments, finds the runs, draws."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.figures",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Draws figures as PDF and PNG, each from the runs of the experiment of its name:\n\n"
+        + "\n".join(f"  {name:<10} {each.title}" for name, each in FIGURES.items()),
+    )
+    parser.add_argument(
+        "given",
+        nargs="*",
+        metavar="NAME | KEY=VALUE",
+        help="figures, such as figure_3 or 3 (default: all); and what launch.py was given for their runs, such "
+        "as dataset.tasks=20 seed=0,1",
+    )
+    parser.add_argument(
+        "--runs", nargs="+", metavar="DIR", help="directories of runs; else the committed results"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("figures"), metavar="DIR", help="default: figures"
+    )
+    arguments = parser.parse_args()
+    names = [_named(text) for text in arguments.given if "=" not in text] or list(FIGURES)
+    overrides = [text for text in arguments.given if "=" in text]
+    summaries = table_runs(arguments.runs)
+    found = {name: Experiment.of(name, overrides, summaries) for name in names}
+    needed = set().union(*(experiment.finished for experiment in found.values()))
+    if not needed:
+        commands = "\n".join(experiment.command for experiment in found.values())
+        raise UserError(f"No run of these figures is finished. To compute them:\n{commands}")
+    tasks = load_runs(*(arguments.runs or [DIRECTORY]), runs=needed)
+    for name, experiment in found.items():
+        figure, said = drawn(name, experiment, tasks)
+        if figure is None:
+            print("\n".join(said), flush=True)
+            continue
+        paths = " and ".join(map(str, drawing.save(figure, arguments.output / name)))
+        print("\n  ".join([f"{paths}: {FIGURES[name].title}", *said]), flush=True)
+
+
+def _named(text: str) -> str:
+    """A figure by its name or number. Raises UserError."""
+    name = f"figure_{text}" if text.isdecimal() else text
+    if name not in FIGURES:
+        raise UserError(f"{text} is refused: it must be a figure, one of {', '.join(FIGURES)}.")
+    return name
+
+
+def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figure | None, list[str]]:
+    """Draws a figure, as far as there are runs for it.
+
+    Args:
+        name: a key of `FIGURES`.
+        experiment: its experiment.
+        tasks: as from `analysis.load_runs`.
+
+    Returns:
+        the figure, None where there are no runs for it; and what is to be said of it, which stands below it, too
+    """
+    declared = FIGURES[name]
+    frame = experiment.labelled(tasks, {drawing.LINE: declared.line, drawing.PANEL: declared.panel})
+    if declared.first is not None:
+        frame = frame[frame["task"] < declared.first]
+    if frame.empty:
+        number = len(experiment.runs)
+        return None, [f"{name} is not drawn: none of its {number} runs is finished. {experiment.command}"]
+    figure = declared.draw(frame)
+    said = [drawing.explain(frame)]
+    if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
+        said.append(
+            f"Without values by layer: {', '.join(unmeasured)}. {experiment.command} force=true has them."
+        )
+    said += experiment.missing(declared.panel, declared.line)
+    drawing.note(figure, said)
+    return figure, said
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,116 @@
+"""Which runs, and which of them belong together: by conditions and by the values of keys."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import pandas as pd
+
+from analysis.load import config_columns
+from plasticity.errors import UserError
+
+
+def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
+    """The runs that meet all conditions.
+
+    Args:
+        runs: as from `analysis.summarise`.
+        conditions: each "column=value", such as "status=failed", "seed=0", "activation=relu",
+            "replacement.layers=1,3" or "replacement.layers=[1,3]".
+
+    Raises:
+        UserError: for a condition that is none, a column that does not exist, or a value that no run has.
+    """
+    for condition in conditions:
+        key, equals, value = condition.partition("=")
+        if not equals:
+            raise UserError(f"--where {condition} is refused: it must be KEY=VALUE.")
+        name = column(runs, key)
+        chosen = runs[runs[name].map(lambda own, asked=value: _same(own, asked))]
+        if chosen.empty:
+            values = sorted({shown(own) or "nothing" for own in runs[name]})
+            there = ", ".join(values[:20] + ["…"] * (len(values) > 20))
+            raise UserError(f"No run has {condition}. Values of {name} are: {there}.")
+        runs = chosen
+    return runs
+
+
+def column(runs: pd.DataFrame, key: str, option: str = "--where") -> str:
+    """The column that a key names; a group, such as `activation`, stands for its name.
+
+    Raises:
+        UserError: naming the option that gave the key, when there is none.
+    """
+    for name in (key, f"{key}.name"):
+        if name in runs:
+            return name
+    columns = [str(name) for name in runs]
+    close = get_close_matches(key, columns, n=1, cutoff=0.5)
+    meant = f"{close[0]} (did you mean that?), or another of " if close else "one of "
+    others = ", ".join(name for name in columns if name not in close)
+    raise UserError(f"{option} {key} is refused: it must be {meant}{others}.")
+
+
+def _same(own: object, asked: str) -> bool:
+    """Whether a run's value is the one asked for, however its number or list is spelt."""
+    if isinstance(own, (int, float)) and not isinstance(own, bool):
+        try:
+            return float(asked) == own
+        except ValueError:
+            return False
+    return shown(own).lower() in (asked.lower(), asked.strip("[]").replace(" ", "").lower() or "none")
+
+
+def shown(value: object) -> str:
+    """A value as on the command line; whole numbers that a column holds as floats lose their point."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def score_text(runs: pd.Series, score: float) -> str:
+    """A score as people read it: "84.53%", "0.01234".
+
+    Args:
+        runs: a row of `analysis.summarise`, or another with its columns on scores.
+        score: the score.
+    """
+    percent = runs.get("percent", runs["score_name"] == "accuracy")
+    return f"{score:.2%}" if percent else f"{score:.5g}"
+
+
+def grouped(runs: pd.DataFrame, keys: Sequence[str], spelt: bool = False) -> pd.Series:
+    """What each run is called by the values of some keys, such as "relu, 0.005": categorical, in their order.
+
+    Args:
+        runs: as from `analysis.summarise`.
+        keys: columns; none of them: all runs are called "".
+        spelt: with the names of the keys, as in "activation relu, step_size 0.005".
+
+    Returns:
+        a series by identity
+    """
+    ordered = runs.sort_values(list(keys), na_position="first") if keys else runs
+    before = [f"{_short(key)} " if spelt else "" for key in keys]
+    names = [
+        ", ".join(f"{word}{shown(value) or 'nothing'}" for word, value in zip(before, row, strict=True))
+        for row in ordered[list(keys)].to_numpy(object)
+    ]
+    return pd.Series(pd.Categorical(names, list(dict.fromkeys(names))), index=ordered["run"])
+
+
+def _short(key: str) -> str:
+    """A key without its group, or the group where the key is its name."""
+    group, _, last = key.rpartition(".")
+    return group if last == "name" else last
+
+
+def mixed(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """The config keys, other than the seed, in which runs differ that share the values of some keys.
+
+    Args:
+        runs: as from `analysis.summarise`.
+        keys: columns.
+    """
+    others = [key for key in config_columns(runs) if key not in (*keys, "seed")]
+    groups = [group for _, group in runs.groupby(list(keys), dropna=False)] if keys else [runs]
+    return [key for key in others if any(group[key].map(shown).nunique() > 1 for group in groups)]

@@ -1,0 +1,79 @@
+"""What a sweep declares: values by key, every combination of which is a run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from plasticity.errors import ConfigError, UserError
+from plasticity.part import one_of
+
+Params = Mapping[str, Any]
+"""Values as after -m, by key."""
+
+
+def combinations(
+    parser: OverridesParser,
+    arguments: Sequence[str],
+    params: Params | None = None,
+    alternatives: Mapping[str, Params] | Sequence[Params] | None = None,
+    only: Iterable[str] | None = None,
+) -> list[list[str]]:
+    """The overrides of each run of a sweep.
+
+    Without alternatives, every combination of the values in `params` and `arguments`. With them, those of each
+    alternative in turn, its own values added to `params` or in place of theirs. A key in `arguments` takes the
+    place of its values in `params`; if it is not there, in the alternatives that have it; else it is for all.
+
+    Args:
+        parser: Hydra's.
+        arguments: the overrides on the command line.
+        params: values for all runs.
+        alternatives: values by the name of an alternative, and key; in a list, its names are "1", "2", ….
+        only: names of the alternatives to take; None for all.
+
+    Raises:
+        UserError: for an alternative that does not exist, or values that are no list.
+    """
+    given = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
+    shared = _parsed(parser, params or {})
+    if not isinstance(alternatives, Mapping):
+        alternatives = {str(number): values for number, values in enumerate(alternatives or [], start=1)}
+    named = {name: _parsed(parser, values) for name, values in alternatives.items()}
+    pinned = {key for values in named.values() for key in values}
+    common = {key: value for key, value in given.items() if key in shared or key not in pinned}
+    chosen = [named[name] for name in _chosen(named, only)] if named else [{}]
+    sweeps = []
+    for values in chosen:
+        own = {
+            key: given[key] if key in given and key not in shared else value for key, value in values.items()
+        }
+        sweeps.append(shared | common | own)
+    return [list(each) for sweep in sweeps for each in product(*map(_values, sweep.values()))]
+
+
+def _parsed(parser: OverridesParser, params: Params) -> dict[str, Override]:
+    texts = [f"{str(key).lstrip('+')}={value}" for key, value in params.items()]
+    return {override.get_key_element(): override for override in parser.parse_overrides(texts)}
+
+
+def _chosen(named: Mapping[str, Any], only: Iterable[str] | None) -> list[str]:
+    names = list(named) if only is None else [only] if isinstance(only, str) else list(only)
+    for name in names:
+        if name not in named:
+            raise ConfigError("hydra.sweeper.only", name, f"{one_of(list(named))}, or a list of them")
+    return names
+
+
+def _values(override: Override) -> list[str]:
+    """One override for each of the values of a sweep override."""
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    if not override.is_discrete_sweep():
+        raise UserError(
+            f"{override.input_line} is refused: hydra/sweeper=combinations takes lists of values, such as "
+            "1,2,3, choice(1,2,3) or range(3)."
+        )
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
