@@ -125,7 +125,7 @@ def _measure(
     progress = resources.enter_context(Progress(console=Console(stderr=True), transient=True))
     bar = progress.add_task("measuring", total=len(work))
     pending = {
-        pool.submit(from_snapshot, subject.folder.path, task, diagnostics, data_root): (subject, task)
+        pool.submit(from_snapshot, subject.folder.path, task, diagnostics, data_root, True): (subject, task)
         for subject, task in work
     }
     for future in as_completed(pending):

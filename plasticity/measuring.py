@@ -19,15 +19,20 @@ def beside(folder: RunFolder) -> RunFolder:
 
 
 def from_snapshot(
-    path: Path, task: int, diagnostics: Sequence[Diagnostic], data_root: str | None
+    path: Path,
+    task: int,
+    diagnostics: Sequence[Diagnostic],
+    data_root: str | None,
+    due_or_not: bool = False,
 ) -> dict[int, Row]:
     """What diagnostics measure of one network of a run.
 
     Args:
         path: the folder of the run.
         task: the task that the network stands before; 0 for the run's start, which needs no snapshot.
-        diagnostics: all of which are taken.
+        diagnostics: of which those are taken that are due.
         data_root: where data sets are kept; None for the usual place.
+        due_or_not: whether all of them are taken.
 
     Returns:
         columns by task: those from before the task, and those from after the task before it
@@ -39,13 +44,15 @@ def from_snapshot(
     run = Run.stored(folder.config())
     engine, network = _network(folder, run, task)
     learner, stream = engine.learner(run, network), run.dataset.open(run.seed, data_root)
+
+    def measurement(number: int) -> Measurement:
+        return Measurement(diagnostics, run, learner, stream.task(number), due_or_not)
+
     found: dict[int, Row] = {}
     if task < run.dataset.tasks:
-        found[task] = Measurement(diagnostics, run, learner, stream.task(task), due_or_not=True).before()
+        found[task] = measurement(task).before()
     if task > 0:
-        found[task - 1] = Measurement(
-            diagnostics, run, learner, stream.task(task - 1), due_or_not=True
-        ).after()
+        found[task - 1] = measurement(task - 1).after()
     return found
 
 
