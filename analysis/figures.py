@@ -212,7 +212,7 @@ def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figur
     said = [drawing.explain(frame)]
     if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
         said.append(
-            f"Without values by layer: {', '.join(unmeasured)}. {experiment.command} force=true has them."
+            f"Without values by layer: {', '.join(unmeasured)}. {experiment.command} launch.missing_measures=compute has them."
         )
     said += experiment.missing(declared.panel, declared.line)
     drawing.note(figure, said)
