@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.command import command, table_runs, write
+from analysis.command import command, source_arguments, sources, table_runs, write
 from analysis.experiments import Experiment, method
 from analysis.render import Cell, Section, Table, text
 from analysis.selection import score_text
@@ -223,14 +223,16 @@ def main() -> None:
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="as given to launch.py, such as model.width=50"
     )
-    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="default: runs")
+    source_arguments(parser, "runs")
     parser.add_argument("--experiment", default="search", metavar="NAME", help="default: search")
     parser.add_argument("--write", metavar="NAME", help="write the choice as conf/tuned/NAME.yaml")
     parser.add_argument(
         "--config-dir", type=Path, metavar="DIR", help="with --write: into this directory of configs instead"
     )
     arguments = parser.parse_args()
-    experiment = Experiment.of(arguments.experiment, arguments.overrides, table_runs(arguments.runs))
+    experiment = Experiment.of(
+        arguments.experiment, arguments.overrides, table_runs(sources(arguments) or ["runs"])
+    )
     rankings = rank(experiment)
     objective = next(iter(experiment.runs.values())).dataset.objective
     shown = table(rankings, objective.score_name, objective.percent)

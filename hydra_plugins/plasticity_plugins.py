@@ -213,6 +213,20 @@ class SlurmLauncher(LocalLauncher):
         return submit(runs, settings, self.cluster)
 
 
+class Result(JobReturn):
+    """What a sweeper gets for a run. Of an unfinished one the launch has said so: Hydra adds no line of its own."""
+
+    @property
+    def return_value(self) -> Any:
+        if self.status == JobStatus.FAILED:
+            raise self._return_value
+        return self._return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value
+
+
 def _result(run: "Run | None", settings: "Settings", code: int) -> JobReturn:
     """What a sweeper gets for a run: its score, None for an absent one, an error for an unfinished one."""
     from plasticity.launch.sweep import Unfinished
@@ -220,7 +234,7 @@ def _result(run: "Run | None", settings: "Settings", code: int) -> JobReturn:
 
     state = RunState() if run is None else RunFolder.of(settings.runs, run).stored_state()
     there = run is None or state.status == "finished"
-    result = JobReturn()
+    result = Result()
     result.status = JobStatus.COMPLETED if there else JobStatus.FAILED
     result.return_value = state.score if there else Unfinished(code)
     return result

@@ -26,30 +26,24 @@ class Subject:
 
     Attributes:
         tasks: those that there are networks from before.
+        found: what was measured of each of these networks: columns by task.
+        problem: why it cannot be measured; None where it can.
     """
 
     def __init__(self, folder: RunFolder):
         self.folder, self.run = folder, Run.stored(folder.config())
         self.state: RunState = folder.state(self.run)
         self.tasks = [0, *folder.snapshots()]
-        self.columns: dict[int, Row] = {}
+        self.found: dict[int, dict[int, Row]] = {}
         self.problem: str | None = None
-        self.left = len(self.tasks)
-
-    def take(self, columns: dict[int, Row]) -> None:
-        """Keeps what was measured of one network."""
-        for task, values in columns.items():
-            self.columns[task] = self.columns.get(task, {}) | values
 
     def write(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """Adds all of it to the run's rows."""
-        add(
-            self.folder,
-            self.run,
-            self.state,
-            self.columns,
-            served(self.folder, self.run, diagnostics),
-        )
+        """Adds what was measured of all networks to the run's rows."""
+        columns: dict[int, Row] = {}
+        for _, found in sorted(self.found.items()):
+            for task, values in found.items():
+                columns[task] = columns.get(task, {}) | values
+        add(self.folder, self.run, self.state, columns, served(self.folder, self.run, diagnostics))
 
 
 def folders(paths: Sequence[Path]) -> list[RunFolder]:
@@ -131,15 +125,14 @@ def _measure(
     progress = resources.enter_context(Progress(console=Console(stderr=True), transient=True))
     bar = progress.add_task("measuring", total=len(work))
     pending = {
-        pool.submit(from_snapshot, subject.folder.path, task, diagnostics, data_root): subject
+        pool.submit(from_snapshot, subject.folder.path, task, diagnostics, data_root): (subject, task)
         for subject, task in work
     }
     for future in as_completed(pending):
-        subject = pending[future]
-        subject.left -= 1
+        subject, task = pending[future]
         try:
-            subject.take(future.result())
-            if subject.left == 0 and subject.problem is None:
+            subject.found[task] = future.result()
+            if len(subject.found) == len(subject.tasks):
                 subject.write(diagnostics)
         except (Damaged, UserError, OSError, ValueError) as error:
             subject.problem = f"{error}"

@@ -1,10 +1,14 @@
 """The shape of a network."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from math import sqrt
+from typing import TYPE_CHECKING, Any
 
 from plasticity.errors import ConfigError
-from plasticity.part import Part, checked, integer
+from plasticity.part import Part, checked, choice, integer
+
+if TYPE_CHECKING:
+    from plasticity.activations import Activation
 
 MOST_UNITS = 100_000
 MOST_LAYERS = 1_000
@@ -33,16 +37,31 @@ class Model(Part, name="mlp"):
         width: units of every hidden layer.
         depth: number of hidden layers.
         widths: units of each hidden layer, in place of `width` and `depth`.
+        initial: what parameters start from: weights Kaiming-uniform with the activation's gain (1 for the outputs),
+            biases 0; or all from U(−b, b) with b = 1 / √inputs of the layer (uniform), as PyTorch's linear layers.
     """
 
     width: int = integer(100, at_least=1, at_most=MOST_UNITS)
     depth: int = integer(5, at_least=1, at_most=MOST_LAYERS)
     widths: tuple[int, ...] | None = checked(_widths, None)
+    initial: str = choice("kaiming", options=("kaiming", "uniform"))
 
     @property
     def hidden_units(self) -> tuple[int, ...]:
         """Units of each hidden layer: [depth]."""
         return self.widths or (self.width,) * self.depth
+
+    def initial_bound(self, activation: "Activation", inputs: int, is_output: bool = False) -> float:
+        """Bound b of the U(−b, b) that the weights of a layer start from."""
+        if self.initial == "uniform":
+            return 1 / sqrt(inputs)
+        return sqrt(3.0 / inputs) if is_output else activation.initial_bound(inputs)
+
+    def replacement_bound(self, activation: "Activation", inputs: int) -> float:
+        """The same for the incoming weights of a replaced unit."""
+        if self.initial == "uniform":
+            return self.initial_bound(activation, inputs)
+        return activation.replacement_bound(inputs)
 
     def canonical(self, run: Any) -> "Model":
         if self.widths is None:
@@ -52,10 +71,10 @@ class Model(Part, name="mlp"):
         return replace(self, width=100, depth=len(self.widths))
 
     def values(self) -> dict[str, Any]:
-        """Width and depth, or the widths where they differ."""
+        """Width and depth, or the widths where they differ, and what parameters start from."""
         shape = (
             {"width": self.width, "depth": self.depth}
             if self.widths is None
             else {"widths": list(self.widths)}
         )
-        return {"name": self.name} | shape
+        return {"name": self.name} | shape | {"initial": self.initial}

@@ -1,7 +1,6 @@
 """A network between two steps: what a run has learnt, in plain arrays that every engine takes and gives."""
 
 from dataclasses import dataclass, field
-from math import sqrt
 
 import numpy as np
 
@@ -52,21 +51,21 @@ class Network:
 
 
 def initial_network(run: Run) -> Network:
-    """The network before the first step: weights Kaiming-uniform with the activation's gain, biases 0.
-
-    Weights of the output layer start with gain 1.
-    """
+    """The network before the first step; `Model.initial` says what it starts from."""
     sizes = run.layer_sizes
     weights: list[np.ndarray] = []
+    biases: list[np.ndarray] = []
     memory: dict[str, np.ndarray] = {}
     for layer, (fan_in, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
         is_output = layer + 2 == len(sizes)
-        bound = sqrt(3.0 / fan_in) if is_output else run.activation.initial_bound(fan_in)
+        bound = run.model.initial_bound(run.activation, fan_in, is_output)
         draws = uniform(bound, run.seed, Purpose.INITIAL_WEIGHTS, (layer,), units * fan_in)
         weights.append(draws.reshape(units, fan_in))
+        if run.model.initial == "uniform":
+            biases.append(uniform(bound, run.seed, Purpose.INITIAL_WEIGHTS, (layer, 1), units))
+        else:
+            biases.append(np.zeros(units, np.float32))
         if not is_output:
             remembered = run.replacement.initial_memory(units)
             memory |= {f"{name}.{layer}": array for name, array in remembered.items()}
-    return Network(
-        weights=weights, biases=[np.zeros(units, np.float32) for units in sizes[1:]], memory=memory
-    )
+    return Network(weights=weights, biases=biases, memory=memory)

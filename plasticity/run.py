@@ -18,7 +18,7 @@ from plasticity.regularisers import NoRegulariser, Regulariser
 from plasticity.replacement import ContinualBackpropagation, Replacement
 
 LEFT_OUT: dict[str, Any] = {
-    "model": {"name": "mlp", "width": 100, "depth": 5},
+    "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming"},
     "activation": {"name": "relu"},
     "replacement": {
         "name": "cbp",
@@ -31,7 +31,14 @@ LEFT_OUT: dict[str, Any] = {
         "accrual": "debt",
     },
     "regulariser": {"name": "none", "strength": 0.0},
-    "dataset": {"name": "permuted_mnist", "tasks": 1_100, "examples_per_task": 10_000, "batch_size": 1},
+    "dataset": {
+        "name": "permuted_mnist",
+        "images": "mnist",
+        "pixels": "unit",
+        "tasks": 1_100,
+        "examples_per_task": 10_000,
+        "batch_size": 1,
+    },
     "optimiser": {"name": "sgd", "step_size": 0.005},
     "seed": 0,
 }
@@ -135,8 +142,10 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         known = LEFT_OUT.get(key)
         if isinstance(value, Mapping) and isinstance(known, Mapping):
-            same = value.get("name", known["name"]) == known["name"] and "widths" not in value
-            value = (dict(known) if same else {}) | dict(value)
+            same = value.get("name", known["name"]) == known["name"]
+            shape = ("width", "depth") if "widths" in value else ()
+            added = {name: known[name] for name in known if same and name not in shape}
+            value = added | dict(value)
         whole[key] = value
     return whole
 

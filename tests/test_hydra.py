@@ -114,9 +114,14 @@ def test_a_directory_that_our_launchers_would_not_use_is_refused(elsewhere, over
 
 def test_a_run_directory_is_refused_for_a_run_alone(elsewhere):
     done = elsewhere(*TINY, "hydra.run.dir=there")
-    assert (
-        done.returncode != 0 and "hydra.run.dir=there is refused" in done.stderr and not elsewhere.folders()
-    )
+    assert done.returncode != 0 and "hydra.run.dir=there is refused" in done.stderr
+    assert not list(elsewhere.folder.iterdir()), "nor did Hydra make that folder"
+
+
+def test_a_run_directory_is_hydras_where_its_own_launcher_computes(elsewhere, tmp_path):
+    done = elsewhere(*TINY, "hydra/launcher=basic", "hydra.run.dir=there")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there").is_dir() and len(elsewhere.folders()) == 1
 
 
 def test_what_a_users_own_part_logs_is_seen(elsewhere, tmp_path):
@@ -151,4 +156,58 @@ def test_a_layer_of_a_deep_network_and_widths_of_their_own_compose(command):
     done = command("model.widths=[30,15]", "dataset.tasks=1", "dataset.examples_per_task=20")
     assert done.returncode == 0, done.stderr
     (wide,) = [path for path in command.folders() if path != folder]
-    assert yaml.safe_load((wide / "config.yaml").read_text())["model"] == {"name": "mlp", "widths": [30, 15]}
+    model = yaml.safe_load((wide / "config.yaml").read_text())["model"]
+    assert model == {"name": "mlp", "widths": [30, 15], "initial": "kaiming"}
+
+
+def test_each_combination_of_a_sweep_has_one_of_its_alternatives(command):
+    short = [
+        "dataset.examples=200",
+        "dataset.record_every=100",
+        "dataset.flip_after=50",
+        "dataset.target_units=9",
+    ]
+    done = command("experiment=bit_flipping_comparison", "seed=3", *short)
+    assert done.returncode == 0, done.stderr
+    assert "12 of 12 runs finished" in done.stdout
+    found = set()
+    for folder in command.folders():
+        run = yaml.safe_load((folder / "config.yaml").read_text())
+        replacement = run["replacement"]
+        found.add(
+            (
+                run["activation"]["name"],
+                run["optimiser"]["step_size"],
+                run["regulariser"]["strength"],
+                *(replacement[key] for key in ("rate", "maturity_threshold", "observed", "accrual")),
+                len(replacement["layers"]),
+                replacement["bias_compensation"],
+            )
+        )
+        assert run["model"]["width"] == 5 and run["model"]["depth"] == 6 and run["seed"] == 3
+    described, published = (100, "hidden", "debt", 6, True), (10, "misaligned", "chance", 6, False)
+    none = (0.0, 100, "hidden", "debt", 0, False)
+    assert found == {
+        ("relu", 0.005, 0.0, *none), ("sigmoid", 0.005, 0.0, *none), ("tanh", 0.0001, 0.0, *none),
+        ("relu", 0.0001, 0.01, *none), ("sigmoid", 0.005, 0.01, *none), ("tanh", 0.001, 0.01, *none),
+        ("relu", 0.001, 0.0, 1e-3, *described), ("relu", 0.001, 0.0, 1e-3, *published),
+        ("sigmoid", 0.005, 0.0, 1e-4, *described), ("sigmoid", 0.005, 0.0, 1e-4, *published),
+        ("tanh", 0.0001, 0.0, 1e-4, *described), ("tanh", 0.0001, 0.0, 1e-4, *published),
+    }  # fmt: skip
+
+
+def test_the_command_line_goes_before_an_alternative(command):
+    planned = command("experiment=bit_flipping_comparison", "seed=0", "tuned=bit_flipping_relu", "replacement=none",
+                      "tuned.method=bp", "launch.dry_run=true")  # fmt: skip
+    assert "2 runs: 0 finished" in planned.stdout  # with weight decay and without
+
+
+def test_alternatives_may_have_several_values_each(tmp_path, command):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "search.yaml").write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {seed: '0,1'}\n    alternatives:\n"
+        "      - {replacement: none, optimiser.step_size: '0.1,0.01'}\n"
+        "      - {replacement: all, replacement.rate: '1e-3,1e-4,1e-5'}\n"
+    )
+    planned = command("--config-dir", str(tmp_path / "mine"), "experiment=search", "launch.dry_run=true")
+    assert planned.stdout.startswith("10 runs: "), planned.stderr

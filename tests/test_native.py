@@ -223,6 +223,28 @@ def test_any_number_of_outputs_equals_the_reference(activation, outputs, loss):
     assert compare(run, segments(run, number=4, steps=10))[0] == 4
 
 
+def test_uniform_initial_parameters_equal_the_reference():
+    run = small_run(inputs=9, widths=(7, 4), outputs=5, rate=0.1, maturity_threshold=3, decay_rate=0.9)
+    run = replace(run, model=replace(run.model, initial="uniform"))
+    assert initial_network(run).biases[0].any()
+    compared, replaced = compare(run, segments(run, number=4, steps=20))
+    assert compared >= 3 and replaced > 40
+
+
+def test_targets_that_change_with_the_task_equal_the_reference():
+    run = small_run(inputs=9, width=7, depth=2, outputs=4)
+    first = random_task(run, 30)
+    tasks = [
+        replace(first, number=k, first_step=30 * k, targets=(first.targets + k).astype(np.int32) % 4)
+        for k in range(4)
+    ]
+    reference, learner = ReferenceLearner(run, initial_network(run)), NativeLearner(run, initial_network(run))
+    for task in tasks:
+        assert repr(learner.learn(task, ignore).score) == repr(reference.learn(task, ignore).score)
+        assert learner.examples.rows is first.rows and learner.examples.targets is task.targets
+    assert_agree(learner.network(), reference.network())
+
+
 @pytest.mark.parametrize("strength", [2.0, 9.9, 10.0, 10.1, 25.0])
 def test_weight_decay_however_strong_equals_the_reference(strength):
     """Step size 0.1: a step keeps 80 %, 1 %, nothing, −1 % or −150 % of a weight."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -44,6 +45,23 @@ GAIN = {
     "relu": sqrt(2), "tanh": 5 / 3, "selu": 3 / 4, "sigmoid": 1.0, "leaky_relu": sqrt(2 / 1.0001),
     "elu": sqrt(2), "swish": sqrt(2), "gelu": sqrt(2),
 }  # fmt: skip
+
+
+def test_uniform_start_is_that_of_pytorchs_linear_layers_biases_included():
+    """U(−1/√inputs, 1/√inputs), whatever the activation; of weights and biases, each drawn by itself."""
+    network = initial(model={"widths": [300, 150], "initial": "uniform"}, activation="selu")
+    for weight, bias in zip(network.weights, network.biases, strict=True):
+        bound = 1 / sqrt(weight.shape[1])
+        for values in (weight, bias):
+            assert values.dtype == np.float32 and abs(values).max() <= np.float32(bound)
+            assert abs(values.mean()) < 6 * bound / sqrt(3 * values.size)
+            if values.size > 100:
+                assert abs(values).max() > 0.95 * bound
+        assert len(np.intersect1d(weight, bias)) < 30  # of 24 bits each: some 4 by chance
+    run = small_run(inputs=5, widths=(7, 4))
+    uniform = replace(run, model=replace(run.model, initial="uniform"))
+    assert uniform.model.replacement_bound(run.activation, 7) == 1 / sqrt(7)
+    assert run.model.replacement_bound(run.activation, 7) == run.activation.replacement_bound(7)
 
 
 def test_every_activation_has_its_gain():

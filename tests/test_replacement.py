@@ -261,7 +261,7 @@ def made(run: Run, **arrays) -> tuple[ReferenceLearner, Network]:
 def follow(learner: ReferenceLearner, activations: list, step: int = 0) -> list[list[int]]:
     """One step of replacement without a step of descent; the units replaced in each layer."""
     given = [torch.tensor(h, dtype=torch.float32) for h in activations]
-    replaced = learner._replace(given, step)
+    replaced = learner._replace(given, given, step)
     chosen = [np.flatnonzero(age == 0).tolist() for age in learner.network().remembered("age")]
     assert replaced == [len(units) for units in chosen]
     return chosen

@@ -32,14 +32,17 @@ def test_defaults_are_the_base_network():
     assert config == Run() == Run.stored({})
     assert config.layer_sizes == [784, 100, 100, 100, 100, 100, 10]
     assert config.values() == {
-        "model": {"name": "mlp", "width": 100, "depth": 5},
+        "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming"},
         "activation": {"name": "relu"},
         "replacement": {
             "name": "cbp", "layers": [1, 2, 3, 4, 5], "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
             "utility": "contribution", "bias_compensation": False, "observed": "hidden", "accrual": "debt",
         },
         "regulariser": {"name": "none", "strength": 0.0},
-        "dataset": {"name": "permuted_mnist", "tasks": 1_100, "examples_per_task": 10_000, "batch_size": 1},
+        "dataset": {
+            "name": "permuted_mnist", "images": "mnist", "pixels": "unit", "tasks": 1_100,
+            "examples_per_task": 10_000, "batch_size": 1,
+        },
         "optimiser": {"name": "sgd", "step_size": 0.005},
         "seed": 0,
     }  # fmt: skip
@@ -160,14 +163,17 @@ def test_a_part_of_ones_own_counts_with_its_import_path_and_every_field():
 def test_what_identities_leave_out_never_changes():
     """Whatever the defaults become: these values are those of runs that are named without them."""
     assert LEFT_OUT == {
-        "model": {"name": "mlp", "width": 100, "depth": 5},
+        "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming"},
         "activation": {"name": "relu"},
         "replacement": {
             "name": "cbp", "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
             "utility": "contribution", "bias_compensation": False, "observed": "hidden", "accrual": "debt",
         },
         "regulariser": {"name": "none", "strength": 0.0},
-        "dataset": {"name": "permuted_mnist", "tasks": 1100, "examples_per_task": 10_000, "batch_size": 1},
+        "dataset": {
+            "name": "permuted_mnist", "images": "mnist", "pixels": "unit", "tasks": 1_100,
+            "examples_per_task": 10_000, "batch_size": 1,
+        },
         "optimiser": {"name": "sgd", "step_size": 0.005},
         "seed": 0,
     }  # fmt: skip
@@ -187,8 +193,11 @@ def test_every_committed_run_keeps_its_identity():
     for identity, run in runs.iterrows():
         values: dict[str, Any] = {"seed": int(run["seed"])}
         for key in keys:
+            if run[key] != run[key]:
+                continue  # a key of other parts
             part, _, field = key.partition(".")
-            values.setdefault(part, {})[field] = run[key]
+            whole = isinstance(run[key], float) and run[key].is_integer()
+            values.setdefault(part, {})[field] = int(run[key]) if whole else run[key]
         listed = values["replacement"]["layers"]
         values["replacement"]["layers"] = [] if listed == "none" else [int(n) for n in listed.split(",")]
         assert Run.stored(values).identity == identity
@@ -220,6 +229,7 @@ SAME = [
     ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "maturity_threshold": 7}}),
     ({"replacement": {"layers": "none"}}, {"replacement": {"rate": 0, "bias_compensation": True}}),
     ({"replacement": {"layers": "none"}}, {"replacement": {"rate": 0, "accrual": "chance"}}),
+    ({"replacement": {"layers": "none"}}, {"replacement": {"layers": "none", "observed": "misaligned"}}),
     (
         {"model": {"depth": 1}, "replacement": {"layers": "except_first"}},
         {"model": {"depth": 1}, "replacement": {"layers": "none"}},
@@ -240,6 +250,17 @@ DIFFERENT = [
     {},
     {"model": {"width": 99}},
     {"model": {"depth": 4}},
+    {"model": {"initial": "uniform"}},
+    {"model": {"widths": [20, 30]}, "replacement": {"layers": [1]}},
+    {"model": {"widths": [20, 30], "initial": "uniform"}, "replacement": {"layers": [1]}},
+    {"dataset": {"images": "kmnist"}},
+    {"dataset": {"pixels": "signed"}},
+    {"dataset": {"name": "label_permuted_mnist"}},
+    {"dataset": {"name": "label_permuted_mnist", "tasks": 1_100, "examples_per_task": 10_000}},
+    {"dataset": {"name": "random_label_mnist"}},
+    {"dataset": {"name": "random_label_mnist", "batch_size": 1}},
+    {"dataset": {"name": "bit_flipping"}},
+    {"dataset": {"name": "bit_flipping", "flip": "one"}},
     {"model": {"depth": 6}},
     {"model": {"depth": 6}, "replacement": {"layers": [1, 2, 3, 4, 5]}},
     {"model": {"depth": 6}, "replacement": {"layers": [6]}},
@@ -366,7 +387,11 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("regulariser.strength", [*WRONG_NUMBERS, -1e-9], "a number of at least 0"),
     ("optimiser.name", ["adam", "SGD", "", 0, ["sgd"]], "sgd" + IMPORT),
     ("optimiser.step_size", [*WRONG_NUMBERS, 0, 0.0, -1e-9], "a number above 0"),
-    ("dataset.name", ["mnist", "", 0], "one of bit_flipping, permuted_mnist" + IMPORT),
+    (
+        "dataset.name",
+        ["mnist", "", 0],
+        "one of bit_flipping, label_permuted_mnist, permuted_mnist, random_label_mnist" + IMPORT,
+    ),
     (
         "dataset.tasks",
         [*WRONG_WHOLE_NUMBERS, 0, 10**30],
@@ -376,9 +401,13 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("dataset.batch_size", [3, 10_001], "a divisor of dataset.examples_per_task=10000"),
     (
         "dataset.examples_per_task",
-        [*WRONG_WHOLE_NUMBERS, 0, 60_001],
-        "a whole number of at least 1 and at most 60000",
+        [*WRONG_WHOLE_NUMBERS, 0, 112_801],
+        "a whole number of at least 1 and at most 112800",
     ),
+    ("dataset.examples_per_task", [60_001], "a whole number of at least 1 and at most 60000"),
+    ("dataset.images", ["", "cifar", None], "one of mnist, fashion_mnist, kmnist, emnist_balanced"),
+    ("dataset.pixels", ["", "z", None, 1], "one of unit, signed"),
+    ("model.initial", ["", "xavier", None], "one of kaiming, uniform"),
 ]
 
 CASES = [(key, value, valid) for key, values, valid in REFUSED for value in values]
@@ -411,7 +440,7 @@ NAMES = {
     "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu",
     "replacement": "cbp",
     "regulariser": "one of none, l2",
-    "dataset": "one of bit_flipping, permuted_mnist",
+    "dataset": "one of bit_flipping, label_permuted_mnist, permuted_mnist, random_label_mnist",
     "optimiser": "sgd",
 }
 

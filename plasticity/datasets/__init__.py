@@ -2,7 +2,20 @@
 
 from plasticity.datasets.bit_flipping import BitFlipping
 from plasticity.datasets.dataset import Dataset, Stream
+from plasticity.datasets.images import ImageDataset
+from plasticity.datasets.label_permuted_mnist import LabelPermutedMnist
 from plasticity.datasets.permuted_mnist import PermutedMnist
+from plasticity.datasets.random_label_mnist import RandomLabelMnist
 from plasticity.datasets.task import SparseRows, Task
 
-__all__ = ["BitFlipping", "Dataset", "PermutedMnist", "SparseRows", "Stream", "Task"]
+__all__ = [
+    "BitFlipping",
+    "Dataset",
+    "ImageDataset",
+    "LabelPermutedMnist",
+    "PermutedMnist",
+    "RandomLabelMnist",
+    "SparseRows",
+    "Stream",
+    "Task",
+]

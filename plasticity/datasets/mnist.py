@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from plasticity.datasets import mnist_sources
-from plasticity.datasets.mnist_sources import IMAGES, LABELS, TRAINING_FILES, Contents, Unavailable
+from plasticity.datasets.mnist_sources import IMAGES, LABELS, TRAINING_FILES, Contents, IdxFile, Unavailable
 from plasticity.errors import UserError
 from plasticity.files import atomic_write
 
 
 @dataclass(frozen=True)
 class Mnist:
-    """The MNIST training set, in its own order. Both arrays are read-only.
+    """The MNIST training set, or one like it, in its own order. Both arrays are read-only.
 
     Args:
         images: grey values 0 to 255, row by row, uint8 [60000, 784].
-        labels: digits 0 to 9, uint8 [60000].
+        labels: digits 0 to 9, or other classes from 0, uint8 [60000].
     """
 
     images: np.ndarray
@@ -51,16 +51,16 @@ def load(root: str | Path | None = None) -> Mnist:
     """
     directory = cache_directory(root) / "mnist"
     try:
-        contents = _cached(directory)
+        contents = cached(directory, TRAINING_FILES)
     except Unavailable as fault:
         contents = _fetched(directory, fault)
     return Mnist(IMAGES.decode(contents[IMAGES]).reshape(-1, 784), LABELS.decode(contents[LABELS]))
 
 
-def _cached(directory: Path) -> Contents:
+def cached(directory: Path, files: tuple[IdxFile, ...]) -> Contents:
     """The cached files, checked. Raises Unavailable."""
     contents = {}
-    for file in TRAINING_FILES:
+    for file in files:
         try:
             contents[file] = (directory / file.name).read_bytes()
         except OSError as error:
@@ -79,10 +79,10 @@ def _fetched(directory: Path, fault: Unavailable) -> Contents:
     if os.environ.get("PLASTICITY_OFFLINE", "0") not in ("", "0"):
         raise _refusal(directory, fault, "PLASTICITY_OFFLINE is set: nothing else was tried.")
     try:
-        _make_writable(directory)
-        with _only_one_process(directory):
+        make_writable(directory)
+        with only_one_process(directory, "MNIST"):
             with suppress(Unavailable):
-                return _cached(directory)  # another process was faster
+                return cached(directory, TRAINING_FILES)  # another process was faster
             contents = mnist_sources.fetch()
             for file, content in contents.items():
                 atomic_write(directory / file.name, content, mode=0o644)  # for all users
@@ -109,7 +109,7 @@ def _refusal(directory: Path, fault: Unavailable, others: str) -> UserError:
     )
 
 
-def _make_writable(directory: Path) -> None:
+def make_writable(directory: Path) -> None:
     """Creates the folder, open to readers, if it is missing. Raises OSError if no file can be made in it."""
     for folder in (directory.parent, directory):
         if not folder.is_dir():
@@ -119,8 +119,8 @@ def _make_writable(directory: Path) -> None:
 
 
 @contextmanager
-def _only_one_process(directory: Path) -> Iterator[None]:
-    """Waits while another process fetches into this folder."""
+def only_one_process(directory: Path, title: str) -> Iterator[None]:
+    """Waits while another process fetches into this folder. `title`: of what."""
     with ExitStack() as stack:
         # On a file system without locks two may fetch; os.replace alone keeps the cache whole.
         with suppress(OSError):
@@ -128,6 +128,6 @@ def _only_one_process(directory: Path) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print("Waiting for another process that fetches MNIST", file=sys.stderr, flush=True)
+                print(f"Waiting for another process that fetches {title}", file=sys.stderr, flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield

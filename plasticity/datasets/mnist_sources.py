@@ -11,6 +11,7 @@ import io
 import math
 import pickle
 import queue
+import shutil
 import struct
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def fetch() -> Contents:
     ]
     tried = []
     for name, source in sources:
-        print(f"Fetching MNIST from {name}", file=sys.stderr, flush=True)
+        announce("MNIST", name)
         try:
             contents = source()
             for file in TRAINING_FILES:
@@ -110,10 +111,19 @@ def fetch() -> Contents:
 
 def from_mirror(mirror: str) -> Contents:
     """The files as a mirror serves them, gzipped under their own names. Raises Unavailable."""
-    return {file: _download(f"{mirror}/{file.name}.gz") for file in TRAINING_FILES}
+    try:
+        return {file: gzip.decompress(download(f"{mirror}/{file.name}.gz")) for file in TRAINING_FILES}
+    except (OSError, EOFError, zlib.error) as error:
+        raise Unavailable(str(error)) from error
 
 
-def _download(url: str) -> bytes:
+def announce(title: str, source: str) -> None:
+    """Says what is fetched, and from where."""
+    print(f"Fetching {title} from {source}", file=sys.stderr, flush=True)
+
+
+def download(url: str, target: BinaryIO | None = None) -> bytes:
+    """What is at an address, or nothing where it is written to a target. Raises Unavailable."""
     # A name lookup has no time-out, and each address of a name has its own, so a thread bounds the total.
     answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
 
@@ -129,10 +139,13 @@ def _download(url: str) -> bytes:
         if isinstance(answer, Exception):
             raise answer
         with answer:
-            return gzip.decompress(answer.read())
+            if target is None:
+                return bytes(answer.read())
+            shutil.copyfileobj(answer, target, 1 << 20)
+            return b""
     except queue.Empty:
         raise Unavailable(f"no answer within {ANSWER_SECONDS:g} s") from None
-    except (OSError, EOFError, http.client.HTTPException, zlib.error) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Unavailable(str(getattr(error, "reason", error))) from error
 
 

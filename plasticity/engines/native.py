@@ -133,7 +133,7 @@ class NativeLearner:
             memory["born"][:] = -age[number]
             layer.debt = float(debt[number])
             layer.rate = self.replacement.rate if number + 1 in self.replacement.layers else 0.0
-            layer.bound = self.run.activation.replacement_bound(memory.inputs)
+            layer.bound = self.run.model.replacement_bound(self.run.activation, memory.inputs)
 
     def _learner(self) -> binding.Learner:
         strength = self.run.regulariser.strength if isinstance(self.run.regulariser, L2) else 0.0

@@ -55,8 +55,9 @@ class ContinualBackpropagation(Replacement, name="cbp"):
             return resolved
         # Nothing is ever replaced: what would be replaced, how often and how makes no difference.
         return replace(
-            resolved, layers=(), rate=0.0, maturity_threshold=100, bias_compensation=False, accrual="debt"
-        )
+            resolved, layers=(), rate=0.0, maturity_threshold=100, bias_compensation=False, observed="hidden",
+            accrual="debt",
+        )  # fmt: skip
 
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """Ages, running utility u and running mean activation f of the units; the debt of the layer."""
@@ -68,10 +69,17 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         }
 
     def after_step(self, memory: Memory, step: Step) -> list[list[int]]:
-        number = range(len(step.activations))
-        for layer in number:
+        self.update(memory, step)
+        return self.choose(memory, step)
+
+    def update(self, memory: Memory, step: Step) -> None:
+        """Ages, running mean activations and running utilities after a step."""
+        for layer in range(len(step.activations)):
             self._update(memory, step, layer)
-        return [self._choose(memory, step, layer) for layer in number]
+
+    def choose(self, memory: Memory, step: Step) -> list[list[int]]:
+        """The units to replace after a step whose `update` is made, for each hidden layer."""
+        return [self._choose(memory, step, layer) for layer in range(len(step.activations))]
 
     def _update(self, memory: Memory, step: Step, layer: int) -> None:
         """Age, running mean activation and running utility of a layer's units."""
@@ -104,10 +112,11 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         """The units of a layer to replace: the least useful mature ones, as many as are due."""
         if layer + 1 not in self.layers:
             return []
-        eligible = (memory["age"][layer] > self.maturity_threshold).nonzero().flatten()
-        number = self._due(memory, step, layer, len(eligible))
+        mature = memory["age"][layer] > self.maturity_threshold
+        number = self._due(memory, step, layer, int(mature.sum()))
         if number == 0:
             return []
+        eligible = mature.nonzero().flatten()
         utility = self._corrected(memory, "utility", layer)
         ranking = self.utility.ranking(utility, lambda: step.draw(layer))
         least_first = ranking[eligible].argsort(stable=True)

@@ -1,5 +1,6 @@
 """Snapshots: the network of a run between two tasks, in a file that PyTorch and NumPy read."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -41,11 +42,11 @@ class Snapshot:
         try:
             with safe_open(path, framework="numpy") as stored:
                 arrays = {name: np.array(stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
-                said = stored.metadata() or {}
-            return cls(int(said["task"]), said["engine"], Network.from_arrays(arrays))
+                said = json.loads((stored.metadata() or {})["snapshot"])
+            return cls(int(said["task"]), str(said["engine"]), Network.from_arrays(arrays))
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise Damaged(f"{path.name} cannot be read ({error})") from error
 
     def write(self, path: Path) -> None:
@@ -54,7 +55,9 @@ class Snapshot:
 
         arrays = self.network.arrays()
         kept = {name: array for name, array in arrays.items() if not _of_the_optimiser(name)}
-        atomic_write(path, save(kept, {"task": str(self.task), "engine": self.engine}))
+        # As one text: safetensors writes several in any order, and equal snapshots are to be equal files.
+        said = json.dumps({"task": self.task, "engine": self.engine})
+        atomic_write(path, save(kept, {"snapshot": said}))
 
 
 def _of_the_optimiser(name: str) -> bool:

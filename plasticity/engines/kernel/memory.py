@@ -142,44 +142,54 @@ class ExampleMemory:
             ValueError: an array does not fit the network, or an index leads out of an array.
         """
         if task.rows is not self.rows or task.targets is not self.targets:
-            self._take(task.rows, task.targets)
+            self.targets = None
+            if task.rows is not self.rows:
+                self._take_rows(task.rows)
+            self._take_targets(task.targets)
         self.order = _indices(task.order, self.count)
-        arrays = self.of_rows | {"order": self.order}
+        arrays = self.of_rows | self.of_targets | {"order": self.order}
         pointers = {name: array.ctypes.data for name, array in arrays.items()}
         return binding.Examples(first_step=task.first_step, count=task.examples, **pointers)
 
-    def _take(self, rows: SparseRows | np.ndarray, targets: np.ndarray) -> None:
+    def _take_rows(self, rows: SparseRows | np.ndarray) -> None:
         """Takes the rows that tasks draw on; mostly once in a run."""
+        self.rows = None
         if isinstance(rows, SparseRows):
-            columns, self.count = rows.columns, len(rows.start) - 1
+            self.columns, self.count = rows.columns, len(rows.start) - 1
             self.of_rows = {
                 "start": _indices(rows.start, len(rows.value) + 1, np.int64),
-                "index": _indices(rows.index, columns),
+                "index": _indices(rows.index, self.columns),
                 "entry": np.ascontiguousarray(rows.value, np.float32),
             }
             lengths = np.diff(rows.start)
-            if lengths.min(initial=0) < 0 or lengths.max(initial=0) > columns:
-                raise ValueError(f"rows of {lengths.min()} to {lengths.max()} entries in {columns} columns")
+            if lengths.min(initial=0) < 0 or lengths.max(initial=0) > self.columns:
+                raise ValueError(
+                    f"rows of {lengths.min()} to {lengths.max()} entries in {self.columns} columns"
+                )
             if len(rows.index) != len(rows.value):
                 raise ValueError(f"{len(rows.index)} indices of {len(rows.value)} entries")
         else:
-            self.count, columns = rows.shape
+            self.count, self.columns = rows.shape
             self.of_rows = {
                 "dense": np.ascontiguousarray(rows, np.float32),
-                "index": np.zeros(columns, np.int32),
-                "entry": np.zeros(columns, np.float32),
+                "index": np.zeros(self.columns, np.int32),
+                "entry": np.zeros(self.columns, np.float32),
             }
+        self.rows = rows
+
+    def _take_targets(self, targets: np.ndarray) -> None:
+        """Takes the targets of these rows, which often change with the task."""
         if targets.dtype.kind == "i":
-            self.of_rows["label"] = _indices(targets, self.outputs)
+            self.of_targets = {"label": _indices(targets, self.outputs)}
         else:
-            self.of_rows["target"] = np.ascontiguousarray(targets, np.float32)
+            self.of_targets = {"target": np.ascontiguousarray(targets, np.float32)}
         width = targets[0].size if targets.dtype.kind != "i" and len(targets) else self.outputs
-        if columns != self.inputs or len(targets) != self.count or width != self.outputs:
+        if self.columns != self.inputs or len(targets) != self.count or width != self.outputs:
             raise ValueError(
-                f"{self.count} rows of {columns} inputs and targets {targets.shape} for a network with "
+                f"{self.count} rows of {self.columns} inputs and targets {targets.shape} for a network with "
                 f"{self.inputs} inputs and {self.outputs} outputs"
             )
-        self.rows, self.targets = rows, targets
+        self.targets = targets
 
 
 def _indices(array: np.ndarray, end: int, dtype: type = np.int32) -> np.ndarray:

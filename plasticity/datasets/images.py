@@ -1,0 +1,83 @@
+"""What streams of images have in common: which images they show, and how pixels become inputs."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+
+from plasticity.datasets import image_sets
+from plasticity.datasets.dataset import Dataset
+from plasticity.datasets.image_sets import IMAGE_SETS
+from plasticity.datasets.task import SparseRows
+from plasticity.errors import ConfigError
+from plasticity.objectives import CrossEntropy
+from plasticity.part import choice
+
+PIXELS = 784
+MOST_TASKS = 10**9
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDataset(Dataset):
+    """Images to be classified.
+
+    Attributes:
+        images: which ones.
+        pixels: how a pixel p from 0 to 255 is shown: as p / 255 (unit), or as 2 p / 255 − 1 (signed).
+    """
+
+    inputs = PIXELS
+    objective = CrossEntropy()
+
+    images: str = choice("mnist", options=tuple(IMAGE_SETS))
+    pixels: str = choice("unit", options=("unit", "signed"))
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes."""
+        return IMAGE_SETS[self.images].classes
+
+    @property
+    def shown_at_a_time(self) -> int:
+        """Number of different images that a task shows."""
+        return self.examples_per_task
+
+    def prepare(self, root: str | None) -> None:
+        image_sets.load(self.images, root)
+
+    def rows(self, root: str | None) -> tuple["SparseRows | np.ndarray", np.ndarray]:
+        """The images as they are shown, and their labels; see `images_and_labels`."""
+        return images_and_labels(self.images, self.pixels, root)
+
+    def canonical(self, run: Any) -> Self:
+        if self.shown_at_a_time > IMAGE_SETS[self.images].number:
+            key = next(key for key in ("images_per_task", "examples_per_task") if hasattr(self, key))
+            valid = f"a whole number of at least 1 and at most {IMAGE_SETS[self.images].number}"
+            raise ConfigError(f"dataset.{key}", self.shown_at_a_time, valid)
+        return super().canonical(run)
+
+
+@lru_cache(maxsize=1)
+def images_and_labels(
+    images: str, pixels: str, root: str | None
+) -> tuple["SparseRows | np.ndarray", np.ndarray]:
+    """A set of images and their labels; once per process, shared by its runs.
+
+    Args:
+        images: which ones, as in `IMAGE_SETS`.
+        pixels: as in `ImageDataset`.
+        root: where data sets are kept; None for the usual place.
+
+    Returns:
+        rows of [images, 784], sparse unless none of their entries is 0; and int32 [images]
+
+    Raises:
+        UserError: when they cannot be obtained.
+    """
+    loaded = image_sets.load(images, root)
+    labels = loaded.labels.astype(np.int32)
+    if pixels == "signed":
+        return loaded.images / np.float32(255) * np.float32(2) - np.float32(1), labels
+    rows = SparseRows.of(loaded.images)
+    return SparseRows(rows.start, rows.index, rows.value / np.float32(255), rows.columns), labels

@@ -1,0 +1,52 @@
+"""Label-permuted MNIST: every task shows the same images, their classes under new names."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plasticity.datasets.image_sets import MOST_IMAGES
+from plasticity.datasets.images import MOST_TASKS, ImageDataset
+from plasticity.datasets.task import SparseRows, Task
+from plasticity.part import integer
+from plasticity.streams import Purpose, sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelPermutedMnist(ImageDataset, name="label_permuted_mnist"):
+    """A task is a random permutation of the classes, none in the first, and the first images of a random order.
+
+    The MNIST form of the label-permuted EMNIST of Elsayed and Mahmood 2024 (github.com/mohmdelsayed/upgd).
+    """
+
+    tasks: int = integer(400, at_least=1, at_most=MOST_TASKS)
+    examples_per_task: int = integer(2_500, at_least=1, at_most=MOST_IMAGES)
+
+    def open(self, seed: int, root: str | None) -> "PermutedLabels":
+        return PermutedLabels(self, seed, *self.rows(root))
+
+
+class PermutedLabels:
+    """The tasks of one seed."""
+
+    def __init__(
+        self, dataset: LabelPermutedMnist, seed: int, rows: SparseRows | np.ndarray, labels: np.ndarray
+    ):
+        self.dataset, self.seed, self.rows, self.labels = dataset, seed, rows, labels
+
+    def task(self, number: int) -> Task:
+        """Task `number`, from 0: the first examples of a random order of all images, each once."""
+        examples = self.dataset.examples_per_task
+        return Task(
+            number=number,
+            first_step=number * self.dataset.steps_per_task,
+            rows=self.rows,
+            targets=self.names(number)[self.labels],
+            order=sample(len(self.labels), examples, self.seed, Purpose.EXAMPLE_ORDER, (number,)),
+        )
+
+    def names(self, number: int) -> np.ndarray:
+        """The class that each class is called in a task: int32, [classes]."""
+        classes = self.dataset.outputs
+        if number == 0:
+            return np.arange(classes, dtype=np.int32)
+        return sample(classes, classes, self.seed, Purpose.LABELS, (number,))

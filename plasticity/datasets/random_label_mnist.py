@@ -1,0 +1,71 @@
+"""Random-label MNIST: every task has a few images learnt by heart, with labels that say nothing of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plasticity.datasets.image_sets import MOST_IMAGES
+from plasticity.datasets.images import MOST_TASKS, ImageDataset
+from plasticity.datasets.task import SparseRows, Task
+from plasticity.part import integer
+from plasticity.streams import Purpose, sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomLabelMnist(ImageDataset, name="random_label_mnist"):
+    """A task shuffles the labels of the same images anew, and shows them in several epochs.
+
+    The protocol of Kumar et al. 2023 (github.com/skumar9876/L2_Init), with the last batch of an epoch, which their
+    code drops.
+
+    Attributes:
+        images_per_task: number of images, which the seed chooses for all tasks.
+        epochs: how often each is shown in a task, each time in another order.
+    """
+
+    tasks: int = integer(50, at_least=1, at_most=MOST_TASKS)
+    images_per_task: int = integer(1_200, at_least=1, at_most=MOST_IMAGES)
+    epochs: int = integer(400, at_least=1, at_most=1_000_000)
+    batch_size: int = integer(16, at_least=1)
+
+    @property
+    def examples_per_task(self) -> int:
+        """Of all epochs."""
+        return self.images_per_task * self.epochs
+
+    @property
+    def shown_at_a_time(self) -> int:
+        """Number of different images that a task shows."""
+        return self.images_per_task
+
+    def open(self, seed: int, root: str | None) -> "ShuffledLabels":
+        return ShuffledLabels(self, seed, *self.rows(root))
+
+
+class ShuffledLabels:
+    """The tasks of one seed."""
+
+    def __init__(
+        self, dataset: RandomLabelMnist, seed: int, rows: SparseRows | np.ndarray, labels: np.ndarray
+    ):
+        self.dataset, self.seed, self.rows = dataset, seed, rows
+        self.chosen = sample(len(labels), dataset.images_per_task, seed, Purpose.CHOSEN_IMAGES, ())
+        self.labels = labels
+
+    def task(self, number: int) -> Task:
+        """Task `number`, from 0: epoch after epoch."""
+        images = self.dataset.images_per_task
+        shuffled = sample(images, images, self.seed, Purpose.LABELS, (number,))
+        targets = self.labels.copy()
+        targets[self.chosen] = self.labels[self.chosen[shuffled]]
+        orders = [
+            sample(images, images, self.seed, Purpose.EXAMPLE_ORDER, (number, epoch))
+            for epoch in range(self.dataset.epochs)
+        ]
+        return Task(
+            number=number,
+            first_step=number * self.dataset.steps_per_task,
+            rows=self.rows,
+            targets=targets,
+            order=self.chosen[np.concatenate(orders)],
+        )
