@@ -43,6 +43,7 @@ def fabricate(
         RunState(
             status=status,
             tasks_done=len(accuracies) * every,
+            tasks=config.dataset.tasks,
             tasks_per_record=every,
             score_name=score_name,
             higher_is_better=objective.higher_is_better,
