@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 
 from analysis import drawing
 from analysis.command import command, source_arguments, sources, table_runs
-from analysis.experiments import Experiment, Label, activation, method, nothing, replacement_set, step_size
+from analysis.experiments import (
+    Experiment,
+    Label,
+    activation,
+    flip,
+    method,
+    method_as_run,
+    nothing,
+    replacement_set,
+    step_size,
+)
 from analysis.load import load_runs
 from analysis.results import DIRECTORY
 from plasticity.errors import UserError
@@ -114,6 +124,21 @@ def figure_7(tasks: pd.DataFrame) -> Figure:
     return drawing.by_layer(tasks, INSIDE, "replaced")
 
 
+# --- Further streams -------------------------------------------------------------------------------------
+
+
+@figure(method_as_run, panel=activation)
+def bit_flipping_comparison(tasks: pd.DataFrame) -> Figure:
+    """Bit-Flipping (the paper's figure 8): error of three activations under each method, each tuned."""
+    return drawing.curves(tasks, "error", "method")
+
+
+@figure(step_size, panel=flip)
+def bit_flipping_flips(tasks: pd.DataFrame) -> Figure:
+    """Bit-Flipping: error of plain backpropagation, one flipping bit changed at a time or all of them."""
+    return drawing.curves(tasks, "error", "step size")
+
+
 # --- The command -----------------------------------------------------------------------------------------
 
 
@@ -186,7 +211,8 @@ def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figur
     said = [drawing.explain(frame)]
     if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
         said.append(
-            f"Without values by layer: {', '.join(unmeasured)}. {experiment.command} force=true has them."
+            f"Without values by layer: {', '.join(unmeasured)}. "
+            f"{experiment.command} launch.missing_measures=compute has them."
         )
     said += experiment.missing(declared.panel, declared.line)
     drawing.note(figure, said)
