@@ -1,4 +1,4 @@
-"""The floor under the time of a step: the weights that it must touch, over the bandwidth of their cache."""
+"""The floor under the time of a step: reading the weights that it must touch, then changing them, in cache."""
 
 import ctypes
 import os
@@ -6,6 +6,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,22 @@ from plasticity.datasets.task import Task
 from plasticity.network import Network
 from plasticity.run import Run
 
-PASSES = 3
-"""A weight that is touched is read, read again and written."""
+
+@dataclass(frozen=True)
+class Floor:
+    """What no step can be faster than, in microseconds.
+
+    Attributes:
+        reading: once through the weights that a step touches, for the forward pass.
+        changing: once more through them, to read, change and write them.
+    """
+
+    reading: float
+    changing: float
+
+    @property
+    def total(self) -> float:
+        return self.reading + self.changing
 
 
 def touched_weights(run: Run, network: Network, task: Task, examples: int = 500) -> float:
@@ -32,32 +48,44 @@ def touched_weights(run: Run, network: Network, task: Task, examples: int = 500)
     return touched
 
 
-def bytes_per_second(weights: int, piece: int, seconds: float = 0.3) -> float:
-    """What a plain streaming kernel reaches on weights of this size, going over `piece` of them at a time.
+def measure(weights: int, piece: int, seconds: float = 0.3) -> Floor:
+    """The floor for weights of this size, `piece` of which a step touches.
 
     Args:
         weights: number of weights of the network, which says what cache they are in.
         piece: number of weights that a step touches.
-        seconds: how long to try for; the best of several trials counts.
+        seconds: how long to try each pass for; the best of several trials counts.
     """
-    stream = _kernel()
+    library = _library()
     memory = np.zeros(weights, np.float32)
-    pieces = max(1, int(2e8 / (4 * piece * PASSES)))
-    best, began = 0.0, time.perf_counter()
-    while time.perf_counter() - began < seconds or best == 0:
+    pieces = max(1, int(5e7 / piece))
+    return Floor(
+        *(
+            _best(stream, memory, piece, pieces, seconds)
+            for stream in (library.read_stream, library.change_stream)
+        )
+    )
+
+
+def _best(stream: Callable[..., float], memory: np.ndarray, piece: int, pieces: int, seconds: float) -> float:
+    """Microseconds for one piece."""
+    best, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < seconds or best == float("inf"):
         start = time.perf_counter()
-        stream(memory.ctypes.data, weights, piece, pieces)
-        best = max(best, PASSES * 4 * piece * pieces / (time.perf_counter() - start))
+        stream(memory.ctypes.data, memory.size, piece, pieces)
+        best = min(best, (time.perf_counter() - start) / pieces * 1e6)
     return best
 
 
-def _kernel() -> Callable[..., float]:
-    """`stream` of floor.c, compiled for this very machine."""
+@cache
+def _library() -> ctypes.CDLL:
+    """floor.c, compiled for this very machine."""
     with tempfile.TemporaryDirectory() as folder:
-        flags = ["-O3", "-march=native", "-ffast-math", "-funroll-loops", "-fPIC", "-shared"]
+        flags = ["-O3", "-march=native", "-ffast-math", "-fPIC", "-shared"]
         source, target = Path(__file__).with_suffix(".c"), Path(folder) / "floor.so"
         subprocess.run([os.environ.get("CC", "cc"), *flags, str(source), "-o", str(target)], check=True)
-        stream = ctypes.CDLL(str(target)).stream
-    stream.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_long]
-    stream.restype = ctypes.c_float
-    return stream
+        library = ctypes.CDLL(str(target))
+    for stream in (library.read_stream, library.change_stream):
+        stream.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_long]
+        stream.restype = ctypes.c_float
+    return library

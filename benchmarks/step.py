@@ -1,10 +1,11 @@
-"""What a step costs: python -m benchmarks.step [--paper-code PATH]
+"""What a step costs: python -m benchmarks.step [--engines NAME …] [--networks NAME …] [--jax] [--paper-code PATH]
 
-Times both engines on the networks of the paper, after 20,000 steps of training, since what a step costs hangs
-on how many units are active. All times are medians on one core, in microseconds per step; `all cores` is one
-run on each of them at the same time. What is compared is timed in turns, round after round, so that a burst
-of work elsewhere on the machine spoils a round and no figure. The floor is what the caches of this machine
-need for the weights that a step must touch (see `benchmarks.floor`).
+Times the engines on the networks of the paper, after 20,000 steps of training, since what a step costs hangs on how
+many units are active. All times are medians on one core, in microseconds per step, with quartiles. What is compared
+is timed in turns, round after round, so that a burst of work elsewhere on the machine spoils a round and no figure.
+The floor is what this machine needs to go through the weights that a step must touch, once to read them and once to
+change them (see `benchmarks.floor`). Peers are the code behind the paper (--paper-code: a checkout of it), and the
+same step in JAX, dense, inside one compiled scan (--jax; `pip install '.[jax]'`).
 """
 
 import argparse
@@ -24,8 +25,8 @@ from benchmarks import floor, paper_code
 from plasticity.cores import cores
 from plasticity.datasets.permuted_mnist import IMAGES, PIXELS, PermutedDigits, PermutedMnist
 from plasticity.datasets.task import SparseRows, Task
+from plasticity.engines import ENGINES, Learner, get
 from plasticity.engines.native import NativeLearner
-from plasticity.engines.reference import ReferenceLearner
 from plasticity.errors import UserError
 from plasticity.network import Network, initial_network
 from plasticity.run import Run
@@ -88,7 +89,7 @@ def median_time(work: Callable[[int], object], repetitions: int = REPETITIONS) -
     return statistics.median(times)
 
 
-def time_per_step(learner: NativeLearner | ReferenceLearner, task: Task, steps: int) -> float:
+def time_per_step(learner: Learner, task: Task, steps: int) -> float:
     """Microseconds per step of an engine, in repetitions of so many steps."""
     parts = [part(task, number, steps) for number in range(REPETITIONS)]
     return median_time(lambda number: learner.learn(parts[number], ignore)) / steps * 1e6
@@ -108,64 +109,74 @@ def steps_per_second(run: Run, network: Network, task: Task, runs: int) -> float
     return runs * task.examples / median_time(learn_together)
 
 
-def measure(run: Run, data: PermutedDigits, code: Path | None) -> list[str]:
-    """One row of the table."""
+LEGEND = """\
+µs/step     median time of a step on one core        quartiles   of that, over {rounds} rounds
+faster      times as fast as the reference engine    / floor     times the floor: what reading and changing the
+                                                                 weights that a step must touch takes at least"""
+
+
+def measure(
+    run: Run, data: PermutedDigits, arguments: argparse.Namespace
+) -> tuple[floor.Floor, dict[str, list[float]]]:
+    """The floor of a network, and the microseconds per step in each round by engine or peer; likewise the steps per
+    second of native runs on all cores at once."""
     learner = NativeLearner(run, initial_network(run))
     for number in range(WARM_UP_TASKS):
         learner.learn(data.task(number), ignore)
     network, task = learner.network(), data.task(WARM_UP_TASKS)
+    learners = {name: get(name).learner(run, network) for name in arguments.engines}
 
-    touched = floor.touched_weights(run, network, task)
-    weights = sum(weight.size for weight in network.weights)
-    reference_learner = ReferenceLearner(run, network)
-    timers: dict[str, Callable[[], float]] = {
-        "native": lambda: time_per_step(NativeLearner(run, network), task, STEPS),
-        "reference": lambda: time_per_step(reference_learner, task, SLOW_STEPS),
-        "speed": lambda: floor.bytes_per_second(weights, round(touched)),
-        "one": lambda: steps_per_second(run, network, task, 1),
-        "all": lambda: steps_per_second(run, network, task, cores()),
-    }
-    if code:
-        timers["paper"] = lambda: paper_code.microseconds_per_step(code, run, task)
+    def engine(name: str) -> Callable[[], float]:
+        steps = STEPS if name == "native" else SLOW_STEPS
+        return lambda: time_per_step(learners[name], task, steps)
+
+    timers = {name: engine(name) for name in arguments.engines}
+    if arguments.jax and run.activation.name == "relu" and run.regulariser.name == "none":
+        from benchmarks import jax_peer
+
+        timers["JAX"] = lambda: jax_peer.microseconds_per_step(run, network, task, STEPS, REPETITIONS)
+    if arguments.paper_code:
+        timers["paper's code"] = lambda: paper_code.microseconds_per_step(arguments.paper_code, run, task)
+    timers["one core"] = lambda: steps_per_second(run, network, task, 1)
+    timers["all cores"] = lambda: steps_per_second(run, network, task, cores())
     rounds = [{name: timer() for name, timer in timers.items()} for _ in range(ROUNDS)]
-    found = {name: statistics.median(each[name] for each in rounds) for name in timers}
+    weights = sum(weight.size for weight in network.weights)
+    least = floor.measure(weights, round(floor.touched_weights(run, network, task)))
+    return least, {name: [each[name] for each in rounds] for name in timers}
 
-    least = 4 * floor.PASSES * touched / found["speed"] * 1e6
-    native, reference = found["native"], found["reference"]
-    cells = [f"{reference:.0f}", f"{native:.2f}", f"{reference / native:.0f}", f"{least:.2f}"]
-    cells += [f"{native / least:.2f}", f"{found['all']:,.0f}", f"{found['all'] / found['one']:.2f}"]
-    if code:
-        cells += [f"{found['paper']:.0f}", f"{found['paper'] / native:.0f}"]
-    return cells
+
+def rows(name: str, least: floor.Floor, found: dict[str, list[float]]) -> list[str]:
+    """The lines of a network."""
+    together, alone = (statistics.median(found.pop(key)) for key in ("all cores", "one core"))
+    lines = [
+        f"{name}: floor {least.total:.2f} = reading {least.reading:.2f} + changing {least.changing:.2f}; "
+        f"native on {cores()} cores {together:,.0f} steps/s, {together / alone:.2f} times one core"
+    ]
+    reference = statistics.median(found["reference"]) if "reference" in found else float("nan")
+    for timed, times in sorted(found.items(), key=lambda entry: statistics.median(entry[1])):
+        median = statistics.median(times)
+        low, _, high = statistics.quantiles(times, n=4, method="inclusive")
+        ratios = f"{reference / median:10.1f}{median / least.total:10.2f}"
+        lines.append(f"  {timed:<14}{median:10.2f}{f'{low:.2f}–{high:.2f}':>20}{ratios}")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--paper-code", metavar="PATH", type=Path, help="a checkout of the paper's code, timed too"
-    )
+    parser.add_argument("--paper-code", metavar="PATH", type=Path, help="a checkout of the paper's code")
+    parser.add_argument("--jax", action="store_true", help="time the same step in JAX, too")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME")
+    parser.add_argument(
+        "--engines", nargs="+", choices=ENGINES, default=list(ENGINES), metavar="NAME",
+        help="compiled takes about a minute per network to compile",
+    )  # fmt: skip
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data = examples()
-
-    heads = [
-        "reference",
-        "native",
-        "ratio",
-        "floor",
-        "native / floor",
-        f"steps/s, all {cores()} cores",
-        "/ one core",
-    ]
-    heads += ["paper's code", "ratio"] if arguments.paper_code else []
-    print("µs per step  " + "  ".join(f"{head:>9}" for head in heads))
+    print(LEGEND.format(rounds=ROUNDS))
+    print(f"\n{'':16}{'µs/step':>10}{'quartiles':>20}{'faster':>10}{'/ floor':>10}")
     for name in arguments.networks:
-        cells = measure(Run.of(NETWORKS[name]), data, arguments.paper_code)
-        widths = [max(9, len(head)) for head in heads]
-        print(
-            f"{name:<11}  " + "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)), flush=True
-        )
+        print("\n".join(rows(name, *measure(Run.of(NETWORKS[name]), data, arguments))), flush=True)
 
 
 if __name__ == "__main__":
