@@ -8,6 +8,8 @@ from test_publish_command import publish
 from wandb_fixture import Client, client, wandb_server, wandb_service
 
 from analysis.paper import run
+from analysis.remote import fetch
+from plasticity.errors import UserError
 
 __all__ = ["client", "wandb_server", "wandb_service"]
 
@@ -31,7 +33,9 @@ def python(client: Client, *arguments: object) -> str:
     return client.call(sys.executable, *map(str, arguments), XDG_CACHE_HOME=str(client.directory / "cache"))
 
 
-def test_table_1_from_w_and_b_equals_table_1_from_the_store(published: Client):
+def test_table_1_from_w_and_b_equals_table_1_from_the_store_and_a_run_without_its_table_is_named(
+    published: Client,
+):
     stored = python(published, *TABLE, "--runs", published.directory / "runs")
     assert stored.count(",2,") >= 2
     assert python(published, *TABLE, "--wandb", "tester/plasticity") == stored
@@ -45,21 +49,23 @@ def test_table_1_from_w_and_b_equals_table_1_from_the_store(published: Client):
     score = from_store[0].split(",").index("score")
     scores = {line.split(",")[0]: line.split(",")[score] for line in from_store}
     assert all(line.split(",")[score] == scores[line.split(",")[0]] for line in from_group[1:])
-
-
-def test_a_run_without_its_whole_table_is_named_and_left_out(published: Client):
     one, *_ = published.server.runs.values()
     del one.files["tasks.csv"]
     process = published.start(
         sys.executable, "-m", "analysis.runs", "--wandb", "tester/plasticity",
-        XDG_CACHE_HOME=str(published.directory / "cache"),
+        XDG_CACHE_HOME=str(published.directory / "another"),
     )  # fmt: skip
     out, err = process.communicate(timeout=60)
     assert "4 runs:" in out and f"left out: {one.name}" in err
 
 
-@pytest.mark.parametrize("place", ["tester", "tester/nothing", "/x"])
-def test_a_place_without_runs_is_refused_in_a_sentence(client: Client, place: str):
-    process = client.start(sys.executable, "-m", "analysis.runs", "--wandb", place)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 1 and "Traceback" not in err and place in err
+@pytest.mark.parametrize("place", ["tester", "/x"])
+def test_a_place_that_is_no_project_is_refused(place: str):
+    with pytest.raises(UserError, match=f"--wandb {place} is refused: it must be ENTITY/PROJECT"):
+        fetch(place)
+
+
+def test_a_project_without_runs_is_said_in_a_sentence(client: Client):
+    process = client.start(sys.executable, "-m", "analysis.runs", "--wandb", "tester/nothing")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Traceback" not in err and "tester/nothing" in err

@@ -214,7 +214,7 @@ def test_the_norm_and_the_zeros_of_gradients_of_a_network_are_those_of_all_its_w
     network = [parameter for layer in learner.layers for parameter in (layer.weight, layer.bias)]
     gradients, zeros = [0.0] * 4, [0.0] * 4
     for position in range(30):
-        outputs, _ = learner.forward(torch.from_numpy(task.example(position)))
+        outputs, *_ = learner.forward(torch.from_numpy(task.example(position)))
         loss = run.dataset.objective.loss(outputs, torch.tensor(int(task.targets[task.order[position]])))
         for layer, gradient in enumerate(torch.autograd.grad(loss, network)[::2]):
             gradients[layer] = gradients[layer] + gradient.double() / 30

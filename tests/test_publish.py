@@ -251,6 +251,17 @@ def test_the_id_of_a_deleted_run_is_never_used_again(publish: Publish):
     assert publish() == [("published", "run0-1-2")]
 
 
+def test_an_agents_id_is_written_to_once_and_its_run_takes_the_place_of_another(publish: Publish):
+    publish()
+    agents = {"id": "chosen", "sweep": "grid"}
+    assert publish(changes=agents) == [("published", "chosen")]
+    assert list(publish.server.runs) == ["chosen"] and publish.server.runs["chosen"].sweep == "grid"
+    assert publish(changes=agents) == publish() == [("already", "chosen")]
+    assert publish(count=91, changes=agents) == [("published", "run0-1-2")]
+    assert sorted(publish.server.runs) == ["chosen", "run0-1-2"]  # not ours to delete
+    assert len(publish.server.runs["chosen"].history) == len(publish.server.runs["run0-1-2"].history) + 1
+
+
 def test_a_folder_that_cannot_be_written_fails_the_publication_alone(publish: Publish):
     (publish.directory / "published").write_text("a file where the folder should be")
     assert publish(runs=2, mode="offline") == [("failed", None)] * 2

@@ -4,10 +4,11 @@ What is promised, and why it holds:
 
 - *No row is doubled.* The client numbers rows onwards from the line count that the server reports, and what
   it sent last may be on its way still: under the same id, a repeated or resumed publication can append rows
-  twice. Therefore an id is written to once, by one process, in one go. Every attempt to publish has an id of
+  twice. Therefore an id is written to once, by one process, in one go (a run that is shown live: in one go from its
+  first row to its last, or else it is published anew under another id). Every attempt to publish has an id of
   its own, which is in the ledger, on disk, before the server hears of it, and is begun with `resume="never"`,
-  which the client refuses for an id that the server has. Nothing is assumed of how a server takes what it is
-  sent twice.
+  which the client refuses for an id that the server has; an id that an agent of a W&B sweep chose is begun
+  without that, once. Nothing is assumed of how a server takes what it is sent twice.
 - *No run is doubled.* Once a run was read back whole, and only then, what was begun for it earlier is
   deleted: the remains of an interrupted attempt, or its older self if it was computed again. The id of a
   deleted run is spent (the service answers 409), which costs nothing where no id is used again. Of two

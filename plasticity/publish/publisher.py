@@ -142,7 +142,8 @@ class Publisher:
     def enter(self, publication: Publication, digest: str) -> Entry:
         """Writes down that a publication is begun, under an id of its own."""
         place, identity = self.target.place, publication.identity
-        if publication.id is not None:
+        used = {entry.id for entry in self.ledger.entries(place, identity)}
+        if publication.id is not None and publication.id not in used:
             return self.ledger.adopt(place, identity, publication.id, digest, foreign=True)
         return self.ledger.begin(place, identity, publication.attempt, digest)
 

@@ -141,6 +141,7 @@ class Publishing:
             lines.append(f"{_runs(len(done))} published, at {place}")
         if left:
             reason = next((one.reason for one in left if one.status == "failed"), left[0].reason)
+            reason = reason.partition("\n")[0].rstrip(".")
             lines.append(f"{_runs(len(left))} not published: {reason}. Publish later: {self._command()}")
         return lines
 

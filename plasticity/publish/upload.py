@@ -62,7 +62,7 @@ def begin(publication: Publication, name: str, target: Target) -> None:
     import wandb
 
     directory = tempfile.mkdtemp()
-    chosen = publication.id is not None
+    chosen = name == publication.id
     with _server_errors():
         client = wandb.init(
             project=target.project, entity=target.entity, dir=directory, id=name, name=publication.name,
