@@ -139,6 +139,18 @@ def bit_flipping_flips(tasks: pd.DataFrame) -> Figure:
     return drawing.curves(tasks, "error", "step size")
 
 
+@figure(replacement_set)
+def label_permuted_layers(tasks: pd.DataFrame) -> Figure:
+    """Labels that are permuted instead of pixels: online accuracy with each layer replaced alone, all, and none."""
+    return drawing.curves(tasks, "accuracy", "replaced")
+
+
+@figure(replacement_set)
+def random_label_layers(tasks: pd.DataFrame) -> Figure:
+    """Labels that are drawn at random: online accuracy with each layer replaced alone, all, and none."""
+    return drawing.curves(tasks, "accuracy", "replaced")
+
+
 # --- The command -----------------------------------------------------------------------------------------
 
 
@@ -148,7 +160,7 @@ def main() -> None:
         prog="python -m analysis.figures",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Draws figures as PDF and PNG, each from the runs of the experiment of its name:\n\n"
-        + "\n".join(f"  {name:<10} {each.title}" for name, each in FIGURES.items()),
+        + "\n".join(f"  {name:<24} {each.title}" for name, each in FIGURES.items()),
     )
     parser.add_argument(
         "given",

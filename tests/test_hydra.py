@@ -204,10 +204,10 @@ def test_the_command_line_goes_before_an_alternative(command):
 
 def test_alternatives_may_have_several_values_each(tmp_path, command):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
-    (tmp_path / "mine" / "experiment" / "search.yaml").write_text(
+    (tmp_path / "mine" / "experiment" / "my_search.yaml").write_text(
         "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {seed: '0,1'}\n    alternatives:\n"
         "      - {replacement: none, optimiser.step_size: '0.1,0.01'}\n"
         "      - {replacement: all, replacement.rate: '1e-3,1e-4,1e-5'}\n"
     )
-    planned = command("--config-dir", str(tmp_path / "mine"), "experiment=search", "launch.dry_run=true")
+    planned = command("--config-dir", str(tmp_path / "mine"), "experiment=my_search", "launch.dry_run=true")
     assert planned.stdout.startswith("10 runs: "), planned.stderr
