@@ -8,6 +8,7 @@ On the command line:
     python -m analysis.findings    the paper's claims, as tests on these runs
     python -m analysis.figures     the paper's figures, from one's own runs
     python -m analysis.curves      any column by task, a curve per value of any key
+    python -m analysis.search      the settings of a search, ranked; writes the choice as a tuned network
     python -m analysis.calibration Table 1, measured less published, drawn against a normal
 
 In a notebook:

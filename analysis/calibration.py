@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import betaincinv, ndtri
 
-from analysis.command import command, run_arguments, table_runs
+from analysis.command import command, run_arguments, sources, table_runs
 from analysis.compare import compare
 from analysis.grid import cells
 from analysis.paper import COLUMNS
@@ -86,7 +86,7 @@ def main() -> None:
         help="without ending; default: calibration",
     )
     arguments = parser.parse_args()
-    runs = table_runs(arguments.runs)
+    runs = table_runs(sources(arguments))
     compared = compare(cells(runs, COLUMNS, arguments.seeds, arguments.tasks, arguments.examples_per_task))
     if compared["score"].isna().all():
         raise UserError("No cell has the two seeds that a comparison with the published table takes.")

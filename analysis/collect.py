@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from analysis.command import command
+from analysis.command import command, source_arguments, sources
 from analysis.load import config_columns, load_runs, summarise
 from analysis.results import Results
 from plasticity.errors import UserError
@@ -60,12 +60,12 @@ def main() -> None:
         prog="python -m analysis.collect",
         description="Adds finished and failed runs to the two Parquet files that hold compact results.",
     )
-    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="default: runs")
+    source_arguments(parser, "runs")
     parser.add_argument(
         "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results"
     )
     arguments = parser.parse_args()
-    print(collect(arguments.runs, arguments.output))
+    print(collect(sources(arguments) or ["runs"], arguments.output))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.load import summarise
+from analysis.remote import fetch
 from analysis.render import FORMATS, Table, render
 from analysis.results import DIRECTORY, Results
 from plasticity.errors import UserError
@@ -17,13 +19,26 @@ from plasticity.errors import UserError
 
 def command(main: Callable[[], None]) -> None:
     """Runs a command; what the user can mend ends it with a sentence and exit code 1."""
+    if sys.stdout is None:
+        sys.exit("There is no standard output to write to.")
     try:
-        main()
-        sys.stdout.flush()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         sys.exit(str(error))
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        _drop_output()
+        sys.exit(f"{error.filename or 'Standard output'} cannot be read or written ({error.strerror}).")
+
+
+def _drop_output() -> None:
+    """Has Python not try again, when it ends, to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def positive(value: str) -> int:
@@ -33,11 +48,31 @@ def positive(value: str) -> int:
     return int(value)
 
 
+def source_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """The arguments that say where the runs are; `sources` reads them."""
+    parser.add_argument("--runs", nargs="+", metavar="DIR", help=f"directories of runs (default: {default})")
+    parser.add_argument(
+        "--wandb",
+        nargs="+",
+        default=[],
+        metavar="ENTITY/PROJECT[/GROUP]",
+        help="runs that were published to Weights & Biases, with their whole tables",
+    )
+
+
+def sources(arguments: argparse.Namespace) -> list[str] | None:
+    """The directories that the arguments name, those of fetched runs among them; None where they name none.
+
+    Raises:
+        UserError: when runs cannot be fetched.
+    """
+    fetched = [directory for place in arguments.wandb for directory in fetch(place)]
+    return [*(arguments.runs or []), *fetched] or None
+
+
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that choose runs of Table 1."""
-    parser.add_argument(
-        "--runs", nargs="+", metavar="DIR", help="directories of runs; else the committed results"
-    )
+    source_arguments(parser, "the committed results")
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="number of seeds (default: 3)")
     parser.add_argument("--tasks", type=positive, metavar="N", help="only runs of this many tasks")
     parser.add_argument("--examples-per-task", type=positive, metavar="N", help="and of tasks this long")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from analysis import drawing
-from analysis.command import command
+from analysis.command import command, source_arguments, sources
 from analysis.load import load_runs, summarise
 from analysis.selection import column, grouped, mixed, where
 from plasticity.errors import UserError
@@ -20,7 +20,7 @@ def main() -> None:
         description="Draws a column by task, as PDF and PNG: means over runs that share the values of some keys.",
         epilog="Example: python -m analysis.curves --y accuracy --by replacement.layers --where activation=relu",
     )
-    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="default: runs")
+    source_arguments(parser, "runs")
     parser.add_argument(
         "--y", required=True, metavar="COLUMN", help="such as accuracy or weight_magnitude.layer_1"
     )
@@ -37,11 +37,10 @@ def main() -> None:
         "--output", type=Path, default=Path("curves"), metavar="FILE", help="without ending; default: curves"
     )
     arguments = parser.parse_args()
-    runs = summarise(*arguments.runs)
+    paths = sources(arguments) or ["runs"]
+    runs = summarise(*paths)
     if runs.empty:
-        raise UserError(
-            f"There are no runs in {', '.join(arguments.runs)} yet: python launch.py computes one."
-        )
+        raise UserError(f"There are no runs in {', '.join(paths)} yet: python launch.py computes one.")
     runs = where(runs, arguments.where)
     said = []
     if not any(condition.startswith("status=") for condition in arguments.where):
@@ -52,7 +51,7 @@ def main() -> None:
         [column(runs, key, option) for key in keys]
         for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))
     )
-    tasks = load_runs(*arguments.runs, runs=set(runs["run"]))
+    tasks = load_runs(*paths, runs=set(runs["run"]))
     if arguments.y not in tasks or tasks[arguments.y].isna().all():
         known = [
             str(name) for name in tasks if name not in runs and name != "task" and tasks[name].notna().any()
@@ -72,8 +71,8 @@ def main() -> None:
         )
     figure = drawing.curves(tasks, arguments.y, ", ".join(by))
     drawing.note(figure, said)
-    paths = drawing.save(figure, arguments.output)
-    print("\n".join([*said, f"Written to {' and '.join(map(str, paths))}."]))
+    files = drawing.save(figure, arguments.output)
+    print("\n".join([*said, f"Written to {' and '.join(map(str, files))}."]))
 
 
 if __name__ == "__main__":

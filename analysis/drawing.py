@@ -172,16 +172,19 @@ def by_layer(frame: pd.DataFrame, rows: Mapping[str, str], legend: str) -> Figur
         sharex=True,
         sharey="row",
     )
-    for line, (name, title) in zip(grid, rows.items(), strict=True):
+    for row, (name, title) in enumerate(rows.items()):
         known = layers(frame, name)
-        for axes, layer in zip(line, places or [""], strict=True):
+        for place, (axes, layer) in enumerate(zip(grid[row], places or [""], strict=True)):
             if layer in known:
                 lines(axes, frame, known[layer])
+            elif known:
+                axes.set_axis_off()  # the output layer has no units
             else:
                 _empty(axes, "not measured")
-            axes.set_ylabel(title if axes is line[0] else "")
-            axes.set_title(layer.replace("_", " ") if line is grid[0] else "")
-            axes.set_xlabel("task" if line is grid[-1] else "")
+            axes.set_ylabel(title if place == 0 else "")
+            axes.set_xlabel("task" if row == len(rows) - 1 else "")
+            first = next((number for number, each in enumerate(rows) if layer in layers(frame, each)), 0)
+            axes.set_title(layer.replace("_", " ") if row == first else "")
     key(figure, frame, legend)
     return figure
 
@@ -197,8 +200,7 @@ def layers(frame: pd.DataFrame, name: str) -> dict[str, str]:
 def _empty(axes: Axes, text: str) -> None:
     """Says in a panel why it is empty."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.4", fontsize=SMALL)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
 
 
 def look(number: int) -> dict[str, Any]:

@@ -129,6 +129,19 @@ def method(run: Run) -> str:
     return {"none": "BP", "l2": "L2"}.get(run.regulariser.name, run.regulariser.name)
 
 
+def method_as_run(run: Run) -> str:
+    """The method, and of continual backpropagation whether it is as described or as in published code."""
+    observed = getattr(run.replacement, "observed", None) if run.replacement.layers else None
+    return method(run) + (
+        "" if observed is None else f" as {'described' if observed == 'hidden' else 'published'}"
+    )
+
+
+def flip(run: Run) -> str:
+    """What flips in Bit-Flipping."""
+    return {"one": "one bit flips", "all": "all are redrawn"}[run.dataset.flip]  # type: ignore[attr-defined]
+
+
 def activation(run: Run) -> str:
     """The activation as it is written: "ReLU", "SELU", "tanh"."""
     name = run.activation.name

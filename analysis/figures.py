@@ -9,8 +9,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import drawing
-from analysis.command import command, table_runs
-from analysis.experiments import Experiment, Label, activation, method, nothing, replacement_set, step_size
+from analysis.command import command, source_arguments, sources, table_runs
+from analysis.experiments import (
+    Experiment,
+    Label,
+    activation,
+    flip,
+    method,
+    method_as_run,
+    nothing,
+    replacement_set,
+    step_size,
+)
 from analysis.load import load_runs
 from analysis.results import DIRECTORY
 from plasticity.errors import UserError
@@ -114,6 +124,21 @@ def figure_7(tasks: pd.DataFrame) -> Figure:
     return drawing.by_layer(tasks, INSIDE, "replaced")
 
 
+# --- Further streams -------------------------------------------------------------------------------------
+
+
+@figure(method_as_run, panel=activation)
+def bit_flipping_comparison(tasks: pd.DataFrame) -> Figure:
+    """Bit-Flipping (the paper's figure 8): error of three activations under each method, each tuned."""
+    return drawing.curves(tasks, "error", "method")
+
+
+@figure(step_size, panel=flip)
+def bit_flipping_flips(tasks: pd.DataFrame) -> Figure:
+    """Bit-Flipping: error of plain backpropagation, one flipping bit changed at a time or all of them."""
+    return drawing.curves(tasks, "error", "step size")
+
+
 # --- The command -----------------------------------------------------------------------------------------
 
 
@@ -132,29 +157,28 @@ def main() -> None:
         help="figures, such as figure_3 or 3 (default: all); and what launch.py was given for their runs, such "
         "as dataset.tasks=20 seed=0,1",
     )
-    parser.add_argument(
-        "--runs", nargs="+", metavar="DIR", help="directories of runs; else the committed results"
-    )
+    source_arguments(parser, "the committed results")
     parser.add_argument(
         "--output", type=Path, default=Path("figures"), metavar="DIR", help="default: figures"
     )
     arguments = parser.parse_args()
     names = [_named(text) for text in arguments.given if "=" not in text] or list(FIGURES)
     overrides = [text for text in arguments.given if "=" in text]
-    summaries = table_runs(arguments.runs)
+    paths = sources(arguments)
+    summaries = table_runs(paths)
     found = {name: Experiment.of(name, overrides, summaries) for name in names}
     needed = set().union(*(experiment.finished for experiment in found.values()))
     if not needed:
         commands = "\n".join(experiment.command for experiment in found.values())
         raise UserError(f"No run of these figures is finished. To compute them:\n{commands}")
-    tasks = load_runs(*(arguments.runs or [DIRECTORY]), runs=needed)
+    tasks = load_runs(*(paths or [str(DIRECTORY)]), runs=needed)
     for name, experiment in found.items():
         figure, said = drawn(name, experiment, tasks)
         if figure is None:
             print("\n".join(said), flush=True)
             continue
-        paths = " and ".join(map(str, drawing.save(figure, arguments.output / name)))
-        print("\n  ".join([f"{paths}: {FIGURES[name].title}", *said]), flush=True)
+        files = " and ".join(map(str, drawing.save(figure, arguments.output / name)))
+        print("\n  ".join([f"{files}: {FIGURES[name].title}", *said]), flush=True)
 
 
 def _named(text: str) -> str:
@@ -187,7 +211,8 @@ def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figur
     said = [drawing.explain(frame)]
     if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
         said.append(
-            f"Without values by layer: {', '.join(unmeasured)}. {experiment.command} force=true has them."
+            f"Without values by layer: {', '.join(unmeasured)}. "
+            f"{experiment.command} launch.missing_measures=compute has them."
         )
     said += experiment.missing(declared.panel, declared.line)
     drawing.note(figure, said)

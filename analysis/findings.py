@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from analysis.claims import CLAIMS, EXPLANATIONS, UNDECIDED
-from analysis.command import command, show, table_arguments, table_runs
+from analysis.command import command, show, sources, table_arguments, table_runs
 from analysis.grid import cells
 from analysis.judgement import findings
 from analysis.layout import p_value
@@ -54,7 +54,7 @@ def main() -> None:
     )
     table_arguments(parser)
     arguments = parser.parse_args()
-    runs = table_runs(arguments.runs)
+    runs = table_runs(sources(arguments))
     found = cells(runs, FINDINGS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
     frame = findings(found)
     table = layout(frame)

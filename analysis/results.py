@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity.errors import UserError
-from plasticity.files import atomic_write
+from plasticity.files import alone, atomic_write, sweep
 from plasticity.run import LEFT_OUT, flatten
 
 KEYS = ("run", "task")
@@ -66,8 +66,11 @@ class Results:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _replace(self.path / "tasks.parquet", tasks.apply(_rounded))
-            _replace(self.path / "runs.parquet", runs)
+            with alone(self.path) as nobody_else:
+                if nobody_else:
+                    sweep(self.path, "tasks.parquet", "runs.parquet")
+                _replace(self.path / "tasks.parquet", tasks.apply(_rounded))
+                _replace(self.path / "runs.parquet", runs)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written to ({error.strerror}).") from error
 

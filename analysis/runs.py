@@ -9,7 +9,7 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.command import command, write
+from analysis.command import command, source_arguments, sources, write
 from analysis.experiments import Experiment
 from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
@@ -99,7 +99,7 @@ def main() -> None:
         prog="python -m analysis.runs",
         description="Lists runs: how far they are, what they scored, and what differs between them.",
     )
-    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="default: runs")
+    source_arguments(parser, "runs")
     parser.add_argument(
         "--where",
         nargs="+",
@@ -121,13 +121,14 @@ def main() -> None:
         "--format", choices=["table", "csv"], default="table", help="csv has every column, scores from 0 to 1"
     )
     arguments = parser.parse_args()
-    runs = summarise(*arguments.runs)
+    paths = sources(arguments) or ["runs"]
+    runs = summarise(*paths)
     notes: list[str] = []
     if arguments.experiment:
         experiment = Experiment.of(arguments.experiment[0], arguments.experiment[1:], runs)
         runs, notes = runs[runs["run"].isin(list(experiment.runs))], experiment.missing()
     if runs.empty:
-        directories = ", ".join(arguments.runs)
+        directories = ", ".join(paths)
         raise UserError(
             "\n".join(notes) or f"There are no runs in {directories} yet: python launch.py computes one."
         )

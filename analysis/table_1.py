@@ -4,7 +4,7 @@ import argparse
 
 import pandas as pd
 
-from analysis.command import command, show, table_arguments, table_runs
+from analysis.command import command, show, sources, table_arguments, table_runs
 from analysis.compare import compare, comparison
 from analysis.grid import aggregate, cells
 from analysis.layout import STATISTICS, layout
@@ -20,7 +20,7 @@ ADDED = {"std": [], "sem": ["sem"], "ci": ["low", "high"]}
 def main() -> None:
     """Reads the arguments, finds the runs, writes the table."""
     arguments = _arguments()
-    runs = table_runs(arguments.runs)
+    runs = table_runs(sources(arguments))
     found = cells(runs, COLUMNS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
     frame, table = _contents(found, arguments)
     show(frame, table, notes(runs, found), arguments)

@@ -19,6 +19,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from plasticity.launch.plain_file import FORMS
+
 if TYPE_CHECKING:
     from plasticity.run import Run
     from plasticity.settings import Settings
@@ -53,7 +55,9 @@ class PartsSource(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         header: dict[str, str | None] = {"package": None}
-        if found := SET.fullmatch(config_path):
+        if config_path in FORMS:
+            config, header["package"] = FORMS[config_path]
+        elif found := SET.fullmatch(config_path):
             config = OmegaConf.create({"layers": found[1]})
         elif found := CLASS.fullmatch(config_path):
             config = _completed(OmegaConf.create({"_target_": found[2]}), found[1].replace("/", "."))
@@ -80,7 +84,7 @@ class PartsSource(ConfigSource):
         return (Path(self.path) / config_path).is_dir()
 
     def is_config(self, config_path: str) -> bool:
-        generated = SET.fullmatch(config_path) or CLASS.fullmatch(config_path)
+        generated = config_path in FORMS or SET.fullmatch(config_path) or CLASS.fullmatch(config_path)
         return bool(generated) or self._file(config_path).is_file()
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -213,6 +217,20 @@ class SlurmLauncher(LocalLauncher):
         return submit(runs, settings, self.cluster)
 
 
+class Result(JobReturn):
+    """What a sweeper gets for a run. Of an unfinished one the launch has said so: Hydra adds no line of its own."""
+
+    @property
+    def return_value(self) -> Any:
+        if self.status == JobStatus.FAILED:
+            raise self._return_value
+        return self._return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value
+
+
 def _result(run: "Run | None", settings: "Settings", code: int) -> JobReturn:
     """What a sweeper gets for a run: its score, None for an absent one, an error for an unfinished one."""
     from plasticity.launch.sweep import Unfinished
@@ -220,7 +238,7 @@ def _result(run: "Run | None", settings: "Settings", code: int) -> JobReturn:
 
     state = RunState() if run is None else RunFolder.of(settings.runs, run).stored_state()
     there = run is None or state.status == "finished"
-    result = JobReturn()
+    result = Result()
     result.status = JobStatus.COMPLETED if there else JobStatus.FAILED
     result.return_value = state.score if there else Unfinished(code)
     return result

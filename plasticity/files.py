@@ -1,14 +1,21 @@
 """Files that are replaced atomically: a reader sees either the old contents or the new."""
 
+import fcntl
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+
+PATIENCE = 60.0
+"""Seconds to wait for another writer."""
 
 Contents = str | bytes | Callable[[BinaryIO], object]
 """What a file is to hold, or a function that writes it."""
@@ -49,7 +56,38 @@ def sweep(directory: Path, *names: str) -> None:
     """Removes what killed writers of some files left; only for whoever may write to them, and nobody else."""
     for name in names:
         for left in directory.glob(f".{name}.*"):
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[bool]:
+    """Has writers of a directory come one after the other.
+
+    Yields:
+        True if there is no other; False where one does not come to an end, or the file system has no locks
+    """
+    deadline = time.monotonic() + PATIENCE
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield _locked(descriptor, deadline)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        except OSError:
+            return False
 
 
 def set_aside(path: Path) -> Path:

@@ -3,7 +3,7 @@
 The defaults are in `conf/config.yaml`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from plasticity.diagnostics import Diagnostic
 from plasticity.engines import ENGINES
 from plasticity.errors import ConfigError
 from plasticity.part import build, checked, choice, flag, integer, number, text, to_part
-from plasticity.tracking import TRACKERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +21,37 @@ class EngineSettings:
     name: str = choice(options=("auto", *ENGINES))
 
 
+def _tags(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ConfigError(key, value, "a list of texts, such as [first,trial]")
+    check = text().metadata["check"]
+    return tuple(check(key, one) for one in value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrackerSettings:
-    """Where a finished run is shown. `every` thins its rows: 10 publishes every 10th task."""
+    """Where runs are shown: nowhere, or at Weights & Biases.
 
-    name: str = choice(options=tuple(TRACKERS))
+    Attributes:
+        name: "none" or "wandb".
+        project: of W&B.
+        entity: user or team; None for the default of one's account.
+        mode: "offline" keeps what is published in the folder wandb of runs_dir, "online" sends it, "disabled" does
+            neither.
+        publish: "after_run" publishes a run when it has ended, "live" shows it while it is computed, too.
+        every: thins a run's rows: 10 publishes every 10th row, and the last.
+        tags: further tags, beside those of experiment and network.
+        notes: a text.
+    """
+
+    name: str = choice(options=("none", "wandb"))
     project: str = text()
     entity: str | None = text(optional=True)
-    mode: str = choice(options=("offline", "online"))
+    mode: str = choice(options=("offline", "online", "disabled"))
+    publish: str = choice(options=("after_run", "live"))
     every: int = integer(at_least=1)
+    tags: tuple[str, ...] = checked(_tags)
+    notes: str | None = text(optional=True)
 
 
 @dataclass(frozen=True, kw_only=True)

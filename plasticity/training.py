@@ -69,7 +69,6 @@ class Session:
         data_root: where the data sets are kept; None for the usual place.
         restart_before: a run that was started before this time, in seconds since the epoch, starts over. A time,
             since a job that is requeued must not start over what it began itself.
-        publish: called with the folder of every run that finishes.
     """
 
     observer: Observer = field(default_factory=Silent)
@@ -81,7 +80,6 @@ class Session:
     checkpoint_seconds: float = 60.0
     data_root: str | None = None
     restart_before: float = 0.0
-    publish: Callable[[RunFolder], None] = lambda folder: None
 
 
 def train(run: Run, folder: RunFolder, session: Session) -> RunState:
@@ -130,7 +128,7 @@ def measure(run: Run, folder: RunFolder, session: Session, state: RunState, reso
         fresh = again.state(run)
         if fresh.status != "finished" or lacking(fresh.measured, session.diagnostics):
             engine = state.provenance.get("engine", session.engine)
-            calm = replace(session, engine=engine, publish=lambda folder: None)
+            calm = replace(session, engine=engine)
             restart = bool(lacking(fresh.measured, session.diagnostics))
             Attempt(run, again, calm, fresh, resources).compute(restart)
         if fresh.status != "finished":
@@ -138,7 +136,6 @@ def measure(run: Run, folder: RunFolder, session: Session, state: RunState, reso
         _take_over(run, folder, again, state)
     except Exception as error:
         return RunState(status="failed", reason=reason(error), tasks_done=state.tasks_done)
-    session.publish(folder)
     return state
 
 
@@ -292,7 +289,6 @@ class Attempt:
         self.state.score, self.state.finished = score(self.scores), time.time()
         self._write_state("finished")
         self.folder.remove_checkpoint()
-        self.session.publish(self.folder)
 
     def leave(self, error: BaseException) -> None:
         """Records why a run ended early. This may fail too, if it is the disk that failed."""

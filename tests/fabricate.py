@@ -32,15 +32,22 @@ def fabricate(
     folder.create(config)
     (folder.path / "tasks.csv").unlink(missing_ok=True)
     rows = folder.open_rows()
+    every, objective = config.dataset.tasks_per_record, config.dataset.objective
+    score_name = objective.score_name
     for task, accuracy in enumerate(accuracies):
         measured = extra[task] if extra else {}
-        rows.append(_row(task, accuracy, len(config.model.hidden_units)) | measured)
+        rows.append(_row(task * every, score_name, accuracy, len(config.model.hidden_units)) | measured)
     rows.close()
     finished = status == "finished"
     folder.write_state(
         RunState(
             status=status,
-            tasks_done=len(accuracies),
+            tasks_done=len(accuracies) * every,
+            tasks=config.dataset.tasks,
+            tasks_per_record=every,
+            score_name=score_name,
+            higher_is_better=objective.higher_is_better,
+            percent=objective.percent,
             score=score(accuracies) if finished else None,
             reason=reason,
             attempt=1,
@@ -68,10 +75,10 @@ def cell(table: pd.DataFrame, section: str, network: str, replacement: str) -> p
     return row[row["replacement"] == replacement].iloc[0]
 
 
-def _row(task: int, accuracy: float, depth: int) -> dict[str, float | int]:
+def _row(task: int, score_name: str, score: float, depth: int) -> dict[str, float | int]:
     layers = [f"layer_{layer}" for layer in range(1, depth + 1)]
     return (
-        {"task": task, "accuracy": accuracy, "loss": 0.1 + task / 3, "weight_magnitude": 100.0 * (depth + 1)}
+        {"task": task, score_name: score, "loss": 0.1 + task / 3, "weight_magnitude": 100.0 * (depth + 1)}
         | {f"weight_magnitude.{layer}": 100.0 for layer in [*layers, "output"]}
         | {f"replaced.{layer}": 7 for layer in layers}
     )

@@ -79,6 +79,33 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(runs):
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("module", ["runs", "table_1", "findings", "collect"])
+@pytest.mark.parametrize("redirection, code, said", [
+    (">/dev/full", 1, "Standard output cannot be read or written (No space left on device).\n"),
+    (">&-", 1, "There is no standard output to write to.\n"),
+    ("| :; exit ${PIPESTATUS[0]}", 141, ""),
+])  # fmt: skip
+def test_output_that_cannot_be_written_ends_a_command_with_a_sentence(
+    runs, tmp_path, module, redirection, code, said
+):
+    output = f"--output {tmp_path / 'results'}" if module == "collect" else ""
+    waiting = "(sleep 0.1; exec 0<&-; :)"  # the reader has left
+    line = (
+        f"{sys.executable} -m analysis.{module} --runs {runs} {output} {redirection.replace(':', waiting, 1)}"
+    )
+    answer = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+    assert (answer.returncode, answer.stderr) == (code, said)
+
+
+def test_what_killed_collectors_left_is_swept_by_the_next(call, runs, tmp_path):
+    (tmp_path / "results").mkdir()
+    left = [tmp_path / "results" / f".{name}.parquet.x1y2" for name in ("runs", "tasks")]
+    for path in left:
+        path.write_bytes(b"half")
+    assert "14 finished" in call("collect", "--output", str(tmp_path / "results"))
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"runs.parquet", "tasks.parquet"}
+
+
 def test_runs_lists_every_run(call, runs):
     with fabricate(runs, {"dataset": {"tasks": 5}, "seed": 7}, [0.5], status="running").claim():
         said = call("runs")

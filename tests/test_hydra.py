@@ -114,9 +114,14 @@ def test_a_directory_that_our_launchers_would_not_use_is_refused(elsewhere, over
 
 def test_a_run_directory_is_refused_for_a_run_alone(elsewhere):
     done = elsewhere(*TINY, "hydra.run.dir=there")
-    assert (
-        done.returncode != 0 and "hydra.run.dir=there is refused" in done.stderr and not elsewhere.folders()
-    )
+    assert done.returncode != 0 and "hydra.run.dir=there is refused" in done.stderr
+    assert not list(elsewhere.folder.iterdir()), "nor did Hydra make that folder"
+
+
+def test_a_run_directory_is_hydras_where_its_own_launcher_computes(elsewhere, tmp_path):
+    done = elsewhere(*TINY, "hydra/launcher=basic", "hydra.run.dir=there")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there").is_dir() and len(elsewhere.folders()) == 1
 
 
 def test_what_a_users_own_part_logs_is_seen(elsewhere, tmp_path):

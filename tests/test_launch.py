@@ -156,6 +156,7 @@ def test_a_mistake_is_refused_with_one_sentence(command, override):
         "activation=relu,null": "activation=None",
         "seed=range(0,0)": "no combination",
         "seed=glob(*)": "no combination",
+        "seed=range(1000000000)": "more than 100,000 combinations",
         "experiment=table_1,first_layer": "launch each on its own",
         "engine=native,reference": "all runs of a sweep share engine",
     }.items(),

@@ -56,6 +56,15 @@ def test_two_processes_that_build_at_once_leave_one_library_and_nothing_else(bui
 
 
 @needs_a_compiler
+def test_what_killed_builders_left_is_swept_by_the_next(tmp_path):
+    (tmp_path / "kernel" / ".build.x1y2").mkdir(parents=True)
+    (tmp_path / "kernel" / ".build.x1y2" / "step.o").write_bytes(b"half")
+    (tmp_path / "kernel" / ".0123-4567.so.x1y2").write_bytes(b"half")
+    assert output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path)) == "None"
+    assert [path.suffix for path in (tmp_path / "kernel").iterdir()] == [".so"]
+
+
+@needs_a_compiler
 def test_a_built_library_is_used_again(built, tmp_path, monkeypatch):
     monkeypatch.setenv(build.CACHE, str(built))
     calls = tmp_path / "calls"

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_the_native_engine_refuses_a_part_that_it_does_not_have_with_the_reason_
     assert refused.returncode != 0 and len(refused.stderr.splitlines()) == 1
     assert f"engine=native cannot compute this run: {reason}" in refused.stderr and not mine.folders()
     planned = mine(*CONF, choice, *TINY, "launch.dry_run=true")
-    assert f"1 reference, about 1 s each: {reason}." in planned.stdout
+    assert re.search(rf"1 reference, about \d+ s each: {re.escape(reason)}\.", planned.stdout)
 
 
 def test_the_rows_of_l2_init_are_those_of_a_plain_computation(mine):
@@ -175,7 +176,7 @@ def test_a_finished_run_of_a_part_that_was_edited_is_named(mine, tmp_path, chose
     forced = mine(chosen, *TINY, "force=true")
     assert forced.returncode == 0 and "other code" not in forced.stdout
     assert "other code" not in mine(chosen, *TINY).stdout
-    assert (mine.tables() != before) == chosen.startswith("activation")
+    assert mine.tables() != before
 
 
 REFUSED = {

@@ -261,7 +261,9 @@ def made(run: Run, **arrays) -> tuple[ReferenceLearner, Network]:
 def follow(learner: ReferenceLearner, activations: list, step: int = 0) -> list[list[int]]:
     """One step of replacement without a step of descent; the units replaced in each layer."""
     given = [torch.tensor(h, dtype=torch.float32) for h in activations]
-    replaced = learner._replace(given, given, step)
+    done = learner._done(step, given, given)
+    with torch.no_grad():
+        replaced = learner._replace(done, learner.run.replacement.after_step(learner.memory, done))
     chosen = [np.flatnonzero(age == 0).tolist() for age in learner.network().remembered("age")]
     assert replaced == [len(units) for units in chosen]
     return chosen

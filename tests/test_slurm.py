@@ -1,10 +1,12 @@
 """Sweeps on a real SLURM: a private cluster of one node, all its state in a temporary folder."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -104,7 +106,7 @@ def test_a_packed_sweep_returns_at_once_and_equals_the_local_one(cluster, fresh)
     began = time.monotonic()
     submitted = cluster(*SLURM, *sweep, "launch.runs_per_job=5", "launch.max_parallel_jobs=2")
     took = time.monotonic() - began
-    assert submitted.returncode == 0, submitted.stderr
+    assert (submitted.returncode, submitted.stderr) == (0, "")
     assert "24 runs: 0 finished, 0 resumed, 24 new; 5 jobs of about" in submitted.stdout
     for shown in ("Submitted 5 jobs. Logs:", "python -m analysis.runs", "scancel "):
         assert shown in submitted.stdout
@@ -148,13 +150,13 @@ def test_a_job_that_is_requeued_lives_at_every_moment(cluster):
     seen = set()
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        assert job in living_jobs()
+        assert job in living_jobs(cluster.runs)
         seen |= set(
             subprocess.run(
                 ["squeue", "--noheader", "--format=%T"], capture_output=True, text=True
             ).stdout.split()
         )
-    assert seen - {"RUNNING"}, "it was requeued"
+    assert "COMPLETING" in seen
 
 
 def test_the_folder_of_a_refused_submission_is_removed_by_the_next(cluster):
@@ -286,6 +288,101 @@ def test_jobs_that_are_not_frozen_find_the_users_own_parts(cluster, tmp_path):
     done = cluster(*SLURM, "activation=my_parts.Slope", *SHORT, "launch.freeze=false", "launch.wait=true")
     assert done.returncode == 0, done.stdout + done.stderr + logs(cluster)
     assert not list(cluster.runs.glob(".jobs/*/code"))
+
+
+def test_printed_commands_can_be_pasted_whatever_the_directory_is_called(cluster):
+    cluster.runs = cluster.directory / "my runs"
+    done = cluster(*SLURM, *SHORT)
+    assert done.returncode == 0, done.stderr
+    listed = done.stdout.partition("Watch:  ")[2].partition("   or ")[0].replace("python", sys.executable, 1)
+    cancel = done.stdout.partition("Cancel: ")[2].partition("\n")[0]
+    quiet()
+    shown = subprocess.run(listed, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0 and "1 run: 1 finished." in shown.stdout, shown.stderr
+    assert subprocess.run(cancel, shell=True).returncode == 0
+
+
+def test_ctrl_c_while_a_job_is_submitted_keeps_its_record(cluster, tmp_path, monkeypatch):
+    real = shutil.which("sbatch")
+    slow = tmp_path / "bin" / "sbatch"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/submitting; sleep 2; exec {real} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    process = cluster.start(*SLURM, *LONG)
+    wait_for((tmp_path / "submitting").exists, process)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "") and "Submitted 1 job." in out
+    assert len(jobs()) == 1
+    assert "1 new, 1 of them in jobs already" in cluster(*SLURM, *LONG).stdout and len(jobs()) == 1
+
+
+@pytest.mark.parametrize("command_of_slurm", ["sbatch", "srun"])
+def test_a_machine_without_slurms_commands_says_so(cluster, tmp_path, monkeypatch, command_of_slurm):
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for folder in os.environ["PATH"].split(":"):
+        for path in Path(folder).glob("*"):
+            if path.name != command_of_slurm and not (commands / path.name).exists():
+                (commands / path.name).symlink_to(path)
+    monkeypatch.setenv("PATH", str(commands))
+    done = cluster(*SLURM, *SHORT)
+    assert done.returncode == 1 and done.stderr == (
+        f"hydra/launcher=slurm needs SLURM's commands, and {command_of_slurm} is not here.\n"
+    )
+    assert not list(cluster.runs.glob(".jobs/*"))
+
+
+def test_a_disk_that_is_full_once_the_code_is_frozen_is_said(cluster):
+    cluster.runs.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(cluster.runs)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        done = cluster(*SLURM, *SHORT)
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "0 of 1 jobs were submitted" in done.stderr and "No space left on device" in done.stderr
+        assert not jobs()
+        subprocess.run(["mount", "-o", "remount,size=20m", str(cluster.runs)], check=True)
+        assert cluster(*SLURM, *SHORT).returncode == 0
+        assert len(list(cluster.runs.glob(".jobs/*/"))) == 1
+        quiet()
+        assert [state["status"] for state in cluster.states().values()] == ["finished"], logs(cluster)
+    finally:
+        subprocess.run(["umount", str(cluster.runs)], check=True)
+
+
+@pytest.mark.parametrize("theirs", [".submitting", ".jobs"])
+@pytest.mark.skipif(
+    not shutil.which("setpriv"), reason="there is no setpriv, which makes root obey permissions"
+)
+def test_what_a_second_user_may_not_write_to_is_said(cluster, theirs):
+    assert cluster(*SLURM, *SHORT).returncode == 0
+    quiet()
+    os.chown(cluster.runs / theirs, 12345, 12345)
+    here = ["launch.py", *SLURM, *SHORT, "seed=1", f"runs_dir={cluster.runs}"]
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, *here],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert f"{cluster.runs / theirs} cannot be written to (Permission denied)" in done.stderr and not jobs()
+
+
+def test_a_job_of_another_user_who_shares_the_directory_covers_its_runs(cluster):
+    held = ["sbatch", "--hold", "--parsable", "--output=/dev/null", "--chdir=/", "--wrap=true"]
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    job = subprocess.run(held, cwd="/", check=True, capture_output=True, text=True, **nobody).stdout.strip()
+    assert "1 new; 1 job of" in cluster(*SLURM, *SHORT, "launch.dry_run=true").stdout
+    assert cluster(*SLURM, *SHORT, "+hydra.launcher.additional_parameters.hold=true").returncode == 0
+    (submission,) = cluster.runs.glob(".jobs/*/")
+    (recorded,) = json.loads((submission / "jobs.json").read_text()).values()
+    subprocess.run(["scancel", "--user=root"], check=True)
+    (submission / "jobs.json").write_text(json.dumps({job: recorded}))
+    os.chown(submission, 65534, 65534)
+    assert "1 new, 1 of them in jobs already" in cluster(*SLURM, *SHORT).stdout
+    subprocess.run(["scancel", job], check=True)
 
 
 def test_ctrl_c_while_waiting_leaves_the_jobs(cluster):

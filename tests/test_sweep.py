@@ -67,14 +67,15 @@ def test_a_diverging_run_is_named_and_the_others_finish_and_only_it_is_tried_aga
     assert after == before | {failed[0]: 2}
 
 
-def test_a_killed_worker_costs_its_run_alone(command):
+@pytest.mark.parametrize(("sent", "named"), [(signal.SIGKILL, "SIGKILL"), (51, "signal 51")])
+def test_a_killed_worker_costs_its_run_alone(command, sent, named):
     process = command.start(*SWEEP[:-1], "dataset.tasks=400", "seed=0,1,2,3", "launch.workers=2")
     wait_for(command.running, process)
-    os.kill(command.running()[0]["provenance"]["pid"], signal.SIGKILL)
+    os.kill(command.running()[0]["provenance"]["pid"], sent)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     (failed,) = [state for state in command.states().values() if state["status"] == "failed"]
-    assert "SIGKILL" in failed["reason"] and "3 of 4 runs finished, 1 failed" in out and "SIGKILL" in out
+    assert named in failed["reason"] and "3 of 4 runs finished, 1 failed" in out and named in out
     resumed = command(*SWEEP[:-1], "dataset.tasks=400", "seed=0,1,2,3", "launch.workers=2")
     assert resumed.returncode == 0 and "4 of 4 runs finished" in resumed.stdout
 
@@ -185,3 +186,4 @@ def test_an_interrupted_sweep_says_how_far_it_is(command, sent):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
     assert "Interrupted. 0 of 3 runs finished" in out and "resumes them" in out
+    assert "Error executing job" not in err, "Hydra's word for it"

@@ -72,13 +72,11 @@ def test_ctrl_c_at_any_moment_ends_a_launch_with_a_line_and_fails_nothing(comman
 
 
 def test_a_run_that_was_finished_when_its_worker_died_stays_finished(command, tmp_path):
-    """The publisher, which runs between the two, kills its own process."""
+    """Its reporter, which speaks after the last file is written, kills its own process."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal, sys\n"
-        "from plasticity import tracking\n"
-        "def killing(settings):\n"
-        "    return lambda folder: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "tracking.publisher = killing\n"
+        "import os, signal\n"
+        "from plasticity.launch.worker import Reporter\n"
+        "Reporter.ended = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     done = command("dataset.tasks=2", "dataset.examples_per_task=50", PYTHONPATH=path)

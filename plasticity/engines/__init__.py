@@ -1,15 +1,19 @@
-"""How a run is computed: the reference engine takes any parts and is the definition, the native one is fast."""
+"""How a run is computed: the reference engine takes any parts and is the definition, the native one is fast.
+
+The compiled engine is in between: it takes any parts, too, and takes a minute to start.
+"""
 
 from dataclasses import dataclass
 from functools import cache
 
+from plasticity.engines.compiled import WORTHWHILE
 from plasticity.engines.engine import Engine, Learner, TaskResult
 from plasticity.errors import UserError
 from plasticity.run import Run
 
 __all__ = ["ENGINES", "Choice", "Engine", "Learner", "TaskResult", "choose", "get", "resuming"]
 
-ENGINES = ("native", "reference")
+ENGINES = ("native", "compiled", "reference")
 """The fastest first."""
 
 
@@ -33,6 +37,10 @@ def get(name: str) -> Engine:
         from plasticity.engines.native import NativeEngine
 
         return NativeEngine()
+    if name == "compiled":
+        from plasticity.engines.compiled import CompiledEngine
+
+        return CompiledEngine()
     from plasticity.engines.reference import ReferenceEngine
 
     return ReferenceEngine()
@@ -50,12 +58,17 @@ def choose(setting: str, run: Run) -> Choice:
     """
     if setting == "reference":
         return Choice("reference")
+    if setting != "auto":
+        if reason := get(setting).unsupported(run):
+            raise UserError(
+                f"engine={setting} cannot compute this run: {reason}. engine=auto takes another one."
+            )
+        return Choice(setting)
     reason = get("native").unsupported(run)
     if reason is None:
         return Choice("native")
-    if setting == "native":
-        raise UserError(f"engine=native cannot compute this run: {reason}. engine=auto takes another one.")
-    return Choice("reference", reason)
+    worthwhile = run.steps >= WORTHWHILE and get("compiled").unsupported(run) is None
+    return Choice("compiled" if worthwhile else "reference", reason)
 
 
 def resuming(began: str, setting: str, chosen: Choice, run: Run) -> Choice:

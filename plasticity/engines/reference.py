@@ -103,8 +103,9 @@ class ReferenceLearner:
         score = self.objective.score(outputs.detach(), target).sum()
         loss.backward()
         self._descend()
-        activations, pre_activations = ([tensor.detach() for tensor in of_layers] for of_layers in hidden)
-        replaced = self._replace(activations, pre_activations, number)
+        done = self._done(number, *([tensor.detach() for tensor in of_layers] for of_layers in hidden))
+        with torch.no_grad():
+            replaced = self._replace(done, self.run.replacement.after_step(self.memory, done))
         return loss.item(), score.item(), replaced
 
     @torch.no_grad()
@@ -116,9 +117,8 @@ class ReferenceLearner:
             self.run.optimiser.step(parameter, gradient, self.optimiser_memory[name])
             parameter.grad = None
 
-    @torch.no_grad()
-    def _replace(self, activations: list[Tensor], pre_activations: list[Tensor], number: int) -> list[int]:
-        """All layers choose units; then these are replaced in order, first layer first."""
+    def _done(self, number: int, activations: list[Tensor], pre_activations: list[Tensor]) -> Step:
+        """What a method of replacement may look at after a step."""
 
         def draw(layer: int) -> Tensor:
             units = self.layers[layer].out_features
@@ -128,13 +128,14 @@ class ReferenceLearner:
         def chance(layer: int) -> float:
             return float(unit_interval(self.run.seed, Purpose.CHANCE, (number,), layer + 1)[layer])
 
-        method = self.run.replacement
-        step = Step(number, activations, pre_activations, self.layers, draw, chance)
-        chosen = method.after_step(self.memory, step)
+        return Step(number, activations, pre_activations, self.layers, draw, chance)
+
+    def _replace(self, step: Step, chosen: list[list[int]]) -> list[int]:
+        """Replaces the units that were chosen in order, first layer first. Returns their number in each layer."""
         for layer, units in enumerate(chosen):
             for unit in units:
-                method.before_replacement(self.memory, step, layer, unit)
-                self._start_over(layer, unit, number)
+                self.run.replacement.before_replacement(self.memory, step, layer, unit)
+                self._start_over(layer, unit, step.number)
         return [len(units) for units in chosen]
 
     def _start_over(self, layer: int, unit: int, number: int) -> None:

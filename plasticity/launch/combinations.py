@@ -1,7 +1,8 @@
 """What a sweep declares: values by key, every combination of which is a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from itertools import islice, product
+from math import prod
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,8 +11,14 @@ from hydra.core.override_parser.types import Override
 from plasticity.errors import ConfigError, UserError
 from plasticity.part import one_of
 
+MOST = 100_000
+"""The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
+
 Params = Mapping[str, Any]
 """Values as after -m, by key."""
+
+MOST = 100_000
+"""The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
 
 
 def combinations(
@@ -35,7 +42,7 @@ def combinations(
         only: names of the alternatives to take; None for all.
 
     Raises:
-        UserError: for an alternative that does not exist, or values that are no list.
+        UserError: for an alternative that does not exist, values that are no list, or too many combinations.
     """
     given = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
     shared = _parsed(parser, params or {})
@@ -50,8 +57,10 @@ def combinations(
         own = {
             key: given[key] if key in given and key not in shared else value for key, value in values.items()
         }
-        sweeps.append(shared | common | own)
-    return [list(each) for sweep in sweeps for each in product(*map(_values, sweep.values()))]
+        sweeps.append([_values(override) for override in (shared | common | own).values()])
+    if sum(prod(map(len, sweep)) for sweep in sweeps) > MOST:
+        raise UserError(f"The sweep is refused: it has more than {MOST:,} combinations.")
+    return [list(each) for sweep in sweeps for each in product(*sweep)]
 
 
 def _parsed(parser: OverridesParser, params: Params) -> dict[str, Override]:
@@ -68,7 +77,7 @@ def _chosen(named: Mapping[str, Any], only: Iterable[str] | None) -> list[str]:
 
 
 def _values(override: Override) -> list[str]:
-    """One override for each of the values of a sweep override."""
+    """One override for each of the values of a sweep override; of too many, the first are enough to see that."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     if not override.is_discrete_sweep():
@@ -76,4 +85,5 @@ def _values(override: Override) -> list[str]:
             f"{override.input_line} is refused: hydra/sweeper=combinations takes lists of values, such as "
             "1,2,3, choice(1,2,3) or range(3)."
         )
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    values = islice(override.sweep_string_iterator(), MOST + 1)
+    return [f"{override.get_key_element()}={value}" for value in values]

@@ -5,18 +5,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from plasticity.errors import UserError
 from plasticity.launch.arguments import check, respelt
-from plasticity.launch.compose import CONFIG, check_directories, conf_directory, logging_of, read
+from plasticity.launch.compose import CONFIG, check_directories, conf_directory, of_the_launch, read
 from plasticity.launch.help import help_text
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
 
@@ -36,17 +37,25 @@ def task(composed: DictConfig) -> float | None:
     with_hydra = OmegaConf.create({"hydra": hydra_config})
     if hydra_config.mode == RunMode.RUN and _is_ours(hydra_config.launcher._target_):
         with mistakes_as_sentences():
-            check_directories(with_hydra)
             run, settings = read(composed)
-            settings = replace(settings, logging=logging_of(with_hydra))
+            settings = of_the_launch(settings, with_hydra)
             sys.exit(instantiate(hydra_config.launcher).compute([run], settings))
     run, settings = read(composed)
-    return compute_one(run, replace(settings, logging=logging_of(with_hydra)))
+    return compute_one(run, of_the_launch(settings, with_hydra))
 
 
 def _is_ours(launcher: str) -> bool:
     """Whether a launcher computes lists of runs."""
     return hasattr(get_class(launcher), "compute")
+
+
+class Directories(Callback):
+    """Refuses Hydra directories that our launchers would not use, before Hydra makes them."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if _is_ours(config.hydra.launcher._target_):
+            with mistakes_as_sentences():
+                check_directories(config)
 
 
 @contextmanager

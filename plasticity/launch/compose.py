@@ -122,7 +122,7 @@ def read_all(
         shared = settings
         runs.append(run)
     assert shared is not None
-    return runs, replace(shared, logging=logging_of(master))
+    return runs, of_the_launch(shared, master)
 
 
 class SweepReader:
@@ -175,6 +175,13 @@ def check_directories(composed: DictConfig) -> None:
         chosen = OmegaConf.select(composed, key, default=".")
         if chosen != ".":
             raise ConfigError(key, chosen, "left as it is: a run's folder is in runs_dir, which you may set")
+
+
+def of_the_launch(settings: Settings, composed: DictConfig) -> Settings:
+    """The settings with what the whole launch says: how it logs, and the experiment that it is, as a tag."""
+    experiment = OmegaConf.select(composed, "hydra.runtime.choices").get("experiment")
+    tags = tuple(dict.fromkeys([*([experiment] if experiment else []), *settings.tracker.tags]))
+    return replace(settings, logging=logging_of(composed), tracker=replace(settings.tracker, tags=tags))
 
 
 def logging_of(composed: DictConfig) -> dict[str, Any]:

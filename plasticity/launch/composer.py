@@ -1,19 +1,17 @@
 """Composes the runs of a sweep: through Hydra once per kind of choice, since that takes some 100 ms."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from plasticity.launch.mistakes import HYDRA_ERRORS
+from plasticity.launch.plain_file import PlainFile, is_mark, leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,77 +95,25 @@ class Composer:
         with open_dict(config):
             config.pop("hydra")  # large, and of no use to a run
         composed: Any = OmegaConf.to_container(config, resolve=False)
-        return config, [(key, value) for key, value in _leaves(composed) if _is_mark(value)]
+        return config, [(key, value) for key, value in leaves(composed) if is_mark(value)]
 
     def _is_value(self, override: Override) -> bool:
         """Whether an override sets an existing key to a value, and does nothing else."""
         return _is_plain(override) and not self.options(override.get_key_element())
 
-    def _plain_file(self, override: Override) -> "PlainFile | None":
+    def _plain_file(self, override: Override) -> PlainFile | None:
         """The file that an override chooses, if it can be composed with placeholders."""
         option = override.value()
         if not _is_plain(override) or not isinstance(option, str):
             return None
         return self.file(override.get_key_element(), option)
 
-    def _file(self, group: str, option: str) -> "PlainFile | None":
+    def _file(self, group: str, option: str) -> PlainFile | None:
         path = f"{group}/{option}"
         source = next((each for each in self.loader.get_sources() if each.is_config(path)), None)
         return None if source is None else PlainFile.of(group, source.load_config(path))
 
 
-@dataclass(frozen=True)
-class PlainFile:
-    """A file of a group, split into what Hydra composes and the values that go into it.
-
-    Args:
-        choice: the override that chooses its form, a config that holds placeholders.
-        values: its values by placeholder.
-    """
-
-    choice: str
-    values: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, group: str, file: Any) -> "PlainFile | None":
-        """A loaded file of a group (Hydra's `ConfigResult`); None for one that holds settings of Hydra."""
-        content: Any = OmegaConf.to_container(file.config, resolve=False)
-        if not isinstance(content, dict) or "hydra" in content:
-            return None
-        defaults = content.pop("defaults", None)
-        values = dict(_leaves(content))
-        package = file.header["package"]
-        form = json.dumps([defaults, package, list(values)])
-        name = f"form_{hashlib.sha256(form.encode()).hexdigest()[:12]}"
-        marks = {key: f"<{group}/{name}: {key}>" for key in values}
-        if OmegaConf.to_container(_tree(values)) != content:  # keys with dots in them
-            return None
-        node = _tree(marks if defaults is None else {"defaults": defaults, **marks})
-        ConfigStore.instance().store(name=name, node=node, group=group, package=package)
-        return cls(f"{group}={name}", {marks[key]: value for key, value in values.items()})
-
-
 def _is_plain(override: Override) -> bool:
     """Whether an override gives a group or key that exists another value."""
     return not (override.is_add() or override.is_force_add() or override.is_delete())
-
-
-def _is_mark(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("<") and "/form_" in value
-
-
-def _tree(values: Mapping[str, Any]) -> DictConfig:
-    """Values by dotted key as nested nodes."""
-    tree = OmegaConf.create()
-    for key, value in values.items():
-        OmegaConf.update(tree, key, value, force_add=True)
-    return tree
-
-
-def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values below a node that are no dictionaries, by dotted key."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

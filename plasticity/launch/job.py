@@ -7,9 +7,10 @@ from submitit.helpers import DelayedSubmission
 
 from plasticity.cores import cores
 from plasticity.launch.labels import labels
-from plasticity.launch.local import Local
+from plasticity.launch.local import Local, finish
 from plasticity.launch.summary import states, summary
 from plasticity.progress import Display
+from plasticity.publish.publishing import Publishing
 from plasticity.run import Run
 from plasticity.settings import Settings
 
@@ -38,8 +39,10 @@ class Job:
         """
         display = Display(self.runs, labels(self.runs))
         workers = min(cores(), len(self.runs))
-        self.local = Local(self.settings, workers, display, self.restart_before)
-        outcome = self.local.compute(self.runs)
+        with Publishing(self.settings, self.runs) as publishing:
+            self.local = Local(self.settings, workers, display, publishing, self.restart_before)
+            outcome = self.local.compute(self.runs)
+            finish(publishing, outcome)
         print(summary(self.runs, outcome, self.settings), flush=True)
         if outcome.interrupted:
             self._name_unfinished()

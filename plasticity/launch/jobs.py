@@ -1,6 +1,7 @@
 """The jobs of a directory of runs: which were submitted, which are alive, and which runs they cover."""
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -61,13 +62,15 @@ def covered(runs_dir: Path) -> dict[str, str]:
     """
     recorded = [Submission(path).jobs() for path in sorted((runs_dir / ".jobs").glob("*/"))]
     jobs = {job: runs for submission in recorded for job, runs in submission.items()}
-    living = living_jobs() if jobs else set()
+    living = living_jobs(runs_dir) if jobs else set()
     return {run: job for job, runs in jobs.items() if job in living for run in runs}
 
 
-def living_jobs() -> set[str]:
-    """The ids of all of the user's jobs that are queued or running; "12_3" for a task of an array."""
-    listing = slurm("squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T")
+def living_jobs(runs_dir: Path) -> set[str]:
+    """The ids of the jobs that are queued or running, of all who submit runs of a directory; "12_3" for a task."""
+    users = {str(path.stat().st_uid) for path in (runs_dir / ".jobs").glob("*/")} | {str(os.getuid())}
+    chosen = f"--user={','.join(sorted(users))}"
+    listing = slurm("squeue", chosen, "--noheader", "--array", "--states=all", "--format=%i|%T")
     pairs = (line.split("|") for line in listing.splitlines())
     return {job for job, state in pairs if state in LIVING}
 
@@ -81,6 +84,17 @@ def max_array_size() -> int:
     return 1001
 
 
+def check_commands() -> None:
+    """Makes sure that there are the commands that submitting takes.
+
+    Raises:
+        UserError: naming the first that is missing.
+    """
+    for command in ("sbatch", "srun", "squeue", "scontrol"):
+        if shutil.which(command) is None:
+            raise _missing(command)
+
+
 def slurm(*command: str) -> str:
     """What one of SLURM's commands prints.
 
@@ -90,11 +104,13 @@ def slurm(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except FileNotFoundError as error:
-        raise UserError(
-            f"hydra/launcher=slurm needs SLURM's commands, and {command[0]} is not here."
-        ) from error
+        raise _missing(command[0]) from error
     except subprocess.TimeoutExpired as error:
         raise UserError(f"SLURM did not answer {command[0]} within a minute.") from error
     if done.returncode != 0:
         raise UserError(f"SLURM refused {' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
+
+
+def _missing(command: str) -> UserError:
+    return UserError(f"hydra/launcher=slurm needs SLURM's commands, and {command} is not here.")

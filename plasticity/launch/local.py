@@ -15,6 +15,8 @@ from plasticity.errors import UserError
 from plasticity.launch.interrupt import Interrupts
 from plasticity.launch.worker import SIGNALS, work
 from plasticity.progress import Display, Message
+from plasticity.publish.publishing import LEAVE_SECONDS as PUBLISHING_SECONDS
+from plasticity.publish.publishing import Publishing
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
@@ -29,10 +31,11 @@ HELD_SECONDS = 2.0
 
 @dataclass
 class Outcome:
-    """How a launch went: the final state of each run that was tried, and whether Ctrl-C ended it."""
+    """How a launch went: each run's final state, whether Ctrl-C ended it, and what is said of its publication."""
 
     states: dict[str, RunState] = field(default_factory=dict)
     interrupted: bool = False
+    published: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -60,15 +63,23 @@ class Local:
     """One launch on this machine.
 
     Args:
-        settings: folders, tracker and so on.
+        settings: folders, engine and so on.
         workers: number of runs computed at a time.
         display: receives all progress.
+        publishing: hears of every run that begins or ends.
         restart_before: runs that were started before this time start over.
     """
 
-    def __init__(self, settings: Settings, workers: int, display: Display, restart_before: float = 0.0):
+    def __init__(
+        self,
+        settings: Settings,
+        workers: int,
+        display: Display,
+        publishing: Publishing,
+        restart_before: float = 0.0,
+    ):
         self.settings, self.number, self.display = settings, workers, display
-        self.restart_before = restart_before
+        self.publishing, self.restart_before = publishing, restart_before
         self.workers: list[Worker] = []
         self.outcome = Outcome()
         self.held: list[Run] = []
@@ -90,12 +101,16 @@ class Local:
         return self.outcome
 
     def leave(self) -> None:
-        """Makes every worker write its checkpoint and exit, without reading from any; safe in a signal handler."""
+        """Makes every worker write its checkpoint and exit, without reading from any; safe in a signal handler.
+
+        Runs that are shown live are shown as preempted then.
+        """
         for worker in self.workers:
             worker.process.terminate()
         deadline = time.monotonic() + LEAVE_SECONDS
         for worker in self.workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
+        self.publishing.leave()
 
     def _start_worker(self) -> None:
         if multiprocessing.get_start_method(allow_none=True) == "loky":
@@ -140,11 +155,14 @@ class Local:
 
     def _handle(self, worker: Worker, message: Message) -> None:
         self.display.hear(message)
+        if message.kind == "began" and worker.run is not None:
+            self.publishing.began(worker.run)
         if message.kind == "ended" and message.state is not None and worker.run is not None:
             if message.state.status == "held":
                 self.held.append(worker.run)
             else:
                 self.outcome.states[message.identity] = message.state
+                self.publishing.ended(worker.run, message.state)
             worker.run, worker.idle = None, True
 
     def _note_death(self, worker: Worker) -> None:
@@ -158,6 +176,7 @@ class Local:
             self.held.append(worker.run)
         else:
             self.outcome.states[worker.run.identity] = state
+            self.publishing.ended(worker.run, state)
         self.display.hear(Message("ended", worker.run.identity, state.tasks_done, state=state))
         if (self.waiting or self.held) and not self.outcome.interrupted:
             self._start_worker()
@@ -184,9 +203,24 @@ class Local:
             worker.send("stop")
 
 
+def finish(publishing: Publishing, outcome: Outcome) -> None:
+    """Waits for what is still being published, and says in the outcome where everything is. Ctrl-C ends it."""
+    with Interrupts() as interrupts:
+        publishing.wait(lambda: interrupts.count, PUBLISHING_SECONDS if outcome.interrupted else None)
+    outcome.interrupted |= interrupts.count > 0
+    outcome.published = publishing.lines()
+
+
 def _cause_of_death(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{hint}"
+        hint = " (out of memory?)" if -exit_code == signal.SIGKILL else ""
+        return f"its process was ended by {_name(-exit_code)}{hint}"
     return f"its process ended with exit code {exit_code}"
+
+
+def _name(number: int) -> str:
+    """A signal's name; most of the real-time ones have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

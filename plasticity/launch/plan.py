@@ -49,6 +49,11 @@ class Plan:
             f"{self.resumed} resumed, {left - self.resumed} new"
         )
 
+    def finished(self) -> list[Run]:
+        """The runs that were finished before."""
+        left = {run.identity for run in self.to_compute}
+        return [run for run in self.asked if run.identity not in left]
+
     def reasons(self) -> dict[str, list[int]]:
         """The positions in `to_compute` of the runs that a faster engine cannot compute, by the reason."""
         found: dict[str, list[int]] = {}
@@ -129,8 +134,9 @@ def _rewritten_config(folder: RunFolder, run: Run) -> str:
         with folder.claim() as held:
             if held:
                 folder.create(run)
-    except OSError as error:
-        return f"{folder.path / 'config.yaml'} cannot be read, nor rewritten ({error.strerror})."
+    except (OSError, UserError) as error:
+        why = getattr(error, "strerror", None) or error
+        return f"{folder.path / 'config.yaml'} cannot be read, nor rewritten ({why})."
     return f"{folder.path / 'config.yaml'} could not be read, and was rewritten."
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,16 @@ from plasticity.errors import UserError
 from plasticity.launch.cluster import Cluster
 from plasticity.launch.code import freeze, users_modules
 from plasticity.launch.estimate import seconds_per_step, spoken
+from plasticity.launch.interrupt import uninterrupted
 from plasticity.launch.job import Job
-from plasticity.launch.jobs import Submission, covered, max_array_size
-from plasticity.launch.local import Outcome
+from plasticity.launch.jobs import Submission, check_commands, covered, max_array_size, slurm
+from plasticity.launch.local import Outcome, finish
 from plasticity.launch.pack import jobs_by_minutes, jobs_by_runs, pack, split
 from plasticity.launch.plan import Plan
 from plasticity.launch.sweep import INTERRUPTED, close, planned
 from plasticity.launch.watch import watch
 from plasticity.provenance import commit
+from plasticity.publish.publishing import Publishing
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store.claim import claim
@@ -56,18 +59,29 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         if settings.launch.dry_run:
             return 0
         if packed:
-            submitted = _submit(packed, settings, cluster, todo.restart_before)
-            in_jobs |= {run: job for job, runs in submitted.jobs().items() for run in runs}
-            print(f"Submitted {len(submitted.jobs())} jobs. Logs: {submitted.logs}", flush=True)
+            submission = _submit(packed, settings, cluster, todo.restart_before)
+            submitted = submission.jobs()
+            in_jobs |= {run: job for job, runs in submitted.items() for run in runs}
+            print(f"Submitted {_counted(len(submitted))}. Logs: {submission.logs}", flush=True)
     jobs = {in_jobs[identity] for identity in _identities(todo) if identity in in_jobs}
     if jobs:
         print(_commands(jobs, settings), flush=True)
+    _publish_finished(todo, settings)
     if not settings.launch.wait:
         return 0
     if not watch(todo, jobs, settings):
         print("Stopped watching. The jobs continue; the same command watches them again.", flush=True)
         return INTERRUPTED
     return close(todo, Outcome(), settings)
+
+
+def _publish_finished(todo: Plan, settings: Settings) -> None:
+    """Publishes what jobs that died had finished and not published, and says so."""
+    outcome = Outcome()
+    with Publishing(settings, todo.asked) as publishing:
+        publishing.catch_up(todo.finished())
+        finish(publishing, outcome)
+    print(*outcome.published, sep="\n", end="\n" * bool(outcome.published), flush=True)
 
 
 def _pack(todo: Plan, runs: list[Run], settings: Settings, cluster: Cluster) -> tuple[list[list[Run]], float]:
@@ -86,30 +100,62 @@ def _pack(todo: Plan, runs: list[Run], settings: Settings, cluster: Cluster) -> 
 def _submit(
     packed: list[list[Run]], settings: Settings, cluster: Cluster, restart_before: float
 ) -> Submission:
-    """Submits jobs, each array as large as the cluster takes it."""
-    submission = Submission.new(settings.runs)
-    modules = users_modules([run for runs in packed for run in runs], settings.diagnostics)
-    setup = _environment(submission, settings, modules)
-    limit = settings.launch.max_parallel_jobs
+    """Submits jobs, each array as large as the cluster takes it.
+
+    Raises:
+        UserError: when SLURM refuses a job, or the files of the submission cannot be written.
+    """
+    check_commands()
+    arrays = split(packed, max_array_size())
     recorded: dict[str, list[str]] = {}
-    last: str | None = None
-    for array in split(packed, max_array_size()):
-        parameters = cluster.executor_parameters(limit or len(array), setup)
-        if limit and last:  # the limit holds for all arrays together: one after the other
-            parameters["slurm_dependency"] = f"afterany:{last}"
-        executor = submitit.AutoExecutor(submission.logs, cluster="slurm", slurm_max_num_timeout=REQUEUES)
-        executor.update_parameters(**parameters)
-        try:
-            with executor.batch():
-                jobs = [executor.submit(Job(runs, settings, restart_before)) for runs in array]
-        except FailedJobError as error:
-            raise UserError(f"SLURM refused the job: {str(error).strip()}") from error
-        last = str(jobs[0].job_id).partition("_")[0]
-        recorded |= {
-            job.job_id: [run.identity for run in runs] for job, runs in zip(jobs, array, strict=True)
-        }
-        submission.record(recorded)
+    try:
+        with uninterrupted():  # between a job and its record there is no moment to leave
+            submission = Submission.new(settings.runs)
+            modules = users_modules([run for runs in packed for run in runs], settings.diagnostics)
+            setup = _environment(submission, settings, modules)
+            for array in arrays:
+                jobs = [Job(runs, settings, restart_before) for runs in array]
+                _submit_array(jobs, submission, settings, cluster, setup, recorded)
+    except OSError as error:
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+        raise UserError(
+            f"{len(recorded)} of {len(packed)} jobs were submitted: {settings.runs / '.jobs'} cannot be "
+            f"written to ({why})."
+        ) from error
     return submission
+
+
+def _submit_array(
+    jobs: list[Job],
+    submission: Submission,
+    settings: Settings,
+    cluster: Cluster,
+    setup: list[str],
+    recorded: dict[str, list[str]],
+) -> None:
+    """Submits an array and records it, with those before it in `recorded`."""
+    limit = settings.launch.max_parallel_jobs
+    parameters = cluster.executor_parameters(limit or len(jobs), setup)
+    if limit and recorded:  # the limit holds for all arrays together: one after the other
+        parameters["slurm_dependency"] = f"afterany:{_array_of(list(recorded)[-1])}"
+    executor = submitit.AutoExecutor(submission.logs, cluster="slurm", slurm_max_num_timeout=REQUEUES)
+    executor.update_parameters(**parameters)
+    try:
+        with executor.batch():
+            submitted = [executor.submit(job) for job in jobs]
+    except FailedJobError as error:
+        raise UserError(f"SLURM refused the job: {str(error).strip()}") from error
+    new = {ours.job_id: [run.identity for run in job.runs] for ours, job in zip(submitted, jobs, strict=True)}
+    try:
+        submission.record(recorded | new)
+    except OSError:  # unrecorded, they would be submitted again
+        slurm("scancel", _array_of(next(iter(new))))
+        raise
+    recorded |= new
+
+
+def _array_of(job: str) -> str:
+    return job.partition("_")[0]
 
 
 def _environment(submission: Submission, settings: Settings, modules: dict[str, Path]) -> list[str]:
@@ -147,16 +193,19 @@ def _sentence(todo: Plan, runs: list[Run], packed: list[list[Run]], seconds: flo
     if not packed:
         return todo.sentence() + in_jobs
     each = spoken(seconds / len(packed) / min(cluster.cpus_per_job, len(packed[0])))
-    jobs = "1 job" if len(packed) == 1 else f"{len(packed)} jobs"
-    return f"{todo.sentence()}{in_jobs}; {jobs} of about {each}"
+    return f"{todo.sentence()}{in_jobs}; {_counted(len(packed))} of about {each}"
+
+
+def _counted(jobs: int) -> str:
+    return "1 job" if jobs == 1 else f"{jobs} jobs"
 
 
 def _commands(jobs: set[str], settings: Settings) -> str:
     """How to watch the jobs, cancel them, and submit the rest."""
-    ids = sorted({job.partition("_")[0] for job in jobs}, key=int)
+    ids = sorted({_array_of(job) for job in jobs}, key=int)
     return (
         f"Jobs: {', '.join(ids)}\n"
-        f"Watch:  python -m analysis.runs --runs {settings.runs_dir}   or   squeue --me\n"
+        f"Watch:  python -m analysis.runs --runs {shlex.quote(settings.runs_dir)}   or   squeue --me\n"
         f"Cancel: scancel {' '.join(ids)}\n"
         "The same command submits what is missing then, and only that."
     )

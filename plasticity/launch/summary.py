@@ -24,7 +24,7 @@ def summary(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> str:
     """How a launch went: in full for a run alone; counts and every failure where there are many."""
     known = states(asked, outcome, settings)
     if len(asked) == 1:
-        return _one(asked[0], known[asked[0].identity], outcome, settings)
+        return "\n".join([_one(asked[0], known[asked[0].identity], outcome, settings), *outcome.published])
     names = dict(zip(known, labels(asked), strict=True))
     failed = {identity: state for identity, state in known.items() if state.status == "failed"}
     lines = [
@@ -36,7 +36,9 @@ def summary(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> str:
     counts += f", {len(failed)} failed" * bool(failed) + f", {left} left" * bool(left)
     again = " The same command resumes them." if failed or left else ""
     head = "Interrupted. " if outcome.interrupted else ""
-    return "\n".join([*lines, f"{head}{counts}, in {settings.runs_dir}.{again}", _next(settings)])
+    return "\n".join(
+        [*lines, f"{head}{counts}, in {settings.runs_dir}.{again}", _next(settings), *outcome.published]
+    )
 
 
 def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str:

@@ -6,10 +6,11 @@ from plasticity.cores import cores
 from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
 from plasticity.launch.interrupt import INTERRUPTED
 from plasticity.launch.labels import labels
-from plasticity.launch.local import Local, Outcome
+from plasticity.launch.local import Local, Outcome, finish
 from plasticity.launch.plan import Plan, plan
 from plasticity.launch.summary import states, summary
 from plasticity.progress import Display
+from plasticity.publish.publishing import Publishing
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store import prepare
@@ -47,9 +48,13 @@ def compute(runs: Sequence[Run | None], settings: Settings) -> int:
     if settings.launch.dry_run:
         return 0
     outcome = Outcome()
-    if todo.to_compute:
-        display = Display(todo.to_compute, labels(todo.to_compute))
-        outcome = Local(settings, workers, display, todo.restart_before).compute(todo.to_compute)
+    with Publishing(settings, todo.asked) as publishing:
+        publishing.catch_up(todo.finished())
+        if todo.to_compute:
+            display = Display(todo.to_compute, labels(todo.to_compute))
+            local = Local(settings, workers, display, publishing, todo.restart_before)
+            outcome = local.compute(todo.to_compute)
+        finish(publishing, outcome)
     return close(todo, outcome, settings)
 
 

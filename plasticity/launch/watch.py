@@ -26,7 +26,7 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
         with Display(todo.to_compute, labels(todo.to_compute)) as display:
             while not interrupts.count:
                 try:
-                    living = jobs & living_jobs()
+                    living = jobs & living_jobs(settings.runs)
                 except UserError:  # Ctrl-C ends SLURM's command, too
                     if interrupts.count:
                         return False

@@ -18,7 +18,6 @@ from plasticity.progress import Message
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store import Row, RunFolder, RunState
-from plasticity.tracking import publisher
 from plasticity.training import Session, train
 
 MESSAGE_SECONDS = 0.1
@@ -95,7 +94,6 @@ def work(connection: Connection, settings: Settings, restart_before: float) -> N
         checkpoint_seconds=settings.checkpoint_seconds,
         data_root=settings.data_root,
         restart_before=restart_before,
-        publish=publisher(settings.tracker),
     )
 
     run: Run | None

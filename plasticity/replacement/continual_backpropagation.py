@@ -69,10 +69,17 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         }
 
     def after_step(self, memory: Memory, step: Step) -> list[list[int]]:
-        number = range(len(step.activations))
-        for layer in number:
+        self.update(memory, step)
+        return self.choose(memory, step)
+
+    def update(self, memory: Memory, step: Step) -> None:
+        """Ages, running mean activations and running utilities after a step."""
+        for layer in range(len(step.activations)):
             self._update(memory, step, layer)
-        return [self._choose(memory, step, layer) for layer in number]
+
+    def choose(self, memory: Memory, step: Step) -> list[list[int]]:
+        """The units to replace after a step whose `update` is made, for each hidden layer."""
+        return [self._choose(memory, step, layer) for layer in range(len(step.activations))]
 
     def _update(self, memory: Memory, step: Step, layer: int) -> None:
         """Age, running mean activation and running utility of a layer's units."""
@@ -105,10 +112,11 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         """The units of a layer to replace: the least useful mature ones, as many as are due."""
         if layer + 1 not in self.layers:
             return []
-        eligible = (memory["age"][layer] > self.maturity_threshold).nonzero().flatten()
-        number = self._due(memory, step, layer, len(eligible))
+        mature = memory["age"][layer] > self.maturity_threshold
+        number = self._due(memory, step, layer, int(mature.sum()))
         if number == 0:
             return []
+        eligible = mature.nonzero().flatten()
         utility = self._corrected(memory, "utility", layer)
         ranking = self.utility.ranking(utility, lambda: step.draw(layer))
         least_first = ranking[eligible].argsort(stable=True)

@@ -10,6 +10,9 @@ from plasticity.part import checked
 NAMES = ("all", "none", "last", "except_first")
 """Sets that are defined for every depth; in addition, layer_N names a single layer."""
 
+NAME = re.compile(rf"({'|'.join(NAMES)}|layer_[1-9][0-9]*)")
+"""A set by its name."""
+
 VALID = f"one of {', '.join(NAMES)}, layer_1, layer_2, …, or a list of layers such as [1,3]"
 
 
@@ -20,7 +23,7 @@ def layers(default: Any = "all") -> Any:
 
 def check(key: str, value: Any) -> Any:
     """A replacement set as it is given, if there can be such a set. Raises ConfigError."""
-    if isinstance(value, str) and (value in NAMES or re.fullmatch(r"layer_[1-9][0-9]*", value)):
+    if isinstance(value, str) and NAME.fullmatch(value):
         return value
     if isinstance(value, (list, tuple)) and all(type(layer) is int and layer > 0 for layer in value):
         return tuple(value)

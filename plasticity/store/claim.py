@@ -30,9 +30,15 @@ def claim(path: Path) -> Iterator[bool]:
         True if the claim is ours, False if another living process holds it.
 
     Raises:
-        UserError: where the file system has no locks.
+        UserError: where the file system has no locks, or the file is somebody else's.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError as error:
+        raise UserError(
+            f"{path} cannot be written to ({error.strerror}): who shares a runs_dir must be able to write to all "
+            "that is in it."
+        ) from error
     try:
         held = _lock(descriptor, path)
         for _ in range(_PATIENCE):

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from plasticity.errors import UserError
-from plasticity.files import atomic_write
+from plasticity.files import alone, atomic_write, sweep
 
 SOURCES = Path(__file__).parent
 FLAGS = (
@@ -61,7 +61,12 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
     try:
         built = directory / f"{name}-{_hash(_version(command))}.so"
         if not _whole(built):
-            _build(command, extra_flags, built)
+            directory.mkdir(parents=True, exist_ok=True)
+            with alone(directory) as nobody_else:
+                if nobody_else:
+                    sweep(directory, "build", "*.so")
+                if not _whole(built):
+                    _build(command, extra_flags, built)
         return built
     except OSError as error:
         raise Unavailable(
@@ -95,11 +100,10 @@ def _sources() -> list[Path]:
 
 
 def _build(compiler: list[str], extra_flags: tuple[str, ...], target: Path) -> None:
-    """Compiles all variants at once and puts the library in place atomically, safe against concurrent builds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Compiles all variants at once and puts the library in place atomically."""
     command = [*compiler, *FLAGS, *extra_flags]
     variants = VARIANTS.get(platform.machine(), {"baseline": ()})
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".build.", dir=target.parent) as folder:
         objects = [f"{folder}/{name}.o" for name in ("dispatch", *variants)]
         steps = [
             [*command, *flags, f"-DKERNEL=kernel_{name}", "-c", str(SOURCES / "step.c"), "-o", output]

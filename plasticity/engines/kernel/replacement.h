@@ -176,7 +176,9 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
 static void replace(Learner *net, int64_t step)
 {
     int any = 0;
-    Stream chances = stream(net->seed, CHANCE, (uint64_t)step, 0, 0);
+    Stream chances;
+    if (net->by_chance)
+        chances = stream(net->seed, CHANCE, (uint64_t)step, 0, 0);
     for (int number = 0; number < net->depth; number++) {
         choose_units(net, &net->layer[number], number, step, &chances);
         any |= net->layer[number].choices;

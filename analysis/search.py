@@ -1,0 +1,262 @@
+"""The command that ranks the runs of a search and writes what it chose: python -m analysis.search --help."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.command import command, source_arguments, sources, table_runs, write
+from analysis.experiments import Experiment, method
+from analysis.render import Cell, Section, Table, text
+from analysis.selection import score_text
+from analysis.statistics import describe, paired
+from plasticity.errors import UserError
+from plasticity.files import atomic_write
+from plasticity.launch.compose import conf_directory
+from plasticity.run import Run, flatten
+
+METHODS = {"BP": "bp", "CBP": "cbp", "L2": "l2"}
+"""What `conf/tuned/` calls the methods."""
+
+SEARCHED = {
+    "bp": {"step_size": "optimiser.step_size"},
+    "cbp": {"step_size": "optimiser.step_size", "rate": "replacement.rate"},
+    "l2": {"step_size": "optimiser.step_size", "strength": "regulariser.strength"},
+}
+"""The hyperparameters of each method, as in `conf/tuned/`, and their config keys."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The settings of a method, the best first.
+
+    Attributes:
+        method: a key of `SEARCHED`.
+        settings: a row per setting: its hyperparameters; `mean`, `std`, `sem`, `low`, `high` as from
+            `analysis.statistics.describe`; `seeds`, `failed` and `missing`, numbers of runs; `scores`, by seed.
+            Settings of which a run failed come last, then those without a score.
+        higher_is_better: which is the better of two scores.
+    """
+
+    method: str
+    settings: pd.DataFrame
+    higher_is_better: bool
+
+    @property
+    def best(self) -> pd.Series | None:
+        """The first setting; None where none has a score, or every one has a run that failed."""
+        first = self.settings.iloc[0]
+        return None if first["failed"] or not first["seeds"] else first
+
+    def warnings(self) -> list[str]:
+        """Why the best may not be: runs are missing, it lies on the grid's edge, or the next is as good."""
+        said = []
+        lacking = int(self.settings["missing"].sum())
+        if lacking:
+            said.append(f"{lacking} of its runs are missing")
+        if self.best is None:
+            return [*said, "every setting lacks scores or has a run that failed"]
+        for name in SEARCHED[self.method]:
+            values = sorted(set(self.settings[name]))
+            if len(values) > 1 and self.best[name] in (values[0], values[-1]):
+                side = "smallest" if self.best[name] == values[0] else "largest"
+                said.append(f"{name}={self.best[name]:g} is the {side} of the grid: the best may lie beyond")
+        return [*said, *self._ties()]
+
+    def _ties(self) -> list[str]:
+        """The settings that seeds do not tell from the best: a paired 95 % interval of the difference holds 0."""
+        assert self.best is not None
+        alike = []
+        for _, other in self.settings.iloc[1:].iterrows():
+            if other["failed"] or not other["seeds"]:
+                continue
+            seeds = sorted(set(self.best["scores"]) & set(other["scores"]))
+            if len(seeds) < 2:
+                return ["with less than two seeds in common, nothing tells it from the next"]
+            difference = np.array([self.best["scores"][seed] - other["scores"][seed] for seed in seeds])
+            interval = paired(difference).interval()
+            if interval.low <= 0 <= interval.high:
+                alike.append(_setting(self.method, other))
+        more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
+        return [f"within seeds of {', '.join(alike[:3])}{more}"] if alike else []
+
+
+def rank(experiment: Experiment) -> list[Ranking]:
+    """A ranking for each method of a search.
+
+    Args:
+        experiment: a search, and what there is of its runs.
+
+    Raises:
+        UserError: for a run of a method that `conf/tuned/` does not have.
+    """
+    groups: dict[str, dict[tuple[float, ...], list[pd.Series]]] = {}
+    for _, row in experiment.found.iterrows():
+        run = experiment.runs[row["run"]]
+        name = METHODS.get(method(run))
+        if name is None:
+            raise UserError(f"A search is of BP, CBP and L2; {method(run)} is none of them ({row['run']}).")
+        flat = flatten(run.values())
+        values = tuple(float(flat[key]) for key in SEARCHED[name].values())
+        groups.setdefault(name, {}).setdefault(values, []).append(row)
+    objective = next(iter(experiment.runs.values())).dataset.objective
+    return [
+        Ranking(name, _ordered(name, settings, objective.higher_is_better), objective.higher_is_better)
+        for name, settings in groups.items()
+    ]
+
+
+def _ordered(
+    name: str, settings: dict[tuple[float, ...], list[pd.Series]], higher_is_better: bool
+) -> pd.DataFrame:
+    rows = []
+    for values, runs in settings.items():
+        scores = {int(run["seed"]): float(run["score"]) for run in runs if pd.notna(run["score"])}
+        failed = sum(run["status"] == "failed" for run in runs)
+        rows.append(
+            dict(zip(SEARCHED[name], values, strict=True))
+            | describe(np.array(list(scores.values())))
+            | {"seeds": len(scores), "failed": failed, "missing": len(runs) - len(scores) - failed}
+            | {"scores": scores}
+        )
+    frame = pd.DataFrame(rows)
+    order = frame.assign(bad=frame["failed"] > 0, score=-frame["mean"] if higher_is_better else frame["mean"])
+    return frame.loc[order.sort_values(["bad", "score"], kind="stable").index].reset_index(drop=True)
+
+
+def _setting(name: str, row: pd.Series) -> str:
+    """A setting as on the command line, without the groups: "step_size=0.005 rate=0.0001"."""
+    return " ".join(f"{key}={row[key]:g}" for key in SEARCHED[name])
+
+
+def table(rankings: Sequence[Ranking], score_name: str, percent: bool) -> Table:
+    """The rankings, for people."""
+    kind = pd.Series({"score_name": score_name, "percent": percent})
+    sections = []
+    for ranking in rankings:
+        rows = []
+        for _, row in ranking.settings.iterrows():
+            mean = score_text(kind, row["mean"]) if row["seeds"] else "–"
+            ends = [score_text(kind, row[end]) for end in ("low", "high")] if row["seeds"] > 1 else []
+            state = ", ".join(f"{row[what]} {what}" for what in ("failed", "missing") if row[what])
+            shown = [_setting(ranking.method, row), mean, f"[{', '.join(ends)}]" if ends else "–"]
+            rows.append([Cell(value) for value in (*shown, str(row["seeds"]), state)])
+        sections.append(Section(ranking.method, rows))
+    notes = [f"Mean {score_name} over seeds, with Student's 95 % interval; the best first."]
+    for ranking in rankings:
+        chosen = "none" if ranking.best is None else _setting(ranking.method, ranking.best)
+        notes.append(f"{ranking.method}: {chosen}{''.join(f'; {each}' for each in ranking.warnings())}.")
+    return Table(["setting", "mean", "95 % interval", "seeds", ""], sections, notes)
+
+
+def tuned(name: str, rankings: Sequence[Ranking], experiment: Experiment, of: Sequence[str]) -> str:
+    """What was chosen, as a file for `conf/tuned/`.
+
+    Args:
+        name: of the file, without ending.
+        rankings: of the search.
+        experiment: the search.
+        of: sentences on where it comes from.
+
+    Raises:
+        UserError: when a method has no best setting.
+    """
+    network = next(iter(experiment.runs.values()))
+    choices = {}
+    for ranking in rankings:
+        if ranking.best is None:
+            raise UserError(
+                f"{name} is not written: every setting of {ranking.method} lacks scores or failed."
+            )
+        choices[ranking.method] = {key: float(ranking.best[key]) for key in SEARCHED[ranking.method]}
+    if lacking := [key for key in SEARCHED if key not in choices]:
+        raise UserError(
+            f"{name} is not written: such a file has all methods, and the search lacks {', '.join(lacking)}."
+        )
+    groups, values = _network(network, experiment.overrides)
+    lines = ["# @package _global_", *(f"# {sentence}" for sentence in of), "defaults:", "  - /tuned_method"]
+    lines += [f"  - override /{group}: {choice}" for group, choice in groups.items()]
+    for group, keys in values.items():
+        lines += [f"{group}:", *(f"  {key}: {_yaml(value)}" for key, value in keys.items())]
+    lines += ["tuned:", f"  network: {name}"]
+    for key, choice in choices.items():
+        lines.append(f"  {key}: {{{', '.join(f'{one}: {value:g}' for one, value in choice.items())}}}")
+    return "\n".join(lines) + "\n"
+
+
+LENGTH = ("tasks", "examples", "examples_per_task", "record_every", "root")
+"""Keys of a data set that say how long a run is, or where files are, and do not belong to a network."""
+
+
+def _network(run: Run, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """The groups and values that make the network and data set of a search what they are."""
+    given = {key: value for key, _, value in (override.partition("=") for override in overrides)}
+    groups = {"activation": given.get("activation", run.activation.name)}
+    if "dataset" in given:
+        groups["dataset"] = given["dataset"]
+    model = {key: value for key, value in run.model.values().items() if key != "name"}
+    values = {"model": {key: value for key, value in model.items() if value is not None}}
+    for part in ("activation", "dataset", "model"):
+        own = getattr(run, part).values()
+        for key in given:
+            group, _, last = key.partition(".")
+            if group == part and last and last not in LENGTH:
+                values.setdefault(part, {})[last] = own[last]
+    return groups, values
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def main() -> None:
+    """Reads the arguments, finds the runs, ranks them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.search",
+        description="Ranks the settings of experiment=search for each method, and says how sure the best is.",
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="as given to launch.py, such as model.width=50"
+    )
+    source_arguments(parser, "runs")
+    parser.add_argument("--experiment", default="search", metavar="NAME", help="default: search")
+    parser.add_argument("--write", metavar="NAME", help="write the choice as conf/tuned/NAME.yaml")
+    parser.add_argument(
+        "--config-dir", type=Path, metavar="DIR", help="with --write: into this directory of configs instead"
+    )
+    arguments = parser.parse_args()
+    experiment = Experiment.of(
+        arguments.experiment, arguments.overrides, table_runs(sources(arguments) or ["runs"])
+    )
+    rankings = rank(experiment)
+    objective = next(iter(experiment.runs.values())).dataset.objective
+    shown = table(rankings, objective.score_name, objective.percent)
+    shown.notes.extend(experiment.missing())
+    write(text(shown), None)
+    if arguments.write:
+        path = (arguments.config_dir or conf_directory()) / "tuned" / f"{arguments.write}.yaml"
+        run = next(iter(experiment.runs.values()))
+        seeds = len({each.seed for each in experiment.runs.values()})
+        again = shlex.join(["python", "-m", "analysis.search", *arguments.overrides])
+        length = f"{run.dataset.tasks:,} tasks, {seeds} seed{'s' * (seeds > 1)}"
+        source = [
+            f"Chosen by {experiment.command}",
+            f"and {again}: {len(experiment.finished)} of {len(experiment.runs)} runs of {length}.",
+            *shown.notes[1 : 1 + len(rankings)],
+        ]
+        contents = tuned(arguments.write, rankings, experiment, source)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, lambda file: file.write(contents.encode()), mode=0o644)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({error.strerror}).") from error
+        print(f"Written to {path}. Use it with: python launch.py tuned={arguments.write}")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,143 @@
+"""The command that publishes stored runs to Weights & Biases: python -m plasticity.publish --help."""
+
+import argparse
+import signal
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from plasticity.errors import UserError
+from plasticity.publish import stored
+from plasticity.publish.ledger import standings
+from plasticity.publish.publication import Publication
+from plasticity.publish.publisher import Outcome, Publisher
+from plasticity.publish.publishing import ledger
+from plasticity.publish.target import Target
+from plasticity.store import RunFolder, run_folders
+from plasticity.store.claim import holder
+
+FINISH_SECONDS = 300.0
+"""How long an upload may take: nothing waits for this command, and a busy server may ask it to wait."""
+
+
+def main() -> None:
+    """Reads the arguments, publishes, and says what is left."""
+    arguments = _arguments()
+    try:
+        sys.exit(publish(arguments))
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def publish(arguments: argparse.Namespace) -> int:
+    """Publishes the runs of a directory that are not published as they are.
+
+    Returns:
+        the exit code: 0 if every run that has ended is published, else 1
+
+    Raises:
+        UserError: when there are no runs.
+    """
+    runs_dir = Path(arguments.runs).expanduser().absolute()
+    folders = run_folders(runs_dir)
+    if not folders:
+        raise UserError(f"There are no runs in {arguments.runs}.")
+    target = Target(
+        project=arguments.project,
+        entity=arguments.entity,
+        mode="offline" if arguments.offline else "online",
+        directory=runs_dir,
+        every=arguments.every,
+        finish_seconds=FINISH_SECONDS,
+    )
+    with Publisher(target, ledger(runs_dir), arguments.at_once) as publisher:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: publisher.stop())
+        outcomes = _publish(folders, publisher, arguments)
+    return _report(outcomes, target)
+
+
+def _publish(
+    folders: Sequence[RunFolder], publisher: Publisher, arguments: argparse.Namespace
+) -> list[Outcome]:
+    """What becomes of every run that is not being computed."""
+    known = standings(publisher.ledger.entries(), publisher.target.place)
+    outcomes, left = list[Outcome](), list[RunFolder]()
+    for folder in folders:
+        state = folder.stored_state()
+        if state.status == "running" and holder(folder.path / "claim"):
+            continue
+        standing = known.get(folder.identity)
+        there = standing.current(stored.stamp(state)) if standing else None
+        if there and not arguments.verify:
+            outcomes.append(Outcome(folder.identity, there.id, "already"))
+        else:
+            left.append(folder)
+    described = {folder.identity: partial(_describe, folder, publisher, arguments) for folder in left}
+    for number, outcome in enumerate(publisher.publish_all(described), 1):
+        outcomes.append(outcome)
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(left)} runs", end="\n" * (number == len(left)), file=sys.stderr)
+    return outcomes
+
+
+def _describe(folder: RunFolder, publisher: Publisher, arguments: argparse.Namespace) -> Publication:
+    """A run's publication; with --verify, it is first looked whether it is still there."""
+    publication = stored.publication(folder, arguments.tags, arguments.notes)
+    if arguments.verify:
+        publisher.verify(publication)
+    return publication
+
+
+def _report(outcomes: Sequence[Outcome], target: Target) -> int:
+    """Says what is published, and what is left and why."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    left = [outcome for outcome in outcomes if outcome.status in ("failed", "postponed")]
+    for outcome in left:
+        if outcome.status == "failed":
+            print(f"  {outcome.identity}: {outcome.reason}")
+    url = next((outcome.url for outcome in outcomes if outcome.url), None)
+    place = url.partition("/runs/")[0] if url else target.path.strip("/")
+    if target.mode == "offline":
+        place = str(target.directory / "wandb")
+    print(f"{counts['published']} published, {counts['already']} published before, at {place}.")
+    if left:
+        reason = f" ({left[-1].reason})" if counts["postponed"] else ""
+        print(f"{len(left)} left{reason}: the same command publishes them.")
+    return 1 if left else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m plasticity.publish",
+        description="Publishes the runs of a directory to Weights & Biases, each once: finished, failed and "
+        "interrupted ones. What arrived is read back; repeating the command doubles nothing.",
+    )
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="directory of runs (default: runs)")
+    parser.add_argument("--project", default="plasticity", help="default: plasticity")
+    parser.add_argument("--entity", help="user or team (default: that of your account)")
+    parser.add_argument("--tags", nargs="+", default=[], metavar="TAG", help="beside that of the network")
+    parser.add_argument("--notes", default="", help="a text shown with each run")
+    parser.add_argument(
+        "--every", type=_positive, default=10, metavar="N", help="every N-th row (default: 10)"
+    )
+    parser.add_argument(
+        "--at-once", type=_positive, default=4, metavar="N", help="runs published at once (default: 4)"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="read back runs that were published before, too"
+    )
+    parser.add_argument("--offline", action="store_true", help="into the folder DIR/wandb, for wandb sync")
+    return parser.parse_args()
+
+
+def _positive(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value} is refused: it must be a whole number of at least 1.")
+    return int(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""What was published where: a file of JSON lines that only grows."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One thing that happened to a publication.
+
+    Attributes:
+        place: the target; see `Target.place`.
+        identity: of the run.
+        id: under which the run is, or was, at W&B. None was ever begun twice.
+        event: "begun" before the server hears of it; "published" when it was read back whole, or lies whole
+            in the offline folder; "failed" with the reason; "deleted" when it is gone again; "foreign" if the
+            server had a run of this id before, which is then never deleted from here.
+        digest: of what was published.
+        stamp: of the run when it was published; see `Publication.stamp`.
+        rows: rows of its history.
+        last_task: the last row's task.
+        reason: why it failed.
+        seconds: the time, since 1970.
+    """
+
+    place: str
+    identity: str
+    id: str
+    event: str
+    digest: str = ""
+    stamp: str = ""
+    rows: int = 0
+    last_task: int | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Ledger:
+    """The entries in a file, to which several processes may add. What was added is on the disk."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def entries(self, place: str | None = None, identity: str | None = None) -> list[Entry]:
+        """The entries so far, oldest first. A line that a crash cut short is no entry."""
+        try:
+            text = self.path.read_text()
+        except FileNotFoundError:
+            return []
+        found = list(_parse(text))
+        return [
+            entry for entry in found if place in (None, entry.place) and identity in (None, entry.identity)
+        ]
+
+    def begin(self, place: str, identity: str, attempt: int, digest: str) -> Entry:
+        """Gives a publication an id that was never used here, and writes it down before it is used."""
+        with self._locked():
+            taken = {entry.id for entry in self.entries(identity=identity)}
+            first = f"{identity}-{attempt}"
+            names = (first if number == 1 else f"{first}-{number}" for number in range(1, len(taken) + 2))
+            name = next(name for name in names if name not in taken)
+            return self._append(Entry(place=place, identity=identity, id=name, event="begun", digest=digest))
+
+    def adopt(self, place: str, identity: str, name: str, digest: str, foreign: bool = False) -> Entry:
+        """Takes over an id that was not given here; a foreign one is never deleted from here."""
+        entry = Entry(place=place, identity=identity, id=name, event="begun", digest=digest)
+        with self._locked():
+            if foreign:
+                self._append(replace(entry, event="foreign", reason="W&B chose the id"))
+            return self._append(entry)
+
+    def add(self, entry: Entry) -> Entry:
+        """Appends an entry."""
+        with self._locked():
+            return self._append(entry)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _append(self, entry: Entry) -> Entry:
+        line = json.dumps(asdict(entry) | {"seconds": time.time()})
+        with open(self.path, "r+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            torn = end > 0 and file.seek(end - 1) is not None and file.read(1) != b"\n"
+            file.write(b"\n" * torn + line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return entry
+
+
+def _parse(text: str) -> Iterator[Entry]:
+    for line in text.splitlines():
+        try:
+            yield Entry(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run stands at a place: the entry that counts, and the ids that are to be deleted.
+
+    Attributes:
+        published: the latest publication that arrived whole and is still there.
+        begun: the latest one that was begun and neither arrived nor is gone, if it is later than `published`.
+        superseded: the ids that were begun before `published` and are not gone.
+    """
+
+    published: Entry | None
+    begun: Entry | None
+    superseded: tuple[str, ...]
+
+    def current(self, stamp: str) -> Entry | None:
+        """The publication of a run that has this stamp, if nothing is left to be done for it."""
+        there = self.published
+        return there if there and there.stamp == stamp and not self.begun and not self.superseded else None
+
+
+def standings(entries: list[Entry], place: str) -> dict[str, Standing]:
+    """How each run stands at a place, by identity."""
+    by_run: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.place == place:
+            by_run.setdefault(entry.identity, []).append(entry)
+    return {identity: standing(found) for identity, found in by_run.items()}
+
+
+def standing(entries: list[Entry]) -> Standing:
+    """How a run stands, from all of its entries at a place. Later means begun later."""
+    begun = {entry.id: entry for entry in entries if entry.event == "begun"}
+    gone = {entry.id for entry in entries if entry.event == "deleted"}
+    foreign = {entry.id for entry in entries if entry.event == "foreign"}
+    whole: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.event == "published":
+            whole[entry.id] = entry
+        elif entry.event == "failed":
+            whole.pop(entry.id, None)
+    order = [identity for identity in begun if identity not in gone]
+    published = next((identity for identity in reversed(order) if identity in whole), None)
+    at = order.index(published) if published else -1
+    open_ones = [identity for identity in order[at + 1 :] if identity not in foreign]
+    return Standing(
+        published=whole[published] if published else None,
+        begun=begun[open_ones[-1]] if open_ones else None,
+        superseded=tuple(identity for identity in order[: max(at, 0)] if identity not in foreign),
+    )

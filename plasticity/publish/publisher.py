@@ -1,0 +1,248 @@
+"""Publishes runs, several at once, and never twice. It raises nothing: what went wrong is in the outcome."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Any
+
+from plasticity.publish.errors import Incomplete, Stopped, Taken, Unreachable
+from plasticity.publish.ledger import Entry, Ledger, Standing, standing
+from plasticity.publish.publication import Publication
+from plasticity.publish.target import Target
+from plasticity.publish.worker import Worker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a publication.
+
+    Attributes:
+        identity: of the run.
+        id: under which it is at W&B, or None if it is not.
+        status: "published"; "already", of a run that was published before and did not change; "failed"; or
+            "postponed", of a run that was not tried, because the server failed others or publishing
+            was stopped.
+        reason: why not, in words.
+        url: the run's address.
+    """
+
+    identity: str
+    id: str | None
+    status: str
+    reason: str = ""
+    url: str | None = None
+
+
+class Publisher:
+    """Publishes to one target for as long as a session lasts.
+
+    A server that kept one run waiting until its deadline, or refused one at the door, is not tried again in
+    this session: each run would wait as long. The same goes after two runs in turn that were uploaded and did
+    not arrive. What is left is `postponed`, and a later session publishes it.
+
+    Args:
+        target: where to.
+        ledger: what was published before, by whatever process.
+        workers: how many runs are published at once, each by a client of its own.
+
+    Attributes:
+        broken: why the server is not tried any more, or None.
+    """
+
+    def __init__(self, target: Target, ledger: Ledger, workers: int = 1):
+        self.target, self.ledger, self.workers = target, ledger, workers
+        self.broken: str | None = None
+        self._lost_in_turn = 0
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._idle: list[Worker] = []
+
+    def __enter__(self) -> "Publisher":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def stop(self) -> None:
+        """Gives up at once what is being published. Safe in a signal handler."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Ends the clients."""
+        self.stop()
+        while self._idle:
+            self._idle.pop().kill()
+
+    def publish(self, publication: Publication) -> Outcome:
+        """Publishes a run, unless it is there already. It never raises an `Exception`."""
+        return self.publish_described(publication.identity, lambda: publication)
+
+    def publish_described(self, identity: str, describe: Callable[[], Publication]) -> Outcome:
+        """Publishes a run that is yet to be read, as `publish` does."""
+        if self.stopped():
+            return self.postponed(identity)
+        try:
+            return self._publish(describe())
+        except Exception as error:  # whatever it is, the run is computed and stored
+            status = "postponed" if isinstance(error, Stopped) else "failed"
+            return Outcome(identity, None, status, str(error) or type(error).__name__)
+
+    def verify(self, publication: Publication) -> Outcome:
+        """Reads back a published run. If it is not whole any more, `publish` publishes it again."""
+        published = self._standing(publication).published
+        if published is None:
+            return Outcome(publication.identity, None, "failed", "it was not published")
+        try:
+            self._ask("verify", publication, published.id)
+        except Exception as error:
+            if isinstance(error, Incomplete):
+                self.note(publication.identity, published.id, "failed", str(error))
+            return Outcome(publication.identity, None, "failed", str(error))
+        return Outcome(publication.identity, published.id, "already")
+
+    def publish_all(self, described: Mapping[str, Callable[[], Publication]]) -> Iterator[Outcome]:
+        """Publishes many runs, `workers` at a time, in whatever order they are done.
+
+        Args:
+            described: what reads a run, by its identity.
+        """
+        with ThreadPoolExecutor(self.workers) as pool:
+            tasks = [pool.submit(self.publish_described, *one) for one in described.items()]
+            try:
+                for task in as_completed(tasks):
+                    yield task.result()
+            except BaseException:  # Ctrl-C, or nobody asks for the rest
+                self.stop()
+                raise
+
+    def _publish(self, publication: Publication) -> Outcome:
+        digest = publication.digest(self.target.every)
+        before = self._standing(publication)
+        there = before.published
+        asked_for = publication.id in (None, there and there.id)
+        if there is not None and there.digest == digest and before.begun is None and asked_for:
+            self._remove(publication, before.superseded)
+            return Outcome(publication.identity, there.id, "already")
+        if self._done():
+            return self.postponed(publication.identity)
+        self._adopt_offline(publication)
+        begun = self._standing(publication).begun
+        if begun is not None and (begun.digest != digest or publication.id not in (None, begun.id)):
+            begun = None
+        url = self._arrived(publication, begun) if begun else None
+        if begun is None or url is None:
+            begun, url = self._upload(publication, digest)
+        return self.arrival(publication, begun, url)
+
+    def postponed(self, identity: str) -> Outcome:
+        """What becomes of a run that is not tried."""
+        return Outcome(identity, None, "postponed", self.broken or "publishing was stopped")
+
+    def enter(self, publication: Publication, digest: str) -> Entry:
+        """Writes down that a publication is begun, under an id of its own."""
+        place, identity = self.target.place, publication.identity
+        used = {entry.id for entry in self.ledger.entries(place, identity)}
+        if publication.id is not None and publication.id not in used:
+            return self.ledger.adopt(place, identity, publication.id, digest, foreign=True)
+        return self.ledger.begin(place, identity, publication.attempt, digest)
+
+    def arrival(self, publication: Publication, begun: Entry, url: str | None) -> Outcome:
+        """Writes down that a run arrived whole, and deletes what it replaces."""
+        rows = publication.history(self.target.every)
+        last = rows[-1].get("task") if rows else None
+        digest, stamp = publication.digest(self.target.every), publication.stamp
+        self.ledger.add(
+            replace(begun, event="published", digest=digest, stamp=stamp, rows=len(rows), last_task=last)
+        )
+        self._lost_in_turn = 0
+        self._remove(publication, self._standing(publication).superseded)
+        return Outcome(publication.identity, begun.id, "published", url=url or None)
+
+    def _adopt_offline(self, publication: Publication) -> None:
+        """Takes over the ids of offline runs of the same project: `wandb sync` may have uploaded them."""
+        if self.target.mode == "offline":
+            return
+        entries = self.ledger.entries(identity=publication.identity)
+        known = {entry.id for entry in entries if entry.place == self.target.place}
+        for entry in entries:
+            elsewhere = entry.place.startswith("/") and entry.place.endswith(f" {self.target.path}")
+            if elsewhere and entry.event == "published" and entry.id not in known:
+                self.ledger.adopt(self.target.place, entry.identity, entry.id, entry.digest)
+
+    def _upload(self, publication: Publication, digest: str) -> tuple[Entry, str | None]:
+        """Publishes a run under a new id. A run that the server has under it counts if it is equal."""
+        begun = self.enter(publication, digest)
+        try:
+            return begun, self._ask("publish", publication, begun.id)
+        except Taken:
+            self.note(publication.identity, begun.id, "foreign", "the server has a run of this id")
+            url = self._arrived(publication, begun)
+            return (begun, url) if url is not None else self._upload(publication, digest)
+        except Exception as error:
+            self.note(publication.identity, begun.id, "failed", str(error))
+            raise
+
+    def _arrived(self, publication: Publication, begun: Entry) -> str | None:
+        """The address of a run that is there whole, as it may be after a process that was killed; "" offline."""
+        try:
+            return self._ask("verify", publication, begun.id, patience=0) or ""
+        except Incomplete:
+            return None
+
+    def _remove(self, publication: Publication, names: tuple[str, ...]) -> None:
+        """Deletes what was begun before the publication that counts, or leaves it to the next time."""
+        for name in names:
+            if self._done():
+                return
+            try:
+                self._ask("remove", name)
+            except Exception as error:  # the run itself is published
+                self.note(publication.identity, name, "failed", f"not deleted: {error}")
+            else:
+                self.note(publication.identity, name, "deleted")
+
+    def stopped(self) -> bool:
+        """Whether publishing was stopped."""
+        return self._stopping.is_set()
+
+    def _done(self) -> bool:
+        return self.broken is not None or self.stopped()
+
+    def note(self, identity: str, name: str, event: str, reason: str = "") -> None:
+        """Writes down what became of a publication."""
+        place = self.target.place
+        self.ledger.add(Entry(place=place, identity=identity, id=name, event=event, reason=reason))
+
+    def _standing(self, publication: Publication) -> Standing:
+        return standing(self.ledger.entries(self.target.place, publication.identity))
+
+    def _ask(self, operation: str, *arguments: object, patience: float | None = None) -> Any:
+        """Has an idle client do something. A client that the server or a signal got stuck is not used again."""
+        with self._lock:
+            worker = self._idle.pop() if self._idle else Worker(self.target)
+        extra = () if patience is None else (patience,)
+        try:
+            answer = worker.ask(
+                operation, *arguments, self.target, *extra,
+                seconds=self.target.deadline, stopped=self.stopped,
+            )  # fmt: skip
+        except Incomplete as error:
+            self._idle.append(worker)
+            self.judge(error, operation)
+            raise
+        except BaseException as error:
+            worker.kill()
+            self.judge(error, operation)
+            raise
+        self._idle.append(worker)
+        return answer
+
+    def judge(self, error: BaseException, operation: str) -> None:
+        """Whether the server is worth another try after an error."""
+        if isinstance(error, Unreachable):
+            self.broken = str(error)
+        elif isinstance(error, Incomplete) and operation == "publish":
+            self._lost_in_turn += 1
+            if self._lost_in_turn > 1:
+                self.broken = str(error)

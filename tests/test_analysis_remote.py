@@ -1,0 +1,71 @@
+"""Reading runs back from W&B: the same tables as from the folders that they were published from."""
+
+import sys
+
+import pytest
+from fabricate import fabricate, put
+from test_publish_command import publish
+from wandb_fixture import Client, client, wandb_server, wandb_service
+
+from analysis.paper import run
+from analysis.remote import fetch
+from plasticity.errors import UserError
+
+__all__ = ["client", "wandb_server", "wandb_service"]
+
+TABLE = ["-m", "analysis.table_1", "--tasks", "20", "--format", "csv"]
+
+
+@pytest.fixture
+def published(client: Client) -> Client:
+    """Some runs of Table 1, published with one row of ten."""
+    runs = client.directory / "runs"
+    for number, replacement in enumerate(["all", "layer_1"]):
+        for seed in range(2):
+            accuracies = [0.5 + 0.01 * number + 0.02 * seed + 0.001 * task**2 % 0.07 for task in range(20)]
+            fabricate(runs, run("width_100", replacement, seed, 20, 10_000), accuracies)
+    put(runs, "width_100", "layer_2", [0.3], 20, status="failed", reason="the loss is no longer finite")
+    publish(client)
+    return client
+
+
+def python(client: Client, *arguments: object) -> str:
+    return client.call(sys.executable, *map(str, arguments), XDG_CACHE_HOME=str(client.directory / "cache"))
+
+
+def test_table_1_from_w_and_b_equals_table_1_from_the_store_and_a_run_without_its_table_is_named(
+    published: Client,
+):
+    stored = python(published, *TABLE, "--runs", published.directory / "runs")
+    assert stored.count(",2,") >= 2
+    assert python(published, *TABLE, "--wandb", "tester/plasticity") == stored
+    downloads = published.server.count("download")
+    assert downloads == 3 * 5 and not published.server.count("SampledHistoryPage")
+    listed = ["-m", "analysis.runs", "--format", "csv"]
+    from_store = python(published, *listed, "--runs", published.directory / "runs").splitlines()
+    group = next(run.group for run in published.server.runs.values() if run.job_type == "layer 1")
+    from_group = python(published, *listed, "--wandb", f"tester/plasticity/{group}").splitlines()
+    assert len(from_group) == 3 and published.server.count("download") == downloads  # from the cache
+    score = from_store[0].split(",").index("score")
+    scores = {line.split(",")[0]: line.split(",")[score] for line in from_store}
+    assert all(line.split(",")[score] == scores[line.split(",")[0]] for line in from_group[1:])
+    one, *_ = published.server.runs.values()
+    del one.files["tasks.csv"]
+    process = published.start(
+        sys.executable, "-m", "analysis.runs", "--wandb", "tester/plasticity",
+        XDG_CACHE_HOME=str(published.directory / "another"),
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    assert "4 runs:" in out and f"left out: {one.name}" in err
+
+
+@pytest.mark.parametrize("place", ["tester", "/x"])
+def test_a_place_that_is_no_project_is_refused(place: str):
+    with pytest.raises(UserError, match=f"--wandb {place} is refused: it must be ENTITY/PROJECT"):
+        fetch(place)
+
+
+def test_a_project_without_runs_is_said_in_a_sentence(client: Client):
+    process = client.start(sys.executable, "-m", "analysis.runs", "--wandb", "tester/nothing")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Traceback" not in err and "tester/nothing" in err

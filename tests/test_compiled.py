@@ -1,0 +1,107 @@
+"""The compiled engine beside the reference engine, with parts that it has never seen."""
+
+import sys
+
+import numpy as np
+import pytest
+import user
+
+import plasticity
+from plasticity.engines import choose, get
+from plasticity.errors import UserError
+from plasticity.network import initial_network
+from plasticity.replacement import Replacement
+
+if get("compiled").unsupported(plasticity.compose()) is not None:
+    pytest.skip("no C++ compiler", allow_module_level=True)
+
+SMALL = ["model.width=8", "model.depth=2", "dataset.tasks=2", "dataset.examples_per_task=400"]
+OFTEN = ["replacement.rate=0.02", "replacement.maturity_threshold=20", "optimiser.step_size=0.02"]
+
+
+class Oldest(Replacement):
+    """Every 50 steps replaces the unit of each layer that was replaced longest ago, if it is not in the first."""
+
+    def initial_memory(self, units):
+        return {"age": np.zeros(units, np.int64)}
+
+    def after_step(self, memory, step):
+        for age in memory["age"]:
+            age += 1
+        due = step.number % 50 == 49
+        return [[int(age.argmax())] if due and layer else [] for layer, age in enumerate(memory["age"])]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def my_parts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    user.write(folder)
+    sys.path.insert(0, str(folder))
+    yield
+    sys.path.remove(str(folder))
+    sys.modules.pop("my_parts", None)
+
+
+def both(run, tasks):
+    """The results of each task, and the networks after the last, of both engines."""
+    found = []
+    stream = run.dataset.open(run.seed, None)
+    for name in ("reference", "compiled"):
+        learner = get(name).learner(run, initial_network(run))
+        results = [learner.learn(stream.task(number), lambda steps: None) for number in range(tasks)]
+        found.append((results, learner.network()))
+    return found
+
+
+def assert_equal(run, tasks=2):
+    (expected, reference), (results, compiled) = both(run, tasks)
+    for one, other in zip(expected, results, strict=True):
+        assert other.replaced.tolist() == one.replaced.tolist()
+        assert other.score == pytest.approx(one.score, abs=3 / run.dataset.examples_per_task)
+        assert other.loss == pytest.approx(one.loss, rel=1e-4)
+        assert other.weight_magnitude == pytest.approx(one.weight_magnitude, rel=1e-5)
+    for one, other in zip(
+        reference.weights + reference.biases, compiled.weights + compiled.biases, strict=True
+    ):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-4)
+    assert reference.memory.keys() == compiled.memory.keys()
+    for name, array in reference.memory.items():
+        if "age" in name or "debt" in name:
+            assert np.array_equal(array, compiled.memory[name]), name
+        else:
+            assert compiled.memory[name] == pytest.approx(array, rel=1e-3, abs=1e-4), name
+    return sum(result.replaced.sum() for result in results)
+
+
+def test_it_learns_and_replaces_as_the_reference_engine_does():
+    own = ["activation=my_parts.Slope", "regulariser=my_parts.L2Init", "replacement/utility=my_parts.Size"]
+    run = plasticity.compose(*own, "replacement.bias_compensation=true", *OFTEN, *SMALL)
+    assert assert_equal(run) > 10
+
+
+def test_a_method_of_replacement_of_ones_own_is_called_after_every_step():
+    run = plasticity.Run(
+        replacement=Oldest(layers="all"),
+        model=plasticity.compose(*SMALL).model,
+        dataset=plasticity.compose(*SMALL).dataset,
+    )
+    assert assert_equal(run) == 16
+
+
+def test_auto_takes_it_for_long_runs_that_the_native_engine_cannot_compute():
+    own = "activation=my_parts.Slope"
+    long, short = plasticity.compose(own), plasticity.compose(own, *SMALL)
+    assert [choose("auto", run).engine for run in (long, short)] == ["compiled", "reference"]
+    assert choose("auto", long).reason == "activation=my_parts.Slope has no native form"
+    assert (
+        choose("compiled", short).engine == "compiled" and choose("auto", plasticity.compose()).reason is None
+    )
+
+
+def test_without_a_compiler_it_is_not_taken(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    own = plasticity.compose("activation=my_parts.Slope")
+    assert choose("auto", own).engine == "reference"
+    with pytest.raises(UserError, match=r"engine=compiled cannot compute this run: .*C\+\+ compiler"):
+        choose("compiled", own)
