@@ -7,14 +7,22 @@ from plasticity.run import Run, flatten
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """A name for each run: the values of the keys that vary among them; its identity for a run alone."""
+    """A name for each run: the values of as few keys as tell them apart; its identity for a run alone."""
     if len(runs) < 2:
         return [run.identity for run in runs]
-    flat = [flatten(run.values()) for run in runs]
+    flat = [{key: _part(key, value) for key, value in flatten(run.values()).items()} for run in runs]
     keys = list(dict.fromkeys(key for values in flat for key in values))
-    varying = [key for key in keys if len({repr(values.get(key)) for values in flat}) > 1]
-    parts = [[_part(key, values[key]) for key in varying if key in values] for values in flat]
-    return [" ".join(part) or "run" for part in parts]
+    kept = [key for key in keys if len({values.get(key) for values in flat}) > 1]
+    told_apart = len(set(_joined(flat, kept)))
+    for key in reversed(kept):
+        without = [other for other in kept if other != key]
+        if len(set(_joined(flat, without))) == told_apart:
+            kept = without
+    return [name or "run" for name in _joined(flat, kept)]
+
+
+def _joined(flat: Sequence[dict[str, str]], keys: Sequence[str]) -> list[str]:
+    return [" ".join(values[key] for key in keys if key in values) for values in flat]
 
 
 def _part(key: str, value: Any) -> str:
