@@ -115,8 +115,8 @@ def ruined(directory: Path, ruins: dict, tasks: int) -> Ruined:
     state = command.states()[healthy]
     for seed, ruin in enumerate(ruins.values()):
         ruin(command.runs / run(seed).identity)
-    seeds = f"seed=range({len(ruins) + 1})"
-    done = command("-m", "model.width=10", "dataset.tasks=30", "dataset.examples_per_task=50", seeds)
+    tiny = ["model.width=10", "dataset.tasks=30", "dataset.examples_per_task=50", "diagnostics=none"]
+    done = command("-m", *tiny, f"seed=range({len(ruins) + 1})")
     return Ruined(command, done, rows, (healthy, state))
 
 
