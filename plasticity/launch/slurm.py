@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
     """
     settings = _absolute(settings)
     todo = planned(asked, settings)
-    with claim(settings.runs / ".submitting") as alone:
+    submitting = claim(settings.runs / ".submitting")
+    with nullcontext(True) if settings.launch.dry_run else submitting as alone:
         if not alone:
             raise UserError(f"Another launch is submitting runs of {settings.runs} right now: wait for it.")
         in_jobs = covered(settings.runs)
