@@ -165,7 +165,6 @@ TINY = [
 ]
 RUNS = {
     "labels-native": ["dataset=label_permuted_mnist", "dataset.examples_per_task=2000", "engine=native"],
-    "labels-reference": ["dataset=label_permuted_mnist", "dataset.examples_per_task=100", "engine=reference"],
     "random": ["dataset=random_label_mnist", "dataset.images_per_task=64", "dataset.epochs=20"],
     "signed-native": ["dataset.pixels=signed", "dataset.examples_per_task=500", "model.initial=uniform"],
 }

@@ -150,21 +150,19 @@ def test_who_is_killed_while_computing_again_loses_nothing(command):
 # --- From snapshots ---
 
 
-@pytest.mark.parametrize("engine", ["auto", "reference"])
-def test_the_command_measures_what_the_run_itself_would_have(command, fresh, engine):
-    small = [*TINY, f"engine={engine}"]
-    assert command(*small, "diagnostics=none", "snapshots.every=1").returncode == 0
+def test_the_command_measures_what_the_run_itself_would_have(command, fresh):
+    assert command(*TINY, "diagnostics=none", "snapshots.every=1").returncode == 0
     whole = fresh()
     every = [
         "diagnostics=[dead_units,rank,utilities,curvature_rank]",
         "diagnostics.curvature_rank.examples=60",
     ]
-    assert whole(*small, *every, "diagnostics.curvature_rank.every=1").returncode == 0
+    assert whole(*TINY, *every, "diagnostics.curvature_rank.every=1").returncode == 0
     done = command(str(command.runs), *every, module="plasticity.diagnose")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1 of 1 runs measured, from 4 snapshots.\n"
     assert command.tables() == whole.tables()
-    assert "lacks" not in command(*small, *every).stdout
+    assert "lacks" not in command(*TINY, *every).stdout
 
 
 def test_the_command_measures_where_there_are_snapshots_and_keeps_what_is_there(command, plain):
