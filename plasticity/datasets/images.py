@@ -9,10 +9,11 @@ import numpy as np
 from plasticity.datasets import image_sets
 from plasticity.datasets.dataset import Dataset
 from plasticity.datasets.image_sets import IMAGE_SETS
-from plasticity.datasets.task import SparseRows
+from plasticity.datasets.task import SparseRows, Task
 from plasticity.errors import ConfigError
 from plasticity.objectives import CrossEntropy
 from plasticity.part import choice
+from plasticity.streams import Purpose, sample
 
 PIXELS = 784
 MOST_TASKS = 10**9
@@ -56,6 +57,44 @@ class ImageDataset(Dataset):
             valid = f"a whole number of at least 1 and at most {IMAGE_SETS[self.images].number}"
             raise ConfigError(f"dataset.{key}", self.shown_at_a_time, valid)
         return super().canonical(run)
+
+
+class ImageStream:
+    """The tasks of one seed, each of the first images of a random order of all of them.
+
+    Args:
+        dataset: what the tasks are like.
+        seed: of the run.
+        rows: the images, as from `images_and_labels`.
+        labels: their classes.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int, rows: "SparseRows | np.ndarray", labels: np.ndarray):
+        self.dataset, self.seed, self.rows, self.labels = dataset, seed, rows, labels
+
+    def task(self, number: int) -> Task:
+        """Task `number`, from 0: every image at most once."""
+        return Task(
+            number=number,
+            first_step=number * self.dataset.steps_per_task,
+            rows=self.rows,
+            targets=self.targets(number),
+            order=self.order(number),
+            permutation=self.permutation(number),
+        )
+
+    def order(self, number: int) -> np.ndarray:
+        """The images of a task, in the order in which they come: int32, [examples]."""
+        examples = self.dataset.examples_per_task
+        return sample(len(self.labels), examples, self.seed, Purpose.EXAMPLE_ORDER, (number,))
+
+    def targets(self, number: int) -> np.ndarray:
+        """What each image is called in a task: int32, [images]."""
+        return self.labels
+
+    def permutation(self, number: int) -> np.ndarray | None:
+        """Of a task's pixels, as in `Task`."""
+        return None
 
 
 @lru_cache(maxsize=1)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plasticity.datasets.image_sets import MOST_IMAGES
-from plasticity.datasets.images import MOST_TASKS, ImageDataset
-from plasticity.datasets.task import SparseRows, Task
+from plasticity.datasets.images import MOST_TASKS, ImageDataset, ImageStream
 from plasticity.part import integer
 from plasticity.streams import Purpose, sample
 
@@ -25,24 +24,11 @@ class LabelPermutedMnist(ImageDataset, name="label_permuted_mnist"):
         return PermutedLabels(self, seed, *self.rows(root))
 
 
-class PermutedLabels:
+class PermutedLabels(ImageStream):
     """The tasks of one seed."""
 
-    def __init__(
-        self, dataset: LabelPermutedMnist, seed: int, rows: SparseRows | np.ndarray, labels: np.ndarray
-    ):
-        self.dataset, self.seed, self.rows, self.labels = dataset, seed, rows, labels
-
-    def task(self, number: int) -> Task:
-        """Task `number`, from 0: the first examples of a random order of all images, each once."""
-        examples = self.dataset.examples_per_task
-        return Task(
-            number=number,
-            first_step=number * self.dataset.steps_per_task,
-            rows=self.rows,
-            targets=self.names(number)[self.labels],
-            order=sample(len(self.labels), examples, self.seed, Purpose.EXAMPLE_ORDER, (number,)),
-        )
+    def targets(self, number: int) -> np.ndarray:
+        return self.names(number)[self.labels]
 
     def names(self, number: int) -> np.ndarray:
         """The class that each class is called in a task: int32, [classes]."""

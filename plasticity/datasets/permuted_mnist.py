@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from plasticity.datasets.image_sets import IMAGE_SETS, MOST_IMAGES
-from plasticity.datasets.images import MOST_TASKS, PIXELS, ImageDataset, images_and_labels
-from plasticity.datasets.task import SparseRows, Task
+from plasticity.datasets.images import MOST_TASKS, PIXELS, ImageDataset, ImageStream, images_and_labels
+from plasticity.datasets.task import SparseRows
 from plasticity.part import integer
 from plasticity.streams import Purpose, sample
 
@@ -24,23 +24,11 @@ class PermutedMnist(ImageDataset, name="permuted_mnist"):
         return PermutedDigits(self, seed, *self.rows(root))
 
 
-class PermutedDigits:
+class PermutedDigits(ImageStream):
     """The tasks of one seed."""
 
-    def __init__(self, dataset: PermutedMnist, seed: int, rows: SparseRows | np.ndarray, labels: np.ndarray):
-        self.dataset, self.seed, self.rows, self.labels = dataset, seed, rows, labels
-
-    def task(self, number: int) -> Task:
-        """Task `number`, from 0: the first examples of a random order of all images, each once."""
-        examples = self.dataset.examples_per_task
-        return Task(
-            number=number,
-            first_step=number * self.dataset.steps_per_task,
-            rows=self.rows,
-            targets=self.labels,
-            order=sample(len(self.labels), examples, self.seed, Purpose.EXAMPLE_ORDER, (number,)),
-            permutation=sample(PIXELS, PIXELS, self.seed, Purpose.PERMUTATION, (number,)),
-        )
+    def permutation(self, number: int) -> np.ndarray:
+        return sample(PIXELS, PIXELS, self.seed, Purpose.PERMUTATION, (number,))
 
 
 def digits(root: str | None) -> tuple[SparseRows | np.ndarray, np.ndarray]:

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from plasticity.datasets.image_sets import MOST_IMAGES
-from plasticity.datasets.images import MOST_TASKS, ImageDataset
-from plasticity.datasets.task import SparseRows, Task
+from plasticity.datasets.images import MOST_TASKS, ImageDataset, ImageStream
+from plasticity.datasets.task import SparseRows
 from plasticity.part import integer
 from plasticity.streams import Purpose, sample
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomLabelMnist(ImageDataset, name="random_label_mnist"):
-    """A task shuffles the labels of the same images anew, and shows them in several epochs.
+    """A task shuffles the labels of the same images again, and shows them in several epochs.
 
     The protocol of Kumar et al. 2023 (github.com/skumar9876/L2_Init), with the last batch of an epoch, which their
     code drops.
@@ -42,30 +42,25 @@ class RandomLabelMnist(ImageDataset, name="random_label_mnist"):
         return ShuffledLabels(self, seed, *self.rows(root))
 
 
-class ShuffledLabels:
-    """The tasks of one seed."""
+class ShuffledLabels(ImageStream):
+    """The tasks of one seed, each of the same images, epoch after epoch."""
 
     def __init__(
         self, dataset: RandomLabelMnist, seed: int, rows: SparseRows | np.ndarray, labels: np.ndarray
     ):
-        self.dataset, self.seed, self.rows = dataset, seed, rows
-        self.chosen = sample(len(labels), dataset.images_per_task, seed, Purpose.CHOSEN_IMAGES, ())
-        self.labels = labels
+        super().__init__(dataset, seed, rows, labels)
+        self.images, self.epochs = dataset.images_per_task, dataset.epochs
+        self.chosen = sample(len(labels), self.images, seed, Purpose.CHOSEN_IMAGES, ())
 
-    def task(self, number: int) -> Task:
-        """Task `number`, from 0: epoch after epoch."""
-        images = self.dataset.images_per_task
-        shuffled = sample(images, images, self.seed, Purpose.LABELS, (number,))
+    def order(self, number: int) -> np.ndarray:
+        orders = [
+            sample(self.images, self.images, self.seed, Purpose.EXAMPLE_ORDER, (number, epoch))
+            for epoch in range(self.epochs)
+        ]
+        return self.chosen[np.concatenate(orders)]
+
+    def targets(self, number: int) -> np.ndarray:
+        shuffled = sample(self.images, self.images, self.seed, Purpose.LABELS, (number,))
         targets = self.labels.copy()
         targets[self.chosen] = self.labels[self.chosen[shuffled]]
-        orders = [
-            sample(images, images, self.seed, Purpose.EXAMPLE_ORDER, (number, epoch))
-            for epoch in range(self.dataset.epochs)
-        ]
-        return Task(
-            number=number,
-            first_step=number * self.dataset.steps_per_task,
-            rows=self.rows,
-            targets=targets,
-            order=self.chosen[np.concatenate(orders)],
-        )
+        return targets
