@@ -1,12 +1,13 @@
 """A run's network as a PyTorch module, from a snapshot."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
 from plasticity.activations import Activation
+from plasticity.engines.reference import linear_layer, propagate
 from plasticity.errors import Damaged, UserError
 from plasticity.network import Network
 from plasticity.run import Run
@@ -27,27 +28,19 @@ class Perceptron(torch.nn.Module):
     def __init__(self, network: Network, activation: Activation):
         super().__init__()
         self.activation = activation
-        layers = []
-        for weight, bias in zip(network.weights, network.biases, strict=True):
-            layer = torch.nn.utils.skip_init(torch.nn.Linear, weight.shape[1], weight.shape[0])
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(weight))
-                layer.bias.copy_(torch.from_numpy(bias))
-            layers.append(layer)
-        self.layers = torch.nn.ModuleList(layers)
+        layers = zip(network.weights, network.biases, strict=True)
+        self.layers = torch.nn.ModuleList(linear_layer(weight, bias) for weight, bias in layers)
 
     def hidden(self, inputs: Tensor) -> list[Tensor]:
         """h of each hidden layer: [examples, units]."""
-        found = []
-        for layer in self.layers[:-1]:
-            inputs = self.activation(layer(inputs))
-            found.append(inputs)
-        return found
+        return self._propagated(inputs)[1]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The outputs, logits of a classification, from inputs as `Task.inputs` has them: [examples, outputs]."""
-        outputs: Tensor = self.layers[-1](self.hidden(inputs)[-1])
-        return outputs
+        return self._propagated(inputs)[0]
+
+    def _propagated(self, inputs: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        return propagate(self.activation, cast(list[torch.nn.Linear], list(self.layers)), inputs)
 
 
 def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str | Path = "runs") -> Perceptron:

@@ -167,9 +167,7 @@ def test_runs_of_an_experiment_say_which_are_missing_and_what_computes_them(call
     asked = ["--experiment", "table_1", "dataset.tasks=2", "tuned=width_100,width_20"]
     said = call("runs", *asked)
     assert "14 runs: 14 finished." in said
-    assert (
-        "Missing: 16 of 30 runs: width 100 layers 5 (seed 2); width 20 " in said
-    )
+    assert "Missing: 16 of 30 runs: width 100 layers 5 (seed 2); width 20 " in said
     command = "python launch.py experiment=table_1 dataset.tasks=2 tuned=width_100,width_20"
     assert said.splitlines()[-1] == f"To compute what is missing: {command}"
     said = call("runs", *asked[:-1], "tuned=width_200")

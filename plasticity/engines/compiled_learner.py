@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 from torch.nn import Linear
-from torch.nn.functional import linear
 
 from plasticity.engines.kernel.build import cache_directory
-from plasticity.engines.reference import ReferenceLearner
+from plasticity.engines.reference import ReferenceLearner, descend, propagate, weight_magnitudes
 from plasticity.network import Network
 from plasticity.replacement import ContinualBackpropagation, Memory, Replacement, Step
 from plasticity.run import Run
@@ -85,24 +84,24 @@ def _split(
     return lambda memory, step: None, method.after_step
 
 
-def _step(run: Run, layers: int, update: Callable[[Memory, Step], None]) -> Callable[..., Advanced]:
-    """A step of a run up to its replacements, as a function of arrays."""
-    objective, activation, regulariser, optimiser = (
-        run.dataset.objective, run.activation, run.regulariser, run.optimiser,
-    )  # fmt: skip
+def _step(run: Run, number: int, update: Callable[[Memory, Step], None]) -> Callable[..., Advanced]:
+    """A step of a run up to its replacements, as a function of arrays.
 
-    def forward(
-        parameters: Tensors, example: Tensor, target: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, list[Tensor], list[Tensor]]]:
-        activations, pre_activations = [], []
-        for layer in range(layers - 1):
-            pre_activations.append(
-                linear(example, parameters[f"weights.{layer}"], parameters[f"biases.{layer}"])
-            )
-            example = activation(pre_activations[-1])
-            activations.append(example)
-        outputs = linear(example, parameters[f"weights.{layers - 1}"], parameters[f"biases.{layers - 1}"])
-        return objective.loss(outputs, target), (outputs, activations, pre_activations)
+    Args:
+        run: the run.
+        number: of layers.
+        update: what the method of replacement does after every step.
+    """
+    objective = run.dataset.objective
+
+    def layers(parameters: Tensors) -> list[Layer]:
+        return [
+            Layer(parameters[f"weights.{layer}"], parameters[f"biases.{layer}"]) for layer in range(number)
+        ]
+
+    def loss_of(parameters: Tensors, example: Tensor, target: Tensor) -> Any:
+        outputs, *hidden = propagate(run.activation, layers(parameters), example)
+        return objective.loss(outputs, target), (outputs, *hidden)
 
     def step(
         parameters: Tensors,
@@ -112,18 +111,14 @@ def _step(run: Run, layers: int, update: Callable[[Memory, Step], None]) -> Call
         example: Tensor,
         target: Tensor,
     ) -> Advanced:
-        gradients, (loss, (outputs, activations, pre_activations)) = grad_and_value(forward, has_aux=True)(
+        gradients, (loss, (outputs, activations, pre_activations)) = grad_and_value(loss_of, has_aux=True)(
             parameters, example, target
         )
-        for name, parameter in parameters.items():
-            gradient = gradients[name] + regulariser.term(parameter, initial[name])
-            optimiser.step(parameter, gradient, optimiser_memory[name])
-        linears = [
-            Layer(parameters[f"weights.{layer}"], parameters[f"biases.{layer}"]) for layer in range(layers)
-        ]
+        descend(run, parameters, gradients, initial, optimiser_memory)
+        linears = layers(parameters)
         update(memory, Step(0, activations, pre_activations, cast(list[Linear], linears), _nothing, _nothing))
-        magnitude = [layer.weight.abs().sum(dtype=torch.float64) for layer in linears]
-        figures = torch.stack([loss.double(), objective.score(outputs, target).sum().double(), *magnitude])
+        score = objective.score(outputs, target).sum()
+        figures = torch.stack([loss.double(), score.double(), *weight_magnitudes(linears)])
         return Advanced(figures, activations, pre_activations)
 
     return step

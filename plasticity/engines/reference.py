@@ -1,13 +1,15 @@
 """The reference engine: one step after the other in plain PyTorch, the definition that others are compared with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
+from plasticity.activations import Activation
 from plasticity.datasets import Task
 from plasticity.engines.engine import TaskResult
 from plasticity.errors import Diverged
@@ -40,7 +42,7 @@ class ReferenceLearner:
     def __init__(self, run: Run, network: Network):
         self.run, self.objective = run, run.dataset.objective
         self.layers = [
-            _linear(weight, bias) for weight, bias in zip(network.weights, network.biases, strict=True)
+            linear_layer(weight, bias) for weight, bias in zip(network.weights, network.biases, strict=True)
         ]
         self.memory = {
             name: [torch.from_numpy(array.copy()) for array in network.remembered(name)]
@@ -80,12 +82,7 @@ class ReferenceLearner:
         Args:
             example: float32, [inputs], or a batch [batch size, inputs].
         """
-        activations, pre_activations = [], []
-        for layer in self.layers[:-1]:
-            pre_activations.append(layer(example))
-            example = self.run.activation(pre_activations[-1])
-            activations.append(example)
-        return self.layers[-1](example), activations, pre_activations
+        return propagate(self.run.activation, self.layers, example)
 
     def step(self, example: Tensor, target: Tensor, number: int) -> tuple[float, float, list[int]]:
         """One step: predict, update, replace.
@@ -102,20 +99,15 @@ class ReferenceLearner:
         loss = self.objective.loss(outputs, target)
         score = self.objective.score(outputs.detach(), target).sum()
         loss.backward()
-        self._descend()
+        gradients = {name: cast(Tensor, parameter.grad) for name, parameter in self.parameters.items()}
+        with torch.no_grad():
+            descend(self.run, self.parameters, gradients, self.initial, self.optimiser_memory)
+        for parameter in self.parameters.values():
+            parameter.grad = None
         done = self._done(number, *([tensor.detach() for tensor in of_layers] for of_layers in hidden))
         with torch.no_grad():
             replaced = self._replace(done, self.run.replacement.after_step(self.memory, done))
         return loss.item(), score.item(), replaced
-
-    @torch.no_grad()
-    def _descend(self) -> None:
-        """One step of the optimiser, from the gradient and the regulariser's term."""
-        for name, parameter in self.parameters.items():
-            gradient = cast(Tensor, parameter.grad)
-            gradient += self.run.regulariser.term(parameter, self.initial[name])
-            self.run.optimiser.step(parameter, gradient, self.optimiser_memory[name])
-            parameter.grad = None
 
     def _done(self, number: int, activations: list[Tensor], pre_activations: list[Tensor]) -> Step:
         """What a method of replacement may look at after a step."""
@@ -163,7 +155,7 @@ class ReferenceLearner:
     @torch.no_grad()
     def weight_magnitude(self) -> np.ndarray:
         """Σ|w| of each layer, without biases: float64, [depth + 1]."""
-        return np.array([layer.weight.abs().sum(dtype=torch.float64).item() for layer in self.layers])
+        return np.array([magnitude.item() for magnitude in weight_magnitudes(self.layers)])
 
     def learn(self, task: Task, advance: Callable[[int], None]) -> TaskResult:
         losses, scores = 0.0, 0.0
@@ -215,7 +207,62 @@ def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor
     return torch.from_numpy(batch), targets[positions.start : positions.stop]
 
 
-def _linear(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:
+class Layer(Protocol):
+    """The arrays of a linear layer."""
+
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def bias(self) -> Tensor: ...
+
+
+def propagate(
+    activation: Activation, layers: Sequence[Layer], example: Tensor
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """The outputs of a network, and the activations and pre-activations of each hidden layer.
+
+    Args:
+        activation: of its hidden units.
+        layers: its layers, the output layer last.
+        example: float32, [inputs], or a batch [batch size, inputs].
+    """
+    activations, pre_activations = [], []
+    for layer in layers[:-1]:
+        pre_activations.append(linear(example, layer.weight, layer.bias))
+        example = activation(pre_activations[-1])
+        activations.append(example)
+    return linear(example, layers[-1].weight, layers[-1].bias), activations, pre_activations
+
+
+def descend(
+    run: Run,
+    parameters: Mapping[str, Tensor],
+    gradients: Mapping[str, Tensor],
+    initial: Mapping[str, Tensor],
+    memory: Mapping[str, dict[str, Tensor]],
+) -> None:
+    """One step of the run's optimiser, from the gradients and the regulariser's terms; changes all but `initial`.
+
+    Args:
+        run: the run.
+        parameters: weights and biases by name.
+        gradients: of the loss, likewise.
+        initial: the values that they started from, likewise.
+        memory: what the optimiser remembers of each.
+    """
+    for name, parameter in parameters.items():
+        gradient = gradients[name]
+        gradient += run.regulariser.term(parameter, initial[name])
+        run.optimiser.step(parameter, gradient, memory[name])
+
+
+def weight_magnitudes(layers: Sequence[Layer]) -> list[Tensor]:
+    """Σ|w| of each layer, without biases: float64, []."""
+    return [layer.weight.abs().sum(dtype=torch.float64) for layer in layers]
+
+
+def linear_layer(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:
+    """A layer with these weights, [units, inputs], and biases; they are copied."""
     layer = torch.nn.utils.skip_init(torch.nn.Linear, weight.shape[1], weight.shape[0])
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))
