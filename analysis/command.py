@@ -14,6 +14,7 @@ from analysis.load import summarise
 from analysis.remote import fetch
 from analysis.render import FORMATS, Table, render
 from analysis.results import DIRECTORY, Results
+from plasticity.arguments import positive
 from plasticity.errors import UserError
 
 
@@ -39,13 +40,6 @@ def command(main: Callable[[], None]) -> None:
 def _drop_output() -> None:
     """Has Python not try again, when it ends, to write what could not be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def positive(value: str) -> int:
-    """An argument that is a whole number of at least 1."""
-    if not value.isdecimal() or int(value) < 1:
-        raise argparse.ArgumentTypeError(f"{value} is refused: it must be a whole number of at least 1.")
-    return int(value)
 
 
 def source_arguments(parser: argparse.ArgumentParser, default: str) -> None:

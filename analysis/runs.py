@@ -13,13 +13,16 @@ from analysis.command import command, source_arguments, sources, write
 from analysis.experiments import Experiment
 from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
-from analysis.selection import column, mixed, score_text, shown, where
+from analysis.selection import column, mixed, shown, where
 from analysis.statistics import describe
 from plasticity.errors import UserError
+from plasticity.objectives import score_text
 
 ALWAYS = "optimiser.step_size"
 """The config key that is shown even where it is the same for all."""
 
+DIGITS = 2
+"""Behind the point of a score in percent."""
 
 SCORE = ("score_name", "percent", "higher_is_better")
 """Columns that say what a score is: scores of two kinds have no mean."""
@@ -47,7 +50,7 @@ def listing(runs: pd.DataFrame) -> Table:
 
 def _row(run: pd.Series, keys: list[str]) -> list[Cell]:
     tasks = f"{run['tasks_done']:.0f}/{shown(run['total_tasks'])}"
-    score = "" if pd.isna(run["score"]) else score_text(run, run["score"])
+    score = "" if pd.isna(run["score"]) else score_text(run["score"], run["percent"], DIGITS)
     values = [run["run"], run["status"], tasks, score, *(shown(run.get(key)) for key in keys)]
     reason = "" if pd.isna(run["reason"]) else str(run["reason"])
     return [Cell(value) for value in (*values, reason)]
@@ -64,7 +67,7 @@ def averages(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         keys: columns.
     """
     rows = []
-    told_apart = [*keys, *(name for name in SCORE if name in runs)]
+    told_apart = [*keys, *SCORE]
     for values, group in runs.groupby(told_apart, dropna=False):
         scores = group["score"].dropna().to_numpy(float)
         numbers = {"runs": len(scores), "unfinished": len(group) - len(scores)}
@@ -76,7 +79,7 @@ def average_table(frame: pd.DataFrame, keys: Sequence[str]) -> Table:
     """What `averages` found, for people."""
     rows = []
     for _, row in frame.iterrows():
-        score = partial(score_text, row)
+        score = partial(score_text, percent=row["percent"], digits=DIGITS)
         interval = f"[{score(row['low'])}, {score(row['high'])}]" if row["runs"] > 1 else "–"
         mean = score(row["mean"]) if row["runs"] else "–"
         values = [

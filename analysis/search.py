@@ -4,6 +4,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pandas as pd
 from analysis.command import command, source_arguments, sources, table_runs, write
 from analysis.experiments import Experiment, method
 from analysis.render import Cell, Section, Table, text
-from analysis.selection import score_text
 from analysis.statistics import describe, paired
 from plasticity.errors import UserError
 from plasticity.files import atomic_write
 from plasticity.launch.compose import conf_directory
+from plasticity.objectives import score_text
 from plasticity.run import Run, flatten
 
 METHODS = {"BP": "bp", "CBP": "cbp", "L2": "l2"}
@@ -136,13 +137,13 @@ def _setting(name: str, row: pd.Series) -> str:
 
 def table(rankings: Sequence[Ranking], score_name: str, percent: bool) -> Table:
     """The rankings, for people."""
-    kind = pd.Series({"score_name": score_name, "percent": percent})
+    score = partial(score_text, percent=percent, digits=2)
     sections = []
     for ranking in rankings:
         rows = []
         for _, row in ranking.settings.iterrows():
-            mean = score_text(kind, row["mean"]) if row["seeds"] else "–"
-            ends = [score_text(kind, row[end]) for end in ("low", "high")] if row["seeds"] > 1 else []
+            mean = score(row["mean"]) if row["seeds"] else "–"
+            ends = [score(row[end]) for end in ("low", "high")] if row["seeds"] > 1 else []
             state = ", ".join(f"{row[what]} {what}" for what in ("failed", "missing") if row[what])
             shown = [_setting(ranking.method, row), mean, f"[{', '.join(ends)}]" if ends else "–"]
             rows.append([Cell(value) for value in (*shown, str(row["seeds"]), state)])

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.load import config_columns
 from plasticity.errors import UserError
+from plasticity.run import short_key
 
 
 def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
@@ -67,17 +68,6 @@ def shown(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def score_text(runs: pd.Series, score: float) -> str:
-    """A score as people read it: "84.53%", "0.01234".
-
-    Args:
-        runs: a row of `analysis.summarise`, or another with its columns on scores.
-        score: the score.
-    """
-    percent = runs.get("percent", runs["score_name"] == "accuracy")
-    return f"{score:.2%}" if percent else f"{score:.5g}"
-
-
 def grouped(runs: pd.DataFrame, keys: Sequence[str], spelt: bool = False) -> pd.Series:
     """What each run is called by the values of some keys, such as "relu, 0.005": categorical, in their order.
 
@@ -90,18 +80,12 @@ def grouped(runs: pd.DataFrame, keys: Sequence[str], spelt: bool = False) -> pd.
         a series by identity
     """
     ordered = runs.sort_values(list(keys), na_position="first") if keys else runs
-    before = [f"{_short(key)} " if spelt else "" for key in keys]
+    before = [f"{short_key(key)} " if spelt else "" for key in keys]
     names = [
         ", ".join(f"{word}{shown(value) or 'nothing'}" for word, value in zip(before, row, strict=True))
         for row in ordered[list(keys)].to_numpy(object)
     ]
     return pd.Series(pd.Categorical(names, list(dict.fromkeys(names))), index=ordered["run"])
-
-
-def _short(key: str) -> str:
-    """A key without its group, or the group where the key is its name."""
-    group, _, last = key.rpartition(".")
-    return group if last == "name" else last
 
 
 def mixed(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:

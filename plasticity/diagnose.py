@@ -15,7 +15,7 @@ from plasticity.cores import cores
 from plasticity.diagnostics import Diagnostic
 from plasticity.errors import Damaged, UserError
 from plasticity.launch.compose import compose_settings
-from plasticity.measuring import add, from_snapshot, served
+from plasticity.measuring import add, from_snapshot, merged, served
 from plasticity.run import Run
 from plasticity.store import Row, RunFolder, RunState, run_folders
 from plasticity.threads import one_thread_each
@@ -39,10 +39,7 @@ class Subject:
 
     def write(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Adds what was measured of all networks to the run's rows."""
-        columns: dict[int, Row] = {}
-        for _, found in sorted(self.found.items()):
-            for task, values in found.items():
-                columns[task] = columns.get(task, {}) | values
+        columns = merged(self.found[task] for task in sorted(self.found))
         add(self.folder, self.run, self.state, columns, served(self.folder, self.run, diagnostics))
 
 

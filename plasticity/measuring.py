@@ -1,13 +1,16 @@
 """Measuring finished runs: from their snapshots, or by computing them again."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from plasticity.diagnostics import Diagnostic, Measurement, lacking
 from plasticity.engines import Engine, get
+from plasticity.errors import UserError
 from plasticity.network import Network, initial_network
 from plasticity.run import Run
 from plasticity.store import Row, RunFolder, RunState
+from plasticity.store.rows import number
 
 AGAIN = ".again"
 """Where in a directory of runs those are computed again whose result stays until then."""
@@ -82,6 +85,15 @@ def served(folder: RunFolder, run: Run, diagnostics: Sequence[Diagnostic]) -> li
     return [one for one in diagnostics if needed(run, one) <= kept]
 
 
+def merged(found: Iterable[Mapping[int, Row]]) -> dict[int, Row]:
+    """Columns by task from several networks; of a column that two of them have, the later one's counts."""
+    columns: dict[int, Row] = {}
+    for one in found:
+        for task, values in one.items():
+            columns[task] = columns.get(task, {}) | values
+    return columns
+
+
 def add(
     folder: RunFolder, run: Run, state: RunState, columns: Mapping[int, Row], taken: Sequence[Diagnostic]
 ) -> None:
@@ -95,11 +107,7 @@ def add(
         taken: the diagnostics that are now in all rows that they are due for.
     """
     size = run.dataset.tasks_per_record
-    by_row: dict[int, Row] = {}
-    for task, values in sorted(columns.items()):
-        row = task // size * size
-        by_row[row] = by_row.get(row, {}) | values
-    folder.extend_rows(by_row)
+    folder.extend_rows(merged({task // size * size: values} for task, values in sorted(columns.items())))
     for one in lacking(state.measured, taken):
         state.measured[one.name] = one.values()
     folder.write_state(state)
@@ -111,10 +119,38 @@ def add_from_snapshots(
     """Takes from a finished run's snapshots what they serve for; returns the diagnostics that are still lacking."""
     there = served(folder, run, lacking(state.measured, diagnostics))
     if there:
-        columns: dict[int, Row] = {}
-        for task in sorted({task for one in there for task in needed(run, one)}):
-            due = [one for one in there if task in needed(run, one)]
-            for number, values in from_snapshot(folder.path, task, due, data_root).items():
-                columns[number] = columns.get(number, {}) | values
-        add(folder, run, state, columns, there)
+        asked = [(one, needed(run, one)) for one in there]
+        found = (
+            from_snapshot(folder.path, task, [one for one, tasks in asked if task in tasks], data_root)
+            for task in sorted(set().union(*(tasks for _, tasks in asked)))
+        )
+        add(folder, run, state, merged(found), there)
     return lacking(state.measured, diagnostics)
+
+
+def take_over(run: Run, folder: RunFolder, again: RunFolder, state: RunState) -> None:
+    """Adds to a run's rows what was measured when it was computed again, and the snapshots that it lacks.
+
+    Raises:
+        UserError: where it was computed again to other numbers, which are dropped.
+    """
+    kept = (run.dataset.objective.score_name, "loss")
+    old, new = folder.rows(), again.rows()
+    if [[row[name] for name in kept] for row in old] != [[row[name] for name in kept] for row in new]:
+        shutil.rmtree(again.path, ignore_errors=True)
+        raise UserError(
+            "computed again it gives other numbers, by other code or on another machine; its result was left as it "
+            "is, and force=true starts it over"
+        )
+    size = run.dataset.tasks_per_record
+    columns: dict[int, Row] = {
+        position * size: {name: number(value) for name, value in row.items()}
+        for position, row in enumerate(new)
+    }
+    fresh = again.state(run)
+    for task in sorted(set(again.snapshots()) - set(folder.snapshots())):
+        folder.write_snapshot(again.snapshot(task))
+    folder.extend_rows(columns)
+    state.measured |= fresh.measured
+    folder.write_state(state)
+    shutil.rmtree(again.path, ignore_errors=True)

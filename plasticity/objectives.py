@@ -23,7 +23,7 @@ class Objective(Part):
 
     def shown(self, score: float, digits: int = 1) -> str:
         """A score as people read it: "84.6%", "0.01234"."""
-        return f"{score:.{digits}%}" if self.percent else f"{score:.{digits + 3}g}"
+        return score_text(score, self.percent, digits)
 
     def loss(self, outputs: "Tensor", target: "Tensor") -> "Tensor":
         """The loss, a scalar; of a batch, the mean over its examples.
@@ -68,3 +68,8 @@ class SquaredError(Objective, name="squared_error"):
 
     def score(self, outputs: "Tensor", target: "Tensor") -> "Tensor":
         return (outputs - target).square().mean(dim=-1)
+
+
+def score_text(score: float, percent: bool, digits: int = 1) -> str:
+    """A score as people read it, with so many digits behind the point of a percentage: "84.6%", "0.01234"."""
+    return f"{score:.{digits}%}" if percent else f"{score:.{digits + 3}g}"

@@ -158,6 +158,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def short_key(key: str) -> str:
+    """A dotted key as people read it: without its group; or the group, where the key is its name."""
+    group, _, last = key.rpartition(".")
+    return group if last == "name" else last
+
+
 def _with_class(default: Any, value: Any) -> Any:
     """A part's values; where they do not say which part, it is the default one."""
     if isinstance(default, Part) and isinstance(value, Mapping) and not {"_target_", "name"} & set(value):

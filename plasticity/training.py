@@ -1,7 +1,6 @@
 """Training: takes a run from its last checkpoint, or from the start, to its end, and keeps a row per record."""
 
 import errno
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from plasticity.datasets import Stream
 from plasticity.diagnostics import Diagnostic, Measurement, lacking
 from plasticity.engines import Learner, TaskResult, choose, get, resuming
 from plasticity.errors import Damaged, Diverged, UserError
-from plasticity.measuring import add_from_snapshots, beside
+from plasticity.measuring import add_from_snapshots, beside, take_over
 from plasticity.network import Network, initial_network
 from plasticity.provenance import provenance
 from plasticity.run import Run
@@ -126,44 +125,16 @@ def measure(run: Run, folder: RunFolder, session: Session, state: RunState, reso
         resources.enter_context(again.claim())
         again.create(run)
         fresh = again.state(run)
-        if fresh.status != "finished" or lacking(fresh.measured, session.diagnostics):
-            engine = state.provenance.get("engine", session.engine)
-            calm = replace(session, engine=engine)
-            restart = bool(lacking(fresh.measured, session.diagnostics))
-            Attempt(run, again, calm, fresh, resources).compute(restart)
+        left = lacking(fresh.measured, session.diagnostics)
+        if fresh.status != "finished" or left:
+            same_engine = replace(session, engine=state.provenance.get("engine", session.engine))
+            Attempt(run, again, same_engine, fresh, resources).compute(restart=bool(left))
         if fresh.status != "finished":
             return fresh
-        _take_over(run, folder, again, state)
+        take_over(run, folder, again, state)
     except Exception as error:
         return RunState(status="failed", reason=reason(error), tasks_done=state.tasks_done)
     return state
-
-
-def _take_over(run: Run, folder: RunFolder, again: RunFolder, state: RunState) -> None:
-    """Adds to a run's rows what was measured when it was computed again, and the snapshots that it lacks."""
-    kept = (run.dataset.objective.score_name, "loss")
-    old, new = folder.rows(), again.rows()
-    if [[row[name] for name in kept] for row in old] != [[row[name] for name in kept] for row in new]:
-        shutil.rmtree(again.path, ignore_errors=True)
-        raise UserError(
-            "computed again it gives other numbers, by other code or on another machine; its result was left as it "
-            "is, and force=true starts it over"
-        )
-    size = run.dataset.tasks_per_record
-    columns: dict[int, Row] = {
-        number * size: {name: _number(value) for name, value in row.items()} for number, row in enumerate(new)
-    }
-    fresh = again.state(run)
-    for task in sorted(set(again.snapshots()) - set(folder.snapshots())):
-        folder.write_snapshot(again.snapshot(task))
-    folder.extend_rows(columns)
-    state.measured |= fresh.measured
-    folder.write_state(state)
-    shutil.rmtree(again.path, ignore_errors=True)
-
-
-def _number(text: str) -> float | int:
-    return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
 class Attempt:

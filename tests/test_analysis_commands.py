@@ -156,6 +156,7 @@ def test_scores_of_two_kinds_have_no_common_mean():
     frame = averages(
         pd.DataFrame(
             {"seed": 0, "score": [0.5, 0.7, 2.0, 4.0], "score_name": ["accuracy"] * 2 + ["error"] * 2}
+            | {"percent": [True, True, False, False], "higher_is_better": [True, True, False, False]}
         ),
         ["seed"],
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from plasticity.run import Run, flatten
+from plasticity.run import Run, flatten, short_key
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -26,8 +26,7 @@ def _joined(flat: Sequence[dict[str, str]], keys: Sequence[str]) -> list[str]:
 
 
 def _part(key: str, value: Any) -> str:
-    section, _, last = key.rpartition(".")
     if isinstance(value, list):
         value = ",".join(map(str, value)) or "none"
     shown = f"{value:g}" if isinstance(value, float) else value
-    return f"{section if last == 'name' else last} {shown}"
+    return f"{short_key(key)} {shown}"

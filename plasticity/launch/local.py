@@ -188,9 +188,8 @@ class Local:
         except (OSError, UserError):
             return RunState(status="failed", reason=cause)
         if state.status == "finished" and (state.started or 0.0) < self.restart_before:
-            return RunState(
-                status="failed", reason=cause
-            )  # finished by an earlier launch; this one was to start it over
+            # Finished by an earlier launch; this one was to start it over.
+            return RunState(status="failed", reason=cause)
         return state
 
     def _stop(self) -> None:

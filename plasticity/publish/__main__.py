@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from plasticity.arguments import positive
 from plasticity.errors import UserError
 from plasticity.publish import stored
 from plasticity.publish.ledger import standings
@@ -121,22 +122,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tags", nargs="+", default=[], metavar="TAG", help="beside that of the network")
     parser.add_argument("--notes", default="", help="a text shown with each run")
     parser.add_argument(
-        "--every", type=_positive, default=10, metavar="N", help="every N-th row (default: 10)"
+        "--every", type=positive, default=10, metavar="N", help="every N-th row (default: 10)"
     )
     parser.add_argument(
-        "--at-once", type=_positive, default=4, metavar="N", help="runs published at once (default: 4)"
+        "--at-once", type=positive, default=4, metavar="N", help="runs published at once (default: 4)"
     )
     parser.add_argument(
         "--verify", action="store_true", help="read back runs that were published before, too"
     )
     parser.add_argument("--offline", action="store_true", help="into the folder DIR/wandb, for wandb sync")
     return parser.parse_args()
-
-
-def _positive(value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise argparse.ArgumentTypeError(f"{value} is refused: it must be a whole number of at least 1.")
-    return int(value)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from typing import Any
 
 from plasticity.errors import UserError
 from plasticity.publish.publication import Publication, Row
-from plasticity.run import LEFT_OUT, Run, flatten
+from plasticity.run import LEFT_OUT, Run, flatten, short_key
 from plasticity.store import RunFolder, RunState
+from plasticity.store.rows import number
 
 ENDS = {"finished": "finished", "failed": "failed", "stopped": "preempted", "running": "preempted"}
 """How a run that nobody computes is shown, by its status. "running" is one whose process was killed."""
@@ -38,7 +39,7 @@ def publication(folder: RunFolder, tags: Sequence[str] = (), notes: str = "") ->
         raise UserError("its folder describes another run")
     if state.status not in ENDS or state.attempt == 0:
         raise UserError(state.reason or "it has not begun")
-    rows = [{column: _number(value) for column, value in row.items()} for row in folder.rows()]
+    rows = [{column: number(value) for column, value in row.items()} for row in folder.rows()]
     return Publication(
         identity=run.identity,
         attempt=state.attempt,
@@ -98,9 +99,8 @@ def name(run: Run) -> str:
     """What tells a run from others at a glance, such as "layer 1, width 20, step size 0.001, seed 2"."""
     shown = []
     for key, value in _own(run).items():
-        section, _, last = key.rpartition(".")
         if key != "replacement.layers":
-            shown.append(f"{section if last == 'name' else last} {value}".replace("_", " "))
+            shown.append(f"{short_key(key)} {value}".replace("_", " "))
     return _shortened(", ".join([replacement_set(run), *shown, f"seed {run.seed}"]))
 
 
@@ -173,13 +173,6 @@ def _last(rows: Sequence[Row], prefix: str) -> list[float]:
 
 def _under(row: Row, prefix: str) -> list[float]:
     return [value for column, value in row.items() if column.startswith(prefix)]
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
 
 
 def _public(state: RunState) -> bytes:

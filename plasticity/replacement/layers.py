@@ -48,14 +48,5 @@ def resolve(value: str | Iterable[int], depth: int) -> tuple[int, ...]:
     return numbers
 
 
-def set_name(numbers: Iterable[int], depth: int) -> str:
-    """The name of a resolved set: "all", "none", "except_first", "layer_3", or "layers_1_3" if it has no other."""
-    numbers = tuple(numbers)
-    for name in ("none", "all", "except_first"):
-        if numbers == resolve(name, depth):
-            return name
-    return f"layer{'s' * (len(numbers) > 1)}_{'_'.join(map(str, numbers))}"
-
-
 def _shown(value: Any) -> Any:
     return str(list(value)).replace(" ", "") if isinstance(value, (list, tuple)) else value

@@ -137,6 +137,14 @@ def prefix(path: Path, count: int, step: int, column: str) -> bytes:
     return b"".join(kept)
 
 
+def number(text: str) -> float | int:
+    """A value of a row from its text."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
 def extended(path: Path, columns: Mapping[int, Row]) -> bytes:
     """The rows of a file with further columns; a value that a row has stays as it is.
 

@@ -1,0 +1,10 @@
+"""Kinds of arguments that the commands with argparse share."""
+
+import argparse
+
+
+def positive(value: str) -> int:
+    """An argument that is a whole number of at least 1."""
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value} is refused: it must be a whole number of at least 1.")
+    return int(value)
