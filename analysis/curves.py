@@ -1,12 +1,15 @@
 """The command that draws any column by task, a curve per value of a key: python -m analysis.curves --help."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from analysis import drawing
 from analysis.command import command, source_arguments, sources
 from analysis.load import load_runs, summarise
-from analysis.selection import column, grouped, mixed, where
+from analysis.selection import column, grouped, mixture, where
 from plasticity.errors import UserError
 
 MOST = 12
@@ -15,6 +18,51 @@ MOST = 12
 
 def main() -> None:
     """Reads the arguments, finds the runs, draws."""
+    arguments = _arguments()
+    paths = sources(arguments) or ["runs"]
+    runs, said = _chosen(paths, arguments.where)
+    by, panel = (
+        [column(runs, key, option) for key in keys]
+        for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))
+    )
+    tasks = load_runs(*paths, runs=set(runs["run"]))
+    if arguments.y not in tasks or tasks[arguments.y].isna().all():
+        known = [
+            str(name) for name in tasks if name not in runs and name != "task" and tasks[name].notna().any()
+        ]
+        raise UserError(f"--y {arguments.y} is refused: these runs have {', '.join(known)}.")
+    names = {drawing.LINE: grouped(runs, by), drawing.PANEL: grouped(runs, panel, spelt=True)}
+    for name, own in names.items():
+        tasks[name] = own.loc[tasks["run"]].array
+    if (number := len(names[drawing.LINE].cat.categories)) > MOST:
+        raise UserError(
+            f"--by {' '.join(by)} is refused: it has {number} values, too many for curves; choose with --where."
+        )
+    said = [drawing.explain(tasks), *said, *mixture(runs, [*by, *panel], "These are means over runs")]
+    figure = drawing.curves(tasks, arguments.y, ", ".join(by))
+    drawing.note(figure, said)
+    files = drawing.save(figure, arguments.output)
+    print("\n".join([*said, f"Written to {' and '.join(map(str, files))}."]))
+
+
+def _chosen(paths: Sequence[str], conditions: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The runs to draw, and what is to be said of those left out.
+
+    Raises:
+        UserError: when there are none.
+    """
+    runs = summarise(*paths)
+    if runs.empty:
+        raise UserError(f"There are no runs in {', '.join(paths)} yet: python launch.py computes one.")
+    runs = where(runs, conditions)
+    if any(condition.startswith("status=") for condition in conditions):
+        return runs, []
+    unfinished = int((runs["status"] != "finished").sum())
+    said = [f"Left out: {unfinished} unfinished run{'s' * (unfinished != 1)}."] * bool(unfinished)
+    return where(runs, ["status=finished"]), said
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.curves",
         description="Draws a column by task, as PDF and PNG: means over runs that share the values of some keys.",
@@ -36,43 +84,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("curves"), metavar="FILE", help="without ending; default: curves"
     )
-    arguments = parser.parse_args()
-    paths = sources(arguments) or ["runs"]
-    runs = summarise(*paths)
-    if runs.empty:
-        raise UserError(f"There are no runs in {', '.join(paths)} yet: python launch.py computes one.")
-    runs = where(runs, arguments.where)
-    said = []
-    if not any(condition.startswith("status=") for condition in arguments.where):
-        unfinished = int((runs["status"] != "finished").sum())
-        runs = where(runs, ["status=finished"])
-        said += [f"Left out: {unfinished} unfinished run{'s' * (unfinished != 1)}."] * bool(unfinished)
-    by, panel = (
-        [column(runs, key, option) for key in keys]
-        for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))
-    )
-    tasks = load_runs(*paths, runs=set(runs["run"]))
-    if arguments.y not in tasks or tasks[arguments.y].isna().all():
-        known = [
-            str(name) for name in tasks if name not in runs and name != "task" and tasks[name].notna().any()
-        ]
-        raise UserError(f"--y {arguments.y} is refused: these runs have {', '.join(known)}.")
-    names = {drawing.LINE: grouped(runs, by), drawing.PANEL: grouped(runs, panel, spelt=True)}
-    for name, own in names.items():
-        tasks[name] = own.loc[tasks["run"]].array
-    if (number := len(names[drawing.LINE].cat.categories)) > MOST:
-        raise UserError(
-            f"--by {' '.join(by)} is refused: it has {number} values, too many for curves; choose with --where."
-        )
-    said = [drawing.explain(tasks), *said]
-    if others := mixed(runs, [*by, *panel]):
-        said.append(
-            f"These are means over runs that differ in {', '.join(others)}: add it to --by, or choose with --where."
-        )
-    figure = drawing.curves(tasks, arguments.y, ", ".join(by))
-    drawing.note(figure, said)
-    files = drawing.save(figure, arguments.output)
-    print("\n".join([*said, f"Written to {' and '.join(map(str, files))}."]))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from analysis.command import command, source_arguments, sources, write
 from analysis.experiments import Experiment
 from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
-from analysis.selection import column, mixed, shown, where
+from analysis.selection import column, mixture, shown, where
 from analysis.statistics import describe
 from plasticity.errors import UserError
 from plasticity.objectives import score_text
@@ -98,6 +98,32 @@ def average_table(frame: pd.DataFrame, keys: Sequence[str]) -> Table:
 
 def main() -> None:
     """Reads the arguments, finds the runs, lists them."""
+    arguments = _arguments()
+    paths = sources(arguments) or ["runs"]
+    runs = summarise(*paths)
+    notes: list[str] = []
+    if arguments.experiment:
+        experiment = Experiment.of(arguments.experiment[0], arguments.experiment[1:], runs)
+        runs, notes = runs[runs["run"].isin(list(experiment.runs))], experiment.missing()
+    if runs.empty:
+        directories = ", ".join(paths)
+        raise UserError(
+            "\n".join(notes) or f"There are no runs in {directories} yet: python launch.py computes one."
+        )
+    runs = where(runs, arguments.where)
+    keys = [column(runs, key, "--by") for key in arguments.by or []]
+    if keys:
+        notes += mixture(runs, keys, "Means are over runs")
+    frame = averages(runs, keys) if keys else runs
+    if arguments.format == "csv":
+        write(frame.to_csv(index=False), None)
+        print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
+        return
+    table = average_table(frame, keys) if keys else listing(frame)
+    write(text(replace(table, notes=[*table.notes, *notes])), None)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.runs",
         description="Lists runs: how far they are, what they scored, and what differs between them.",
@@ -123,31 +149,7 @@ def main() -> None:
     parser.add_argument(
         "--format", choices=["table", "csv"], default="table", help="csv has every column, scores from 0 to 1"
     )
-    arguments = parser.parse_args()
-    paths = sources(arguments) or ["runs"]
-    runs = summarise(*paths)
-    notes: list[str] = []
-    if arguments.experiment:
-        experiment = Experiment.of(arguments.experiment[0], arguments.experiment[1:], runs)
-        runs, notes = runs[runs["run"].isin(list(experiment.runs))], experiment.missing()
-    if runs.empty:
-        directories = ", ".join(paths)
-        raise UserError(
-            "\n".join(notes) or f"There are no runs in {directories} yet: python launch.py computes one."
-        )
-    runs = where(runs, arguments.where)
-    keys = [column(runs, key, "--by") for key in arguments.by or []]
-    if keys and (others := mixed(runs, keys)):
-        notes.append(
-            f"Means are over runs that differ in {', '.join(others)}: add it to --by, or choose with --where."
-        )
-    frame = averages(runs, keys) if keys else runs
-    if arguments.format == "csv":
-        write(frame.to_csv(index=False), None)
-        print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
-        return
-    table = average_table(frame, keys) if keys else listing(frame)
-    write(text(replace(table, notes=[*table.notes, *notes])), None)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -98,3 +98,17 @@ def mixed(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     others = [key for key in config_columns(runs) if key not in (*keys, "seed")]
     groups = [group for _, group in runs.groupby(list(keys), dropna=False)] if keys else [runs]
     return [key for key in others if any(group[key].map(shown).nunique() > 1 for group in groups)]
+
+
+def mixture(runs: pd.DataFrame, keys: Sequence[str], means: str) -> list[str]:
+    """A sentence that warns of means over runs that differ in more than some keys; none where they do not.
+
+    Args:
+        runs: as from `analysis.summarise`.
+        keys: columns.
+        means: how the sentence calls them, such as "Means are over runs".
+    """
+    others = mixed(runs, keys)
+    if not others:
+        return []
+    return [f"{means} that differ in {', '.join(others)}: add it to --by, or choose with --where."]

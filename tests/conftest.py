@@ -23,6 +23,17 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds
         time.sleep(0.02)
 
 
+def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> Path:
+    """Starts a run, kills all of its processes a moment after its first checkpoint, and gives its folder."""
+    process = command.start(*arguments)
+    wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
+    time.sleep(pause)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    (folder,) = command.folders()
+    return folder
+
+
 class Command:
     """launch.py and the analysis commands in processes of their own, and a directory of runs for one test."""
 

@@ -2,13 +2,10 @@
 
 import csv
 import json
-import os
-import signal
-import time
 
 import numpy as np
 import pytest
-from conftest import wait_for
+from conftest import kill_after_checkpoint
 
 from plasticity.datasets.bit_flipping import BitFlipping, Target
 from plasticity.errors import ConfigError
@@ -219,12 +216,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(command, fresh):
     run = [*TINY, *length, "checkpoint_seconds=1e-6", "dataset.flip=one"]
     whole = fresh()
     assert whole(*run).returncode == 0
-    process = command.start(*run)
-    wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
-    time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    (folder,) = command.folders()
+    folder = kill_after_checkpoint(command, *run, pause=0.1)
     assert state(folder)["status"] == "running"
     assert command(*run).returncode == 0
     assert state(folder)["attempt"] == 2 and "started over" not in str(state(folder)["notes"])

@@ -1,13 +1,10 @@
 """The streams whose labels change, and the other sets of images: what they show, and runs of them."""
 
 import json
-import os
-import signal
-import time
 
 import numpy as np
 import pytest
-from conftest import wait_for
+from conftest import kill_after_checkpoint
 
 from plasticity.datasets import LabelPermutedMnist, PermutedMnist, RandomLabelMnist, SparseRows, mnist
 from plasticity.errors import ConfigError
@@ -175,13 +172,8 @@ def test_a_killed_run_resumes_to_the_same_numbers(command, fresh, name):
     run = [*TINY, *RUNS[name]]
     whole = fresh()
     assert whole(*run).returncode == 0
-    process = command.start(*run)
-    wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
-    time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    folder = kill_after_checkpoint(command, *run, pause=0.05)
     assert command(*run).returncode == 0
-    (folder,) = command.folders()
     kept = json.loads((folder / "state.json").read_text())
     assert kept["status"] == "finished" and "started over" not in str(kept["notes"])
     assert kept["provenance"]["engine"] == ("native" if "native" in name else "reference")

@@ -7,7 +7,6 @@ an archive with such a sum, by the checksum in each.
 
 import gzip
 import hashlib
-import os
 import zipfile
 import zlib
 from contextlib import suppress
@@ -177,8 +176,8 @@ def _fetched(wanted: ImageSet, directory: Path, fault: Unavailable) -> dict[IdxF
             if wanted.archive is not None:
                 with open(directory / wanted.archive.name, "rb") as file:
                     return _kept(wanted, directory, wanted.archive.extract(file, wanted.files))
-        if os.environ.get("PLASTICITY_OFFLINE", "0") not in ("", "0"):
-            raise _refusal(wanted, directory, [*tried, "PLASTICITY_OFFLINE is set: nothing else was tried."])
+        if mnist.offline():
+            raise _refusal(wanted, directory, [*tried, mnist.NOT_TRIED])
         mnist.make_writable(directory)
         with only_one_process(directory, wanted.title):
             with suppress(Unavailable):
@@ -192,10 +191,7 @@ def _fetched(wanted: ImageSet, directory: Path, fault: Unavailable) -> dict[IdxF
     except Unavailable as reason:  # of the archive beside them
         tried.append(str(reason))
     except OSError as error:
-        raise UserError(
-            f"{wanted.title} is not in {directory} ({fault}) and cannot be stored there ({error.strerror}): set "
-            "dataset.root or the environment variable PLASTICITY_DATA to a folder that can be written."
-        ) from error
+        raise mnist.not_stored(wanted.title, directory, fault, error) from error
     raise _refusal(wanted, directory, tried)
 
 
@@ -217,14 +213,8 @@ def _kept(wanted: ImageSet, directory: Path, contents: dict[IdxFile, bytes]) -> 
 
 
 def _refusal(wanted: ImageSet, directory: Path, tried: list[str]) -> UserError:
-    archive = wanted.archive
-    known = [f"{file.name} (MD5 sum {file.md5})" for file in wanted.files]
-    files = known if archive is None else [f"{archive.name} (MD5 sum {archive.md5})"]
-    return UserError(
-        f"{wanted.title} cannot be loaded. Tried:\n  "
-        + "\n  ".join(tried)
-        + f"\nTo put the files in place by hand, download them from {wanted.mirrors[0]} to {directory}, as\n  "
-        + "\n  ".join(files)
-        + "\nor set dataset.root or the environment variable PLASTICITY_DATA to the folder whose subfolder "
-        f"{directory.name} holds them."
+    archive, by_hand = wanted.archive, f"download them from {wanted.mirrors[0]} to {directory}, as"
+    files = wanted.files if archive is None else (archive,)
+    return mnist.not_loaded(
+        wanted.title, directory, tried, by_hand, [(file.name, file.md5) for file in files]
     )

@@ -4,7 +4,7 @@ import fcntl
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from plasticity.datasets import mnist_sources
 from plasticity.datasets.mnist_sources import IMAGES, LABELS, TRAINING_FILES, Contents, IdxFile, Unavailable
 from plasticity.errors import UserError
 from plasticity.files import atomic_write
+
+NOT_TRIED = "PLASTICITY_OFFLINE is set: nothing else was tried."
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def _fetched(directory: Path, fault: Unavailable) -> Contents:
         directory: the cache's folder.
         fault: what is wrong with the files there.
     """
-    if os.environ.get("PLASTICITY_OFFLINE", "0") not in ("", "0"):
-        raise _refusal(directory, fault, "PLASTICITY_OFFLINE is set: nothing else was tried.")
+    if offline():
+        raise _refusal(directory, fault, NOT_TRIED)
     try:
         make_writable(directory)
         with only_one_process(directory, "MNIST"):
@@ -90,22 +92,47 @@ def _fetched(directory: Path, fault: Unavailable) -> Contents:
     except Unavailable as reasons:
         raise _refusal(directory, fault, str(reasons)) from reasons
     except OSError as error:
-        raise UserError(
-            f"MNIST is not in {directory} ({fault}) and cannot be stored there ({error.strerror}): set "
-            "dataset.root or the environment variable PLASTICITY_DATA to a folder that can be written."
-        ) from error
+        raise not_stored("MNIST", directory, fault, error) from error
 
 
 def _refusal(directory: Path, fault: Unavailable, others: str) -> UserError:
     tried = [f"{directory}: {fault}", *others.splitlines()]
-    files = [f"{file.name} (MD5 sum {file.md5})" for file in TRAINING_FILES]
+    files = [(file.name, file.md5) for file in TRAINING_FILES]
+    return not_loaded("MNIST", directory, tried, f"store them decompressed in {directory} as", files)
+
+
+def offline() -> bool:
+    """Whether nothing may be fetched."""
+    return os.environ.get("PLASTICITY_OFFLINE", "0") not in ("", "0")
+
+
+def not_loaded(
+    title: str, directory: Path, tried: Sequence[str], by_hand: str, files: Sequence[tuple[str, str]]
+) -> UserError:
+    """What a user can do where data cannot be had.
+
+    Args:
+        title: what people call the data.
+        directory: the folder that should hold it.
+        tried: where it was looked for, and what was wrong there.
+        by_hand: how to put the files in place.
+        files: their names and MD5 sums.
+    """
     return UserError(
-        "MNIST cannot be loaded. Tried:\n  "
+        f"{title} cannot be loaded. Tried:\n  "
         + "\n  ".join(tried)
-        + f"\nTo put the files in place by hand, store them decompressed in {directory} as\n  "
-        + "\n  ".join(files)
+        + f"\nTo put the files in place by hand, {by_hand}\n  "
+        + "\n  ".join(f"{name} (MD5 sum {md5})" for name, md5 in files)
         + "\nor set dataset.root or the environment variable PLASTICITY_DATA to the folder whose subfolder "
-        "mnist holds them."
+        f"{directory.name} holds them."
+    )
+
+
+def not_stored(title: str, directory: Path, fault: Unavailable, error: OSError) -> UserError:
+    """The same where what was fetched cannot be kept."""
+    return UserError(
+        f"{title} is not in {directory} ({fault}) and cannot be stored there ({error.strerror}): set "
+        "dataset.root or the environment variable PLASTICITY_DATA to a folder that can be written."
     )
 
 
