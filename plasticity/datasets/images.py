@@ -9,6 +9,7 @@ import numpy as np
 from plasticity.datasets import image_sets
 from plasticity.datasets.dataset import Dataset
 from plasticity.datasets.image_sets import IMAGE_SETS
+from plasticity.datasets.mnist import Mnist
 from plasticity.datasets.task import SparseRows, Task
 from plasticity.errors import ConfigError
 from plasticity.objectives import CrossEntropy
@@ -45,7 +46,7 @@ class ImageDataset(Dataset):
         return self.examples_per_task
 
     def prepare(self, root: str | None) -> None:
-        image_sets.load(self.images, root)
+        _loaded(self.images, root)
 
     def rows(self, root: str | None) -> tuple["SparseRows | np.ndarray", np.ndarray]:
         """The images as they are shown, and their labels; see `images_and_labels`."""
@@ -98,6 +99,12 @@ class ImageStream:
 
 
 @lru_cache(maxsize=1)
+def _loaded(images: str, root: str | None) -> Mnist:
+    """A set of images: a launch that prepares it and then looks at it reads and checks its files once."""
+    return image_sets.load(images, root)
+
+
+@lru_cache(maxsize=1)
 def images_and_labels(
     images: str, pixels: str, root: str | None
 ) -> tuple["SparseRows | np.ndarray", np.ndarray]:
@@ -114,7 +121,8 @@ def images_and_labels(
     Raises:
         UserError: when they cannot be obtained.
     """
-    loaded = image_sets.load(images, root)
+    loaded = _loaded(images, root)
+    _loaded.cache_clear()  # from now on the rows are kept
     labels = loaded.labels.astype(np.int32)
     if pixels == "signed":
         return loaded.images / np.float32(255) * np.float32(2) - np.float32(1), labels
