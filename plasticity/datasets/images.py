@@ -127,4 +127,5 @@ def images_and_labels(
     if pixels == "signed":
         return loaded.images / np.float32(255) * np.float32(2) - np.float32(1), labels
     rows = SparseRows.of(loaded.images)
-    return SparseRows(rows.start, rows.index, rows.value / np.float32(255), rows.columns), labels
+    np.divide(rows.value, np.float32(255), out=rows.value)
+    return rows, labels
