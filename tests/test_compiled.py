@@ -88,6 +88,25 @@ def test_a_method_of_replacement_of_ones_own_is_called_after_every_step():
     assert assert_equal(run) == 16
 
 
+def test_learners_of_different_runs_side_by_side_each_take_their_own_steps():
+    """No step checks whether it is the one that was compiled: one learner must never take another's."""
+    run = ["activation=my_parts.Slope", "model.depth=1", *SMALL[:1], *SMALL[2:], *OFTEN[:2]]
+    runs = [plasticity.compose(*run, f"optimiser.step_size={step_size}") for step_size in (0.02, 0.03)]
+    learners = {
+        name: [get(name).learner(run, initial_network(run)) for run in runs]
+        for name in ("reference", "compiled")
+    }
+    losses = set()
+    for number in range(2):
+        task = runs[0].dataset.open(0, None).task(number)
+        for expected, found in zip(*learners.values(), strict=True):
+            right, result = (one.learn(task, lambda steps: None) for one in (expected, found))
+            assert result.loss == pytest.approx(right.loss, rel=1e-4)
+            assert result.replaced.tolist() == right.replaced.tolist()
+            losses.add(round(right.loss, 3))
+    assert len(losses) == 4, "they are told apart"
+
+
 def test_auto_takes_it_for_long_runs_that_the_native_engine_cannot_compute():
     own = "activation=my_parts.Slope"
     long, short = plasticity.compose(own), plasticity.compose(own, *SMALL)

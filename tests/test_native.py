@@ -91,8 +91,8 @@ MARGINS: list[float] = []
 class WatchedReplacement(ContinualBackpropagation):
     """The definition, which also notes how close the choice of a unit came to another one."""
 
-    def _choose(self, memory: Memory, step: Step, layer: int) -> list[int]:
-        chosen = super()._choose(memory, step, layer)
+    def _choose(self, memory: Memory, step: Step, layer: int, owed: float) -> list[int]:
+        chosen = super()._choose(memory, step, layer, owed)
         utility = self._corrected(memory, "utility", layer)
         ranking = self.utility.ranking(utility, lambda: step.draw(layer))
         others = (memory["age"][layer] > self.maturity_threshold).nonzero().flatten().tolist()
@@ -173,9 +173,9 @@ def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensatio
             layers=sets[depth][seed % len(sets[depth])], utility=utility, bias_compensation=compensation,
             rate=0.1, maturity_threshold=3, decay_rate=0.9,
         )  # fmt: skip
-        counts = compare(run, segments(run, number=4, steps=20))
+        counts = compare(run, segments(run, number=3, steps=20))
         compared, replaced = compared + counts[0], replaced + counts[1]
-    assert compared >= 100 and replaced > 1500  # of 112 tasks of 20 steps
+    assert compared >= 75 and replaced > 1000  # of 84 tasks of 20 steps
 
 
 @pytest.mark.parametrize("accrual", ["debt", "chance"])

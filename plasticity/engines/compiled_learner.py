@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 from torch.nn import Linear
+from torch.nn.functional import linear
 
 from plasticity.engines.kernel.build import cache_directory
 from plasticity.engines.reference import ReferenceLearner, descend, propagate, weight_magnitudes
@@ -17,7 +19,12 @@ from plasticity.network import Network
 from plasticity.replacement import ContinualBackpropagation, Memory, Replacement, Step
 from plasticity.run import Run
 
+OPTIONS: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "size_asserts": False}
+"""No step checks again what cannot change in a run: shapes and kinds of its arrays."""
+
 Tensors = dict[str, Tensor]
+Update = Callable[[Memory, Step], list[Tensor]]
+Choose = Callable[[Memory, Step, list[float]], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,8 @@ class Advanced:
     """What a step leaves besides the parameters and memories, which it changes in place.
 
     Attributes:
-        figures: float64, [2 + depth + 1]: the loss, the sum of the examples' scores, Σ|w| of each layer.
+        figures: float64: the loss, the sum of the examples' scores, Σ|w| of each layer, and for each hidden layer
+            how many units are owed, if the method says so.
         activations: h of each hidden layer.
         pre_activations: z of each hidden layer.
     """
@@ -53,7 +61,8 @@ class CompiledLearner(ReferenceLearner):
         for parameter in self.parameters.values():
             parameter.requires_grad_(False)
         update, self.choose = _split(run.replacement)
-        self.advance = torch.compile(_step(run, len(self.layers), update), dynamic=False)
+        step = _with_code_of_its_own(_step(run, len(self.layers), update))
+        self.advance = torch.compile(step, dynamic=False, options=OPTIONS)
         self.magnitude: np.ndarray | None = None
 
     @torch.no_grad()
@@ -61,9 +70,10 @@ class CompiledLearner(ReferenceLearner):
         advanced = self.advance(
             self.parameters, self.initial, self.optimiser_memory, self.memory, example, target
         )
-        loss, score, *magnitude = advanced.figures.tolist()
+        loss, score, *figures = advanced.figures.tolist()
+        magnitude, owed = figures[: len(self.layers)], figures[len(self.layers) :]
         done = self._done(number, advanced.activations, advanced.pre_activations)
-        replaced = self._replace(done, self.choose(self.memory, done))
+        replaced = self._replace(done, self.choose(self.memory, done, owed))
         self.magnitude = None if any(replaced) else np.array(magnitude)
         return loss, score, replaced
 
@@ -71,9 +81,7 @@ class CompiledLearner(ReferenceLearner):
         return super().weight_magnitude() if self.magnitude is None else self.magnitude
 
 
-def _split(
-    method: Replacement,
-) -> tuple[Callable[[Memory, Step], None], Callable[[Memory, Step], list[list[int]]]]:
+def _split(method: Replacement) -> tuple[Update, Choose]:
     """What a method does after every step, to be compiled, and how it chooses units, which is not.
 
     A method with an `after_step` of its own does all of it outside of what is compiled.
@@ -81,10 +89,10 @@ def _split(
     if type(method).after_step is ContinualBackpropagation.after_step:
         continual = cast(ContinualBackpropagation, method)
         return continual.update, continual.choose
-    return lambda memory, step: None, method.after_step
+    return lambda memory, step: [], lambda memory, step, owed: method.after_step(memory, step)
 
 
-def _step(run: Run, number: int, update: Callable[[Memory, Step], None]) -> Callable[..., Advanced]:
+def _step(run: Run, number: int, update: Update) -> Callable[..., Advanced]:
     """A step of a run up to its replacements, as a function of arrays.
 
     Args:
@@ -100,7 +108,7 @@ def _step(run: Run, number: int, update: Callable[[Memory, Step], None]) -> Call
         ]
 
     def loss_of(parameters: Tensors, example: Tensor, target: Tensor) -> Any:
-        outputs, *hidden = propagate(run.activation, layers(parameters), example)
+        outputs, *hidden = propagate(run.activation, layers(parameters), example, _linear)
         return objective.loss(outputs, target), (outputs, *hidden)
 
     def step(
@@ -116,12 +124,26 @@ def _step(run: Run, number: int, update: Callable[[Memory, Step], None]) -> Call
         )
         descend(run, parameters, gradients, initial, optimiser_memory)
         linears = layers(parameters)
-        update(memory, Step(0, activations, pre_activations, cast(list[Linear], linears), _nothing, _nothing))
+        done = Step(0, activations, pre_activations, cast(list[Linear], linears), _nothing, _nothing)
+        owed = update(memory, done)
         score = objective.score(outputs, target).sum()
-        figures = torch.stack([loss.double(), score.double(), *weight_magnitudes(linears)])
+        figures = torch.stack([loss.double(), score.double(), *weight_magnitudes(linears), *owed])
         return Advanced(figures, activations, pre_activations)
 
     return step
+
+
+def _with_code_of_its_own(function: Any) -> Callable[..., Advanced]:
+    """A function that is never taken for another learner's: PyTorch finds what it compiled by a function's code."""
+    code = function.__code__.replace()
+    return FunctionType(code, function.__globals__, function.__name__, closure=function.__closure__)
+
+
+def _linear(example: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A linear layer; of a single example in a form that is fused with what comes before and after it."""
+    if example.ndim == 1:
+        return (weight * example).sum(dim=1) + bias
+    return linear(example, weight, bias)
 
 
 def _nothing(layer: int) -> Any:

@@ -217,7 +217,10 @@ class Layer(Protocol):
 
 
 def propagate(
-    activation: Activation, layers: Sequence[Layer], example: Tensor
+    activation: Activation,
+    layers: Sequence[Layer],
+    example: Tensor,
+    linear: Callable[[Tensor, Tensor, Tensor], Tensor] = linear,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The outputs of a network, and the activations and pre-activations of each hidden layer.
 
@@ -225,6 +228,7 @@ def propagate(
         activation: of its hidden units.
         layers: its layers, the output layer last.
         example: float32, [inputs], or a batch [batch size, inputs].
+        linear: a layer's outputs from its inputs, weights and biases.
     """
     activations, pre_activations = [], []
     for layer in layers[:-1]:

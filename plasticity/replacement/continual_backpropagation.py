@@ -4,6 +4,7 @@ After every step of gradient descent each hidden layer ages its units, updates w
 choose the least useful mature ones; then the chosen units of all layers are replaced, first layer first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import floor
 from typing import TYPE_CHECKING, Any, Self
@@ -69,20 +70,23 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         }
 
     def after_step(self, memory: Memory, step: Step) -> list[list[int]]:
-        self.update(memory, step)
-        return self.choose(memory, step)
+        owed = self.update(memory, step)
+        return self.choose(memory, step, [float(units) for units in owed])
 
-    def update(self, memory: Memory, step: Step) -> None:
-        """Ages, running mean activations and running utilities after a step."""
-        for layer in range(len(step.activations)):
-            self._update(memory, step, layer)
+    def update(self, memory: Memory, step: Step) -> list["Tensor"]:
+        """Ages, running mean activations, running utilities and debts after a step.
 
-    def choose(self, memory: Memory, step: Step) -> list[list[int]]:
-        """The units to replace after a step whose `update` is made, for each hidden layer."""
-        return [self._choose(memory, step, layer) for layer in range(len(step.activations))]
+        Returns:
+            for each hidden layer, how many units are to be replaced, as a fraction: float64, []
+        """
+        return [self._update(memory, step, layer) for layer in range(len(step.activations))]
 
-    def _update(self, memory: Memory, step: Step, layer: int) -> None:
-        """Age, running mean activation and running utility of a layer's units."""
+    def choose(self, memory: Memory, step: Step, owed: Sequence[float]) -> list[list[int]]:
+        """The units to replace after a step, for each hidden layer, from what its `update` says is owed."""
+        return [self._choose(memory, step, layer, units) for layer, units in enumerate(owed)]
+
+    def _update(self, memory: Memory, step: Step, layer: int) -> "Tensor":
+        """Age, running mean activation and running utility of a layer's units, and what is owed of them."""
         eta, activation = self.decay_rate, self._observed(step, layer)
         memory["age"][layer] += 1
         mean = activation if activation.ndim == 1 else activation.mean(dim=0)
@@ -96,6 +100,7 @@ class ContinualBackpropagation(Replacement, name="cbp"):
             )
         )
         memory["utility"][layer].mul_(eta).add_(y if y.ndim == 1 else y.mean(dim=0), alpha=1 - eta)
+        return self._owed(memory, layer)
 
     def _observed(self, step: Step, layer: int) -> "Tensor":
         """What stands for the activations of a layer."""
@@ -108,30 +113,34 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         corrected: Tensor = memory[name][layer] / (1 - self.decay_rate ** memory["age"][layer].double())
         return corrected.float()
 
-    def _choose(self, memory: Memory, step: Step, layer: int) -> list[int]:
-        """The units of a layer to replace: the least useful mature ones, as many as are due."""
+    def _owed(self, memory: Memory, layer: int) -> "Tensor":
+        """How many units of a layer are due: its rate times its mature units, and its debt where one is kept."""
+        debt: Tensor = memory["debt"][layer]
         if layer + 1 not in self.layers:
-            return []
-        mature = memory["age"][layer] > self.maturity_threshold
-        number = self._due(memory, step, layer, int(mature.sum()))
+            return debt.new_zeros(())
+        mean = self.rate * self._mature(memory, layer).sum().double()
+        return debt.add_(mean) if self.accrual == "debt" else mean
+
+    def _mature(self, memory: Memory, layer: int) -> "Tensor":
+        """Which units of a layer may be replaced."""
+        mature: Tensor = memory["age"][layer] > self.maturity_threshold
+        return mature
+
+    def _choose(self, memory: Memory, step: Step, layer: int, owed: float) -> list[int]:
+        """The units of a layer to replace: the least useful mature ones, as many as are owed."""
+        number = floor(owed)
+        if self.accrual == "debt":
+            if number:
+                memory["debt"][layer].sub_(number)
+        elif 0 < owed < 1:
+            number = int(step.chance(layer) < owed)
         if number == 0:
             return []
-        eligible = mature.nonzero().flatten()
+        eligible = self._mature(memory, layer).nonzero().flatten()
         utility = self._corrected(memory, "utility", layer)
         ranking = self.utility.ranking(utility, lambda: step.draw(layer))
         least_first = ranking[eligible].argsort(stable=True)
         return [int(unit) for unit in eligible[least_first[:number]]]
-
-    def _due(self, memory: Memory, step: Step, layer: int, eligible: int) -> int:
-        """Number of units of a layer that are to be replaced in this step."""
-        if self.accrual == "chance":
-            mean = self.rate * eligible
-            return floor(mean) if mean >= 1 else int(step.chance(layer) < mean)
-        debt = memory["debt"][layer]
-        debt += self.rate * eligible
-        number = floor(debt)
-        debt -= number
-        return number
 
     def before_replacement(self, memory: Memory, step: Step, layer: int, unit: int) -> None:
         if self.bias_compensation:
