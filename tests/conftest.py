@@ -7,11 +7,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from storm.season import small_disk
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The tests start hundreds of processes, which need not each compile the package.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+LONGEST = (
+    "slurm",
+    "sweep",
+    "tracker",
+    "launch",
+    "measuring",
+    "hydra",
+    "own_parts",
+    "native_build",
+    "publish",
+)
+"""The files of tests that take longest, and so come first: no process waits for another at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    names = [f"test_{name}.py" for name in LONGEST]
+    items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else len(names))
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 60) -> None:
@@ -21,6 +45,13 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds
         assert process.poll() is None, f"ended too early: {process.communicate()}"
         assert time.monotonic() < deadline, "it took too long"
         time.sleep(0.02)
+
+
+def fill(path: Path, piece: int = 65536) -> None:
+    """Fills the rest of a disk with a file, in pieces of so many bytes."""
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * piece)
 
 
 def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> Path:
@@ -97,3 +128,16 @@ def command(tmp_path: Path) -> Iterator[Command]:
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Command]]:
     """More commands, each with a directory of runs of its own."""
     yield lambda: Command(tmp_path_factory.mktemp("command"))
+
+
+@pytest.fixture
+def disk(command: Command) -> Iterator[Callable[[str], None]]:
+    """Puts the command's directory of runs on a disk of its own, of a size such as "3m"."""
+    with ExitStack() as mounted:
+
+        def mount(size: str) -> None:
+            command.runs.mkdir()
+            if not mounted.enter_context(small_disk(command.runs, size)):
+                pytest.skip("no file system can be mounted here")
+
+        yield mount

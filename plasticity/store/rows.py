@@ -177,12 +177,11 @@ class Rows:
         Raises:
             OSError: when it cannot be written whole; the file is as it was before then.
         """
-        header = ""
-        if new := [name for name in row if name not in self.columns]:
-            self.columns = [*self.columns, *new]
-            header = ",".join(self.columns) + "\n"
-        line = ",".join(repr(row[name]) if name in row else "" for name in self.columns)
+        columns = [*self.columns, *(name for name in row if name not in self.columns)]
+        header = "" if columns == self.columns else ",".join(columns) + "\n"
+        line = ",".join(repr(row[name]) if name in row else "" for name in columns)
         self._write(f"{header}{line}\n".encode())
+        self.columns = columns
 
     def _write(self, data: bytes) -> None:
         """Writes all of it or nothing: on a disk that fills up, part of a write may succeed."""

@@ -17,7 +17,10 @@ SWEEPS = ("seed=range(0,3)", "seed=range(1,5)")
 WHOLE = "seed=range(0,5)"
 """The runs of all of them."""
 
-COMMON = ("model.width=20", "model.depth=2", "replacement=all,layer_1", "checkpoint_seconds=0.1")
+COMMON = (
+    *("model.width=20", "model.depth=2", "replacement=all,layer_1", "checkpoint_seconds=0.1"),
+    "diagnostics=dead_units",
+)
 LENGTHS = {
     "native": ("dataset.tasks=200", "dataset.examples_per_task=500"),
     "reference": ("dataset.tasks=12", "dataset.examples_per_task=40"),

@@ -216,9 +216,9 @@ def uninterrupted(folder: Path, engine: str) -> dict[str, bytes]:
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int = 48) -> Iterator[bool]:
+def small_disk(folder: Path, size: str = "48m") -> Iterator[bool]:
     """Makes a folder a disk of its own, where this process may; gives whether it is one."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     mounted = shutil.which("mount") is not None and subprocess.run(mount, capture_output=True).returncode == 0
     try:
         yield mounted
