@@ -24,6 +24,7 @@ from analysis.experiments import (
 from analysis.load import load_runs
 from analysis.results import DIRECTORY
 from plasticity.errors import UserError
+from plasticity.progress import tracked
 from plasticity.score import window
 
 
@@ -184,7 +185,7 @@ def main() -> None:
         commands = "\n".join(experiment.command for experiment in found.values())
         raise UserError(f"No run of these figures is finished. To compute them:\n{commands}")
     tasks = load_runs(*(paths or [str(DIRECTORY)]), runs=needed)
-    for name, experiment in found.items():
+    for name, experiment in tracked(list(found.items()), "Drawing figures"):
         figure, said = drawn(name, experiment, tasks)
         if figure is None:
             print("\n".join(said), flush=True)

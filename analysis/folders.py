@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from plasticity.errors import UserError
+from plasticity.progress import tracked
 from plasticity.run import LEFT_OUT, completed, flatten
 from plasticity.score import score
 from plasticity.store import RunFolder, RunState, run_folders, total_tasks
@@ -25,11 +26,12 @@ class Folders:
 
     def summaries(self) -> pd.DataFrame:
         """A row per run; the columns are explained by `analysis.load.summarise`."""
-        return pd.DataFrame([_summary(folder) for folder in run_folders(self.path)])
+        folders = list(run_folders(self.path))
+        return pd.DataFrame([_summary(folder) for folder in tracked(folders, "Looking at runs")])
 
     def rows(self, runs: Iterable[str]) -> pd.DataFrame:
         """The rows of some runs: `run` and the columns of their `tasks.csv`."""
-        frames = [_rows(RunFolder(self.path / run)) for run in runs]
+        frames = [_rows(RunFolder(self.path / run)) for run in tracked(list(runs), "Reading rows")]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"run": []})
 
 

@@ -2,19 +2,32 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, track
 
 from plasticity.objectives import Objective
 from plasticity.run import Run
 from plasticity.store import Row, RunState
 
+T = TypeVar("T")
+
 LOG_SECONDS = 15.0
 """Time between two lines where there is no terminal."""
+
+
+def tracked(items: Sequence[T], what: str) -> Iterable[T]:
+    """Items one by one, with a bar on a terminal meanwhile.
+
+    Args:
+        items: what is worked on.
+        what: the bar's name.
+    """
+    console = Console(stderr=True)
+    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ class Local:
         self.workers.remove(worker)
         if worker.run is None:
             return
-        state = self._after_death(worker.run, _cause_of_death(worker.process.exitcode))
+        state = self._after_death(worker.run, cause_of_death(worker.process.exitcode))
         if state.status == "held":
             self.held.append(worker.run)
         else:
@@ -210,7 +210,8 @@ def finish(publishing: Publishing, outcome: Outcome) -> None:
     outcome.published = publishing.lines()
 
 
-def _cause_of_death(exit_code: int | None) -> str:
+def cause_of_death(exit_code: int | None) -> str:
+    """Why a worker ended that was not told to, from the exit code of its process."""
     if exit_code is not None and exit_code < 0:
         hint = " (out of memory?)" if -exit_code == signal.SIGKILL else ""
         return f"its process was ended by {_name(-exit_code)}{hint}"
