@@ -6,13 +6,14 @@ import os
 import random
 import shlex
 import signal
-import subprocess
 import time
 
 import pytest
-from conftest import wait_for
+from answers import answers
+from conftest import fill, wait_for
 
-RUN = ["engine=reference", "dataset.tasks=5", "dataset.examples_per_task=150", "checkpoint_seconds=0.01"]
+RUN = ["dataset.tasks=5", "dataset.examples_per_task=150", "checkpoint_seconds=0.01"]
+LONGER = ["model.width=20", "dataset.tasks=1500", "dataset.examples_per_task=500", "diagnostics=none"]
 
 
 def state(folder):
@@ -53,15 +54,18 @@ def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command
 @pytest.mark.parametrize(
     "run",
     [
-        RUN,
-        ["engine=native", "dataset.tasks=150", "dataset.examples_per_task=1500", "checkpoint_seconds=0.05"],
+        ["engine=reference", *RUN],
+        [
+            *("engine=native", "diagnostics=none", "checkpoint_seconds=0.2"),
+            *("dataset.tasks=150", "dataset.examples_per_task=1500"),
+        ],
     ],
     ids=["reference", "native"],
 )
 def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, fresh, run):
     whole = fresh()
     assert whole(*run).returncode == 0
-    for kill in range(3):
+    for kill in range(2):
         process = command.start(*run)
         wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists(), process)
         time.sleep(random.Random(time.time_ns()).uniform(0, 0.8))
@@ -75,8 +79,7 @@ def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, fr
 
 
 def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, fresh):
-    run = ["engine=reference", "dataset.tasks=40", "dataset.examples_per_task=100"]
-    process = command.start(*run)
+    process = command.start(*LONGER)
     wait_for(lambda: command.folders() and (command.folders()[0] / "tasks.csv").exists(), process)
     wait_for(lambda: (command.folders()[0] / "tasks.csv").read_bytes().count(b"\n") > 3, process)
     os.killpg(process.pid, signal.SIGINT)
@@ -85,13 +88,13 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, fresh):
     assert "Traceback" not in err
     (folder,) = command.folders()
     done = state(folder)["tasks_done"]
-    assert 3 <= done < 40 and state(folder)["status"] == "stopped"
-    assert f"Interrupted. {done} of 40 tasks are kept in" in out and "resumes it" in out
+    assert 3 <= done < 1500 and state(folder)["status"] == "stopped"
+    assert f"Interrupted. {done} of 1500 tasks are kept in" in out and "resumes it" in out
 
-    second = command(*run)
+    second = command(*LONGER)
     assert second.returncode == 0 and state(folder)["attempt"] == 2
     whole = fresh()
-    assert whole(*run).returncode == 0
+    assert whole(*LONGER).returncode == 0
     assert command.tables() == whole.tables()
 
 
@@ -137,47 +140,54 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("override", REFUSED)
-def test_a_mistake_is_refused_with_one_sentence(command, override):
-    done = command(override, "engine=reference")
-    assert done.returncode != 0
-    assert done.stdout == ""
+REFUSED_IN_SWEEPS = {
+    "replacement=1,2": ["replacement=1"],
+    "replacement=layer_1,2": ["layer_2 (did you mean that?)"],
+    "activation=relu,null": ["activation=None"],
+    "seed=range(0,0)": ["no combination"],
+    "seed=glob(*)": ["no combination"],
+    "seed=range(1000000000)": ["more than 100,000 combinations"],
+    "experiment=table_1,first_layer": ["launch each on its own"],
+    "engine=native,reference": ["all runs of a sweep share engine"],
+}
+
+MISTAKES = [(override,) for override in REFUSED] + [("-m", override) for override in REFUSED_IN_SWEEPS]
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    """A directory of runs, and what the command answers to each mistake."""
+    runs = tmp_path_factory.mktemp("refused") / "runs"
+    return runs, answers([*mistake, f"runs_dir={runs}"] for mistake in MISTAKES)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=" ".join)
+def test_a_mistake_is_refused_with_one_sentence(refusals, mistake):
+    runs, answered = refusals
+    done = answered[*mistake, f"runs_dir={runs}"]
+    assert done.returncode == 1 and done.stdout == "" and not runs.exists()
     assert len(done.stderr.strip().splitlines()) == 1
-    for part in REFUSED[override]:
-        assert part in done.stderr
-    assert not command.folders()
+    for named in (REFUSED | REFUSED_IN_SWEEPS)[mistake[-1]]:
+        assert named in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("override", "named"),
-    {
-        "replacement=1,2": "replacement=1",
-        "replacement=layer_1,2": "layer_2 (did you mean that?)",
-        "activation=relu,null": "activation=None",
-        "seed=range(0,0)": "no combination",
-        "seed=glob(*)": "no combination",
-        "seed=range(1000000000)": "more than 100,000 combinations",
-        "experiment=table_1,first_layer": "launch each on its own",
-        "engine=native,reference": "all runs of a sweep share engine",
-    }.items(),
-)
-def test_a_sweep_over_what_makes_no_sense_is_refused_with_one_sentence(command, override, named):
-    done = command("-m", override)
-    assert done.returncode == 1 and done.stdout == "" and not command.folders()
-    assert len(done.stderr.strip().splitlines()) == 1 and named in done.stderr
+@pytest.mark.parametrize("mistake", [["seed=-1"], ["-m", "seed=range(0,0)"]])
+def test_a_mistake_ends_a_process_of_its_own(command, mistake):
+    done = command(*mistake)
+    assert done.returncode == 1 and done.stdout == "" and len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["a=b", "Läufe", "x=ä y"])
 def test_any_path_may_hold_the_runs(command, name):
     runs, command.runs = command.runs, command.runs / name
-    done = command(*RUN[1:2], "dataset.examples_per_task=50", "engine=native")
+    done = command(*RUN[:1], "dataset.examples_per_task=50")
     assert done.returncode == 0, done.stderr
     assert len(command.folders()) == 1 and command.runs.parent == runs
     assert f"--runs {shlex.quote(str(command.runs))}" in done.stdout
 
 
 def test_a_compiler_that_cannot_be_called_leaves_the_reference_engine(command, tmp_path):
-    done = command(*RUN[1:], "engine=native", CC="gcc '", PLASTICITY_CACHE=str(tmp_path / "cache"))
+    done = command(*RUN, "engine=native", CC="gcc '", PLASTICITY_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 1 and "there is none called gcc '" in done.stderr
 
 
@@ -188,31 +198,20 @@ def test_a_directory_that_cannot_be_written_is_refused(command):
     assert f"runs_dir={command.runs} is refused: it must be a directory that can be written to" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of its own takes root to mount")
-def test_a_full_disk_is_said_and_nothing_is_lost(command):
-    command.runs.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(command.runs)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    try:
-        ballast = command.runs / "ballast"
-        process = command.start(
-            *RUN[:1], "dataset.tasks=20", "dataset.examples_per_task=100", "checkpoint_seconds=0.01"
-        )
-        wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
-        with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 65536)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 1
-        assert "the disk that runs_dir is on is full" in out and "Traceback" not in err
-        full = command(*RUN)
-        assert full.returncode == 1 and "runs_dir=" in full.stderr and "No space left" in full.stderr
-        ballast.unlink()
-        assert command(*RUN[:1], "dataset.tasks=20", "dataset.examples_per_task=100").returncode == 0
-        assert not list(command.folders()[0].glob(".*"))
-    finally:
-        subprocess.run(["umount", str(command.runs)], check=True)
+def test_a_full_disk_is_said_and_nothing_is_lost(command, disk):
+    disk("3m")
+    ballast = command.runs / "ballast"
+    process = command.start(*LONGER, "checkpoint_seconds=0.05")
+    wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
+    fill(ballast)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the disk that runs_dir is on is full" in out and "Traceback" not in err
+    full = command(*RUN)
+    assert full.returncode == 1 and "runs_dir=" in full.stderr and "No space left" in full.stderr
+    ballast.unlink()
+    assert command(*LONGER).returncode == 0
+    assert not list(command.folders()[0].glob(".*"))
 
 
 def test_the_help_explains_the_groups_and_shows_examples(command):

@@ -1,11 +1,12 @@
 """Measures and runs that are interrupted, finished without them, or measured from snapshots."""
 
 import os
+import shutil
 import signal
 
 import pandas as pd
 import pytest
-from conftest import wait_for
+from conftest import Command, wait_for
 
 import plasticity
 from plasticity.diagnostics import Curvature, DeadUnits, Diagnostic, Probing, Utilities, lacking
@@ -40,7 +41,7 @@ def files(folder):
 
 @pytest.mark.parametrize("engine", ["auto", "reference"])
 def test_a_run_that_was_killed_measures_the_same_as_one_that_was_not(command, fresh, engine):
-    tasks = "dataset.tasks=60" if engine == "auto" else "dataset.tasks=10"
+    tasks = "dataset.tasks=24" if engine == "auto" else "dataset.tasks=8"
     long = [*SHAPE, *REPLACING, tasks, *FULL, f"engine={engine}", "snapshots.every=5"]
     process = command.start(*long, "checkpoint_seconds=0.01")
 
@@ -66,20 +67,27 @@ def test_a_run_that_was_killed_measures_the_same_as_one_that_was_not(command, fr
 # --- Finished without them ---
 
 
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """The directories of a finished run without diagnostics, and of the same one measured as it was computed."""
+    without, measured = (Command(tmp_path_factory.mktemp("computed")) for _ in range(2))
+    assert without(*TINY, "diagnostics=none").returncode == 0
+    assert measured(*TINY, *FULL).returncode == 0
+    return without, measured
+
+
 @pytest.fixture
-def plain(command):
+def plain(command, computed):
     """A finished run without diagnostics."""
-    assert command(*TINY, "diagnostics=none").returncode == 0
+    shutil.copytree(computed[0].runs, command.runs)
     (folder,) = command.folders()
     return folder
 
 
 @pytest.fixture
-def measured(fresh):
+def measured(computed):
     """The same run, measured as it was computed."""
-    other = fresh()
-    assert other(*TINY, *FULL).returncode == 0
-    (folder,) = other.folders()
+    (folder,) = computed[1].folders()
     return folder
 
 
@@ -132,7 +140,7 @@ def test_a_run_that_gives_other_numbers_when_it_is_computed_again_keeps_its_resu
 
 
 def test_who_is_killed_while_computing_again_loses_nothing(command):
-    long = [*SHAPE, *REPLACING, "dataset.tasks=60"]
+    long = [*SHAPE, *REPLACING, "dataset.tasks=24"]
     assert command(*long, "diagnostics=none").returncode == 0
     (folder,) = command.folders()
     before = files(folder)

@@ -40,13 +40,25 @@ def script(path: Path, text: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiler, which takes a quarter of a minute: what it is asked for again it copies."""
+    folder, real = tmp_path_factory.mktemp("compiler"), shutil.which(os.environ.get("CC") or "cc")
+    return script(
+        folder / "cc",
+        f'[ "$1" = --version ] && exec {real} --version\n'
+        "for output; do :; done  # the last argument\n"
+        f'kept={folder}/$(basename "$output")\n'
+        f'[ -e "$kept" ] || {{ {real} "$@" && cp "$output" "$kept.new" && mv "$kept.new" "$kept"; }}\n'
+        'cp "$kept" "$output"',
+    )
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, compiler: Path) -> Path:
     """A cache that two processes filled at the same time."""
     cache = tmp_path_factory.mktemp("cache")
-    outputs = [
-        output(process) for process in [python(PRINT_REASON, PLASTICITY_CACHE=cache) for _ in range(2)]
-    ]
-    assert outputs == ["None", "None"]
+    started = [python(PRINT_REASON, PLASTICITY_CACHE=cache, CC=compiler) for _ in range(2)]
+    assert [output(process) for process in started] == ["None", "None"]
     return cache
 
 
@@ -56,11 +68,11 @@ def test_two_processes_that_build_at_once_leave_one_library_and_nothing_else(bui
 
 
 @needs_a_compiler
-def test_what_killed_builders_left_is_swept_by_the_next(tmp_path):
+def test_what_killed_builders_left_is_swept_by_the_next(tmp_path, compiler):
     (tmp_path / "kernel" / ".build.x1y2").mkdir(parents=True)
     (tmp_path / "kernel" / ".build.x1y2" / "step.o").write_bytes(b"half")
     (tmp_path / "kernel" / ".0123-4567.so.x1y2").write_bytes(b"half")
-    assert output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path)) == "None"
+    assert output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC=compiler)) == "None"
     assert [path.suffix for path in (tmp_path / "kernel").iterdir()] == [".so"]
 
 
@@ -122,12 +134,12 @@ DAMAGE = {
 
 @needs_a_compiler
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_library_is_built_again(built, tmp_path, damage):
+def test_a_damaged_library_is_built_again(built, tmp_path, compiler, damage):
     shutil.copytree(built, tmp_path / "cache")
     (library,) = (tmp_path / "cache" / "kernel").iterdir()
     whole = library.read_bytes()
     library.write_bytes(DAMAGE[damage](whole))
-    assert output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache")) == "None"
+    assert output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache", CC=compiler)) == "None"
     assert library.read_bytes() == whole and len(list(library.parent.iterdir())) == 1
 
 
@@ -155,10 +167,10 @@ def mounted(folder: Path, options: str) -> None:
     [("noexec", "cannot be loaded"), ("size=8k", "No space left on device")],
     ids=["noexec", "full"],
 )
-def test_a_cache_that_is_no_use_is_said(tmp_path, options, said):
+def test_a_cache_that_is_no_use_is_said(tmp_path, compiler, options, said):
     mounted(tmp_path / "cache", options)
     try:
-        assert said in output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache"))
+        assert said in output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache", CC=compiler))
     finally:
         subprocess.run(["umount", tmp_path / "cache"], check=True)
 
@@ -184,6 +196,7 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0"
 WORKLOAD = """
 import ctypes
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -191,6 +204,10 @@ from plasticity.engines.kernel import binding, build, memory
 from plasticity.errors import UserError
 
 build.FLAGS = (*build.FLAGS, *{flags})
+for name in ("v3", "v4"):  # the same source again: undefined behaviour was looked for, which takes longest
+    build.VARIANTS["x86_64"][name] += ("-fno-sanitize=undefined",)
+if "avx512f" not in Path("/proc/cpuinfo").read_text():  # do not wait for what cannot run
+    build.VARIANTS["x86_64"]["v4"] = build.VARIANTS["x86_64"]["baseline"]
 libc = ctypes.CDLL(None)
 libc.aligned_alloc.restype = ctypes.c_void_p
 libc.aligned_alloc.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
@@ -213,7 +230,7 @@ from plasticity.datasets.task import SparseRows
 from plasticity.engines.native import ACTIVATIONS, UTILITIES, NativeLearner
 from plasticity.network import initial_network
 
-for name in ("x86-64", "x86-64-v3", "x86-64-v4", None):
+for name in () if {planted} else ("x86-64", "x86-64-v3", "x86-64-v4"):
     try:
         kernel = binding.kernel(name)
     except UserError:
@@ -231,7 +248,9 @@ for name in ("x86-64", "x86-64-v3", "x86-64-v4", None):
             task = replace(task, rows=SparseRows.of(task.rows))
         learner.learn(task, lambda examples: None)
         learner.network()
-print("done", {afterwards})
+if {planted}:
+    binding.kernel(None).activate(0, 32, *[exactly(16).ctypes.data] * 3)
+print("done")
 """
 
 
@@ -243,9 +262,9 @@ def sanitizer_library() -> str | None:
     return asked.stdout.strip() if Path(asked.stdout.strip()).is_absolute() else None
 
 
-def sanitized(cache: Path, afterwards: str) -> subprocess.Popen:
+def sanitized(cache: Path, planted: bool) -> subprocess.Popen:
     return python(
-        WORKLOAD.format(flags=SANITIZERS, afterwards=afterwards),
+        WORKLOAD.format(flags=SANITIZERS, planted=planted),
         CC="gcc", PLASTICITY_CACHE=cache, LD_PRELOAD=str(sanitizer_library()),
         ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="print_stacktrace=1",
     )  # fmt: skip
@@ -253,7 +272,6 @@ def sanitized(cache: Path, afterwards: str) -> subprocess.Popen:
 
 @pytest.mark.skipif(sanitizer_library() is None, reason="gcc has no address sanitizer here")
 def test_sanitizers_find_nothing_but_what_is_planted(tmp_path):
-    assert output(sanitized(tmp_path, afterwards="1")) == "done 1"
-    planted = "kernel.activate(0, 32, *[exactly(16).ctypes.data] * 3)"
-    out, err = sanitized(tmp_path, afterwards=planted).communicate(timeout=300)
+    assert output(sanitized(tmp_path, planted=False)) == "done"
+    out, err = sanitized(tmp_path, planted=True).communicate(timeout=300)
     assert "heap-buffer-overflow" in err and "done" not in out

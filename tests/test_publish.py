@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import fill
 from publications import CONFIG, publication, rows
+from storm.season import small_disk
 from wandb_fixture import ROOT, Client, client, processes, variables, wandb_server, wandb_service
 from wandb_server import Run, WandbServer
 
@@ -188,6 +190,7 @@ def test_a_fault_that_passes_is_waited_for(publish: Publish, fault: dict):
     "fault",
     [
         {"endpoint": "file_stream", "how": "hang"},
+        {"endpoint": "file_stream", "status": 500},
         {"endpoint": "UpsertBucket", "status": 403},
         {"endpoint": "CreateRunFiles", "status": 500},
     ],
@@ -211,8 +214,8 @@ def test_a_server_that_hangs_at_the_door_costs_one_wait(publish: Publish):
 
 @pytest.mark.parametrize(
     "fault",
-    [{"endpoint": "file_stream", "status": 400}, {"endpoint": "file_stream", "status": 409},
-     {"endpoint": "upload", "status": 403}],
+    [{"endpoint": "file_stream", "status": 400}, {"endpoint": "file_stream", "status": 403},
+     {"endpoint": "file_stream", "status": 409}, {"endpoint": "upload", "status": 403}],
     ids=str,
 )  # fmt: skip
 def test_what_was_refused_in_silence_is_missed_and_sent_again(publish: Publish, fault: dict):
@@ -224,8 +227,9 @@ def test_what_was_refused_in_silence_is_missed_and_sent_again(publish: Publish, 
     whole(publish.server.runs["run0-1-2"])
 
 
-def test_a_key_that_is_refused_costs_one_try(publish: Publish, monkeypatch):
-    monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
+@pytest.mark.parametrize("key", ["f" * 40, "too short", ""])
+def test_a_key_that_is_refused_costs_one_try(publish: Publish, monkeypatch, key: str):
+    monkeypatch.setenv("WANDB_API_KEY", key)
     publish.idle = []
     assert publish(runs=2) == [("failed", None), ("postponed", None)]
     assert not publish.server.runs
@@ -265,6 +269,24 @@ def test_an_agents_id_is_written_to_once_and_its_run_takes_the_place_of_another(
 def test_a_folder_that_cannot_be_written_fails_the_publication_alone(publish: Publish):
     (publish.directory / "published").write_text("a file where the folder should be")
     assert publish(runs=2, mode="offline") == [("failed", None)] * 2
+
+
+@pytest.mark.parametrize("mode", ["offline", "online"])
+def test_a_disk_without_space_for_w_and_b_fails_the_publication_alone(publish: Publish, mode: str):
+    (folder := publish.directory / "published").mkdir()
+    with small_disk(folder, "64k") as mounted:
+        if not mounted:
+            pytest.skip("no file system can be mounted here")
+        fill(folder / "ballast", 4096)
+        found = publish(runs=2, mode=mode, **IMPATIENT)
+        (folder / "ballast").unlink()
+    if mode == "offline":
+        assert found == [("failed", None)] * 2
+    again = publish(runs=2, mode=mode)
+    assert {status for status, _ in again} <= {"published", "already"}
+    assert mode == "offline" or len(publish.server.runs) == 2
+    for run in publish.server.runs.values():
+        whole(run)
 
 
 def test_what_the_environment_says_changes_no_publication(publish: Publish, monkeypatch):

@@ -13,7 +13,14 @@ from plasticity.run import Run
 from plasticity.store import RunFolder
 from plasticity.training import Session, Silent, train
 
-SWEEP = ["-m", "dataset.tasks=4", "dataset.examples_per_task=50", "model.width=10", "seed=0,1"]
+SWEEP = [
+    "-m",
+    "launch.workers=1",
+    "dataset.tasks=4",
+    "dataset.examples_per_task=50",
+    "model.width=10",
+    "seed=0,1",
+]
 
 
 def replace(name, contents):
@@ -151,19 +158,25 @@ def test_keys_of_a_later_version_are_ignored(command):
     assert command(*SWEEP).stdout.startswith("2 runs: 2 finished")
 
 
-@pytest.mark.parametrize("contents", [b"", b"model: [", b"3", b"\xff", b"model: {width: -3}\n", None])
-def test_a_config_that_cannot_be_read_is_written_anew_for_the_folder_is_named_by_it(command, contents):
-    assert command(*SWEEP).returncode == 0
-    folder, _ = command.folders()
-    config, states = (folder / "config.yaml").read_bytes(), command.states()
-    if contents is None:
-        (folder / "config.yaml").unlink()
-    else:
-        (folder / "config.yaml").write_bytes(contents)
-    again = command(*SWEEP)
-    assert again.returncode == 0 and "2 runs: 2 finished" in again.stdout
-    assert f"{folder}/config.yaml could not be read, and was rewritten." in again.stdout
-    assert (folder / "config.yaml").read_bytes() == config and command.states() == states
+def test_a_config_that_cannot_be_read_is_rewritten_for_the_folder_is_named_by_it(command):
+    unreadable = [b"", b"model: [", b"3", b"\xff", b"model: {width: -3}\n", None]
+    sweep = [*SWEEP[:-1], f"seed=range({len(unreadable) + 1})"]
+    assert command(*sweep).returncode == 0
+    configs = {folder: (folder / "config.yaml").read_bytes() for folder in command.folders()}
+    healthy, *ruined = configs
+    states = command.states()
+    for folder, contents in zip(ruined, unreadable, strict=True):
+        if contents is None:
+            (folder / "config.yaml").unlink()
+        else:
+            (folder / "config.yaml").write_bytes(contents)
+    again = command(*sweep)
+    assert again.returncode == 0 and "7 runs: 7 finished" in again.stdout
+    assert str(healthy) not in again.stdout
+    for folder in ruined:
+        assert f"{folder}/config.yaml could not be read, and was rewritten." in again.stdout
+    assert {folder: (folder / "config.yaml").read_bytes() for folder in configs} == configs
+    assert command.states() == states
 
 
 def test_a_config_of_another_run_is_refused_by_name(command):

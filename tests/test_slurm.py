@@ -19,7 +19,11 @@ from plasticity.launch.jobs import living_jobs
 
 SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_job=2", "hydra.launcher.minutes=30"]
 SHORT = ["dataset.tasks=3", "dataset.examples_per_task=300", "model.width=20"]
-LONG = ["dataset.tasks=1500", "dataset.examples_per_task=1000", "seed=0", "checkpoint_seconds=0.2"]
+LONG = [
+    *("dataset.tasks=1000", "dataset.examples_per_task=1000", "model.width=50"),
+    *("checkpoint_seconds=0.2", "diagnostics=none"),
+]
+HOLD = "+hydra.launcher.additional_parameters.hold=true"
 
 missing = [
     tool
@@ -125,11 +129,10 @@ def test_a_packed_sweep_returns_at_once_and_equals_the_local_one(cluster, fresh)
 
 
 def test_a_second_launch_submits_only_what_no_living_job_covers(cluster):
-    hold = "+hydra.launcher.additional_parameters.hold=true"
-    first = cluster(*SLURM, *SHORT, "seed=0,1,2", "launch.runs_per_job=1", hold)
+    first = cluster(*SLURM, *SHORT, "seed=0,1,2", "launch.runs_per_job=1", HOLD)
     assert first.returncode == 0, first.stderr
     assert len(jobs()) == 3
-    second = cluster(*SLURM, *SHORT, "seed=0,1,2,3,4", "launch.runs_per_job=1", hold)
+    second = cluster(*SLURM, *SHORT, "seed=0,1,2,3,4", "launch.runs_per_job=1", HOLD)
     assert "5 new, 3 of them in jobs already; 2 jobs of about" in second.stdout and len(jobs()) == 5
     cancelled = jobs()[0]
     subprocess.run(["scancel", cancelled], check=True)
@@ -210,8 +213,8 @@ def is_running(pid: int) -> bool:
 
 
 def test_a_job_that_reaches_its_time_limit_goes_on(cluster):
-    run = ["dataset.tasks=100000", "dataset.examples_per_task=100", "model.width=20", "seed=0"]
-    limited = ["hydra.launcher.minutes=1", "hydra.launcher.signal_seconds=30"]
+    run = ["dataset.tasks=100000", "dataset.examples_per_task=100", "model.width=20"]
+    limited = ["hydra.launcher.minutes=1", "hydra.launcher.signal_seconds=50"]
     assert cluster(*SLURM[:3], *limited, *run).returncode == 0
     (job,) = jobs()
     until(lambda: "this job is timed-out" in logs(cluster), 100)
@@ -250,9 +253,8 @@ def test_jobs_compute_with_the_code_as_it_was_submitted(cluster, tmp_path, fresh
     shutil.copytree(
         ROOT, tree, ignore=shutil.ignore_patterns(".venv*", ".git", "runs", "__pycache__", ".*_cache")
     )
-    hold = "+hydra.launcher.additional_parameters.hold=true"
     cluster.tree = tree
-    submitted = cluster(*SLURM, *SHORT, "seed=0,1", hold)
+    submitted = cluster(*SLURM, *SHORT, "seed=0,1", HOLD)
     assert submitted.returncode == 0, submitted.stderr
     (job,) = jobs()
     (tree / "plasticity" / "training.py").write_text("raise SystemExit('edited')")
@@ -268,8 +270,7 @@ def test_jobs_compute_with_the_users_own_parts_as_they_were_submitted(cluster, t
     user.edit(tmp_path, "self.slope * z)", "my_helpers.FACTOR * self.slope * z)")
     cluster.folder = tmp_path
     own = ["--config-dir", "my_conf", "activation=slope", "diagnostics=mean_weight", *SHORT]
-    hold = "+hydra.launcher.additional_parameters.hold=true"
-    submitted = cluster(*own[:2], *SLURM, *own[2:], "seed=0,1", hold)
+    submitted = cluster(*own[:2], *SLURM, *own[2:], "seed=0,1", HOLD)
     assert submitted.returncode == 0, submitted.stderr
     frozen = cluster.runs.glob(".jobs/*/code/*")
     assert {path.name for path in frozen} == {"plasticity", "my_parts.py", "my_helpers.py"}
@@ -309,13 +310,13 @@ def test_ctrl_c_while_a_job_is_submitted_keeps_its_record(cluster, tmp_path, mon
     slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/submitting; sleep 2; exec {real} "$@"\n')
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
-    process = cluster.start(*SLURM, *LONG)
+    process = cluster.start(*SLURM, *SHORT, HOLD)
     wait_for((tmp_path / "submitting").exists, process)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "") and "Submitted 1 job." in out
     assert len(jobs()) == 1
-    assert ", 1 of them in jobs already" in cluster(*SLURM, *LONG).stdout and len(jobs()) == 1
+    assert ", 1 of them in jobs already" in cluster(*SLURM, *SHORT).stdout and len(jobs()) == 1
 
 
 @pytest.mark.parametrize("command_of_slurm", ["sbatch", "srun"])
@@ -334,23 +335,17 @@ def test_a_machine_without_slurms_commands_says_so(cluster, tmp_path, monkeypatc
     assert not list(cluster.runs.glob(".jobs/*"))
 
 
-def test_a_disk_that_is_full_once_the_code_is_frozen_is_said(cluster):
-    cluster.runs.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(cluster.runs)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    try:
-        done = cluster(*SLURM, *SHORT)
-        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
-        assert "0 of 1 jobs were submitted" in done.stderr and "No space left on device" in done.stderr
-        assert not jobs()
-        subprocess.run(["mount", "-o", "remount,size=20m", str(cluster.runs)], check=True)
-        assert cluster(*SLURM, *SHORT).returncode == 0
-        assert len(list(cluster.runs.glob(".jobs/*/"))) == 1
-        quiet()
-        assert [state["status"] for state in cluster.states().values()] == ["finished"], logs(cluster)
-    finally:
-        subprocess.run(["umount", str(cluster.runs)], check=True)
+def test_a_disk_that_is_full_once_the_code_is_frozen_is_said(cluster, disk):
+    disk("200k")
+    done = cluster(*SLURM, *SHORT)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "0 of 1 jobs were submitted" in done.stderr and "No space left on device" in done.stderr
+    assert not jobs()
+    subprocess.run(["mount", "-o", "remount,size=20m", str(cluster.runs)], check=True)
+    assert cluster(*SLURM, *SHORT).returncode == 0
+    assert len(list(cluster.runs.glob(".jobs/*/"))) == 1
+    quiet()
+    assert [state["status"] for state in cluster.states().values()] == ["finished"], logs(cluster)
 
 
 @pytest.mark.parametrize("theirs", [".submitting", ".jobs"])
@@ -375,7 +370,7 @@ def test_a_job_of_another_user_who_shares_the_directory_covers_its_runs(cluster)
     nobody = {"user": 65534, "group": 65534, "extra_groups": []}
     job = subprocess.run(held, cwd="/", check=True, capture_output=True, text=True, **nobody).stdout.strip()
     assert "1 new; 1 job of" in cluster(*SLURM, *SHORT, "launch.dry_run=true").stdout
-    assert cluster(*SLURM, *SHORT, "+hydra.launcher.additional_parameters.hold=true").returncode == 0
+    assert cluster(*SLURM, *SHORT, HOLD).returncode == 0
     (submission,) = cluster.runs.glob(".jobs/*/")
     (recorded,) = json.loads((submission / "jobs.json").read_text()).values()
     subprocess.run(["scancel", "--user=root"], check=True)

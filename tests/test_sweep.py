@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, wait_for
 
+from plasticity.launch.local import cause_of_death
+
 SWEEP = [
     "-m",
     "dataset.tasks=4",
@@ -18,6 +20,7 @@ SWEEP = [
     "checkpoint_seconds=0.01",
     "model.width=20",
 ]
+LONGER = ["dataset.tasks=800", "diagnostics=none", "checkpoint_seconds=0.2", "launch.workers=2"]
 FORTY = [*SWEEP, "seed=range(8)", "replacement=all,layer_1,layer_2,last,none"]
 
 
@@ -67,16 +70,23 @@ def test_a_diverging_run_is_named_and_the_others_finish_and_only_it_is_tried_aga
     assert after == before | {failed[0]: 2}
 
 
-@pytest.mark.parametrize(("sent", "named"), [(signal.SIGKILL, "SIGKILL"), (51, "signal 51")])
-def test_a_killed_worker_costs_its_run_alone(command, sent, named):
-    process = command.start(*SWEEP[:-1], "dataset.tasks=400", "seed=0,1,2,3", "launch.workers=2")
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(-9, "ended by SIGKILL (out of memory?)"), (-51, "ended by signal 51"), (3, "ended with exit code 3")],
+)
+def test_the_cause_of_a_workers_death_is_named(code, said):
+    assert cause_of_death(code).endswith(said)
+
+
+def test_a_killed_worker_costs_its_run_alone(command):
+    process = command.start(*SWEEP, *LONGER, "seed=0,1,2,3")
     wait_for(command.running, process)
-    os.kill(command.running()[0]["provenance"]["pid"], sent)
+    os.kill(command.running()[0]["provenance"]["pid"], signal.SIGKILL)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     (failed,) = [state for state in command.states().values() if state["status"] == "failed"]
-    assert named in failed["reason"] and "3 of 4 runs finished, 1 failed" in out and named in out
-    resumed = command(*SWEEP[:-1], "dataset.tasks=400", "seed=0,1,2,3", "launch.workers=2")
+    assert "SIGKILL" in failed["reason"] and "3 of 4 runs finished, 1 failed" in out and "SIGKILL" in out
+    resumed = command(*SWEEP, *LONGER, "seed=0,1,2,3")
     assert resumed.returncode == 0 and "4 of 4 runs finished" in resumed.stdout
 
 
@@ -93,7 +103,7 @@ def test_two_launches_of_one_sweep_share_its_runs(command, fresh):
 
 
 def test_a_launch_takes_over_what_a_dead_one_held(command):
-    sweep = [*SWEEP, "dataset.tasks=3000", "seed=0,1"]
+    sweep = [*SWEEP, *LONGER, "dataset.tasks=3000", "seed=0,1"]
     first = command.start(*sweep)
     wait_for(lambda: len(command.running()) == 2, first)
     second = command.start(*sweep)
