@@ -1,5 +1,7 @@
+import time
 from threading import Event
 
+import numpy as np
 import pytest
 
 from analysis import load_runs, summarise
@@ -95,3 +97,59 @@ def test_a_folder_that_holds_another_run_is_refused_and_left_as_it_is(tmp_path):
     assert state.status == "failed" and "seed=1 instead of 2" in (state.reason or "")
     left = {path.name for path in RunFolder.of(tmp_path, other).path.iterdir()}
     assert left == {"config.yaml", "claim"}
+
+
+def without(name):
+    def change(arrays):
+        del arrays[name]
+
+    return change
+
+
+def with_value(name, value):
+    def change(arrays):
+        arrays[name] = np.array(value)
+
+    return change
+
+
+@pytest.mark.parametrize(("change", "said"), {
+    without("weights.1"): "checkpoint.npz cannot be read ('weights.1')",
+    without("age.0"): "age.0 is missing or has another shape",
+    with_value("biases.0", [1.0, 2.0]): "biases.0 is missing or has another shape",
+    without("rows"): "checkpoint.npz cannot be read",
+    with_value("rows", 99): "it comes after 99 rows",
+    with_value("rows", -1): "it comes after -1 rows",
+}.items())  # fmt: skip
+def test_a_checkpoint_that_is_not_the_runs_own_is_not_resumed(tmp_path, change, said):
+    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    folder, stop = RunFolder.of(tmp_path, run), Event()
+    assert train(run, folder, Session(StopAfter(stop), stop=stop)).status == "stopped"
+    path = folder.path / "checkpoint.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    change(arrays)
+    np.savez(path, **arrays)
+    state = train(run, folder, Session())
+    assert state.status == "finished" and len(folder.rows()) == 3
+    (note,) = state.notes
+    assert note.startswith("Attempt 2 started over: ") and said in note
+    whole = RunFolder.of(tmp_path / "whole", run)
+    train(run, whole, Session())
+    assert folder.rows() == whole.rows()
+
+
+def test_a_run_that_starts_over_says_so_before_its_rows_go(tmp_path, monkeypatch):
+    """Killed in between, it must not pass for a finished run without rows."""
+    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    folder = RunFolder.of(tmp_path, run)
+    assert train(run, folder, Session()).status == "finished"
+    keep, seen = RunFolder.keep_rows, []
+
+    def kept(self, *arguments):
+        seen.append((self.state().status, len(self.rows())))
+        return keep(self, *arguments)
+
+    monkeypatch.setattr(RunFolder, "keep_rows", kept)
+    assert train(run, folder, Session(restart_before=time.time())).status == "finished"
+    assert seen == [("running", 3)]
