@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from analysis.command import command, source_arguments, sources
 from analysis.load import config_columns, load_runs, summarise
-from analysis.results import Results
+from analysis.results import EXACT, KEYS, Results
 from plasticity.errors import UserError
 
 ENDED = ("finished", "failed")
@@ -21,7 +23,9 @@ PRIVATE = ["provenance.host", "provenance.pid"]
 def collect(directories: list[str], output: Path) -> str:
     """Puts the finished and failed runs of some directories beside those that are collected already.
 
-    Of a run that is in several places, the finished one counts, then the one that was written to last.
+    Of a run that is in several places, the finished one counts, then the one that was written to last. But a
+    finished run that is collected already stays as it is where it was computed again to the same scores and losses:
+    it only gets the measures that it lacks.
 
     Args:
         directories: directories of run folders.
@@ -41,7 +45,10 @@ def collect(directories: list[str], output: Path) -> str:
     if runs.empty:
         raise UserError(f"There are no finished runs in {', '.join(directories)}.")
     tasks = load_runs(*sources).drop(columns=["status", *config_columns(summaries)], errors="ignore")
-    results.write(runs, tasks[tasks["run"].isin(runs["run"])].dropna(axis="columns", how="all"))
+    tasks = tasks[tasks["run"].isin(runs["run"])].dropna(axis="columns", how="all")
+    if results.exists():
+        runs, tasks = _completed(results, runs, tasks)
+    results.write(runs, tasks)
     failed = int((runs["status"] == "failed").sum())
     files = sorted(output.glob("*.parquet"))
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
@@ -52,6 +59,32 @@ def collect(directories: list[str], output: Path) -> str:
         for run, status, why in left[["run", "status", "reason"]].values
     ]
     return "\n".join([*named, sentence])
+
+
+def _completed(
+    results: Results, runs: pd.DataFrame, tasks: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The frames with what is collected already in place of what was computed again to the same numbers."""
+    before = results.summaries().set_index("run")
+    now = runs.set_index("run")
+    finished = before.index[before["status"] == "finished"].intersection(now.index)
+    again = finished[(before.loc[finished, "updated"] != now.loc[finished, "updated"]).to_numpy()]
+    keys = list(KEYS)
+    old = results.rows(again).set_index(keys)
+    new = tasks[tasks["run"].isin(again)].set_index(keys)
+    judged = [name for name in EXACT[:-1] if name in old and name in new]
+    same = [
+        run
+        for run in again
+        if old.loc[run, judged].equals(new.loc[run, judged])  # as many rows, of the same tasks
+    ]
+    if not same:
+        return runs, tasks
+    filled = old[old.index.isin(same, level="run")].combine_first(new).loc[same].reset_index()
+    tasks = pd.concat([tasks[~tasks["run"].isin(same)], filled], ignore_index=True)
+    kept = before.loc[same].reset_index().reindex(columns=list(runs))
+    runs = pd.concat([runs[~runs["run"].isin(same)], kept.astype(runs.dtypes.to_dict(), errors="ignore")])
+    return runs.sort_values("run", ignore_index=True), tasks.sort_values(keys, ignore_index=True)
 
 
 def main() -> None:

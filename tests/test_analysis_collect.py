@@ -77,6 +77,29 @@ def test_collecting_again_adds_and_the_newer_finished_state_wins(tmp_path):
     assert list(load_runs(results).sort_values("seed")["accuracy"]) == [0.75, 0.5, 0.25, 0.125]
 
 
+def test_a_run_computed_again_to_the_same_scores_stays_and_gets_the_measures_that_it_lacked(tmp_path):
+    results, scores = tmp_path / "results", [0.5, 0.25, 0.75]
+    changed = [{"weight_magnitude": 7.0}] * 3
+    for seed in range(3):
+        fabricate(tmp_path / "a", {"seed": seed}, scores, updated=1.0)
+    collect([str(tmp_path / "a")], results)
+    before, runs = load_runs(results), summarise(results)
+    measured = [row | {"rank.layer_1": 3.0} for row in changed]
+    fabricate(tmp_path / "b", {"seed": 0}, scores, updated=2.0, extra=measured)
+    fabricate(tmp_path / "b", {"seed": 1}, [0.5, 0.25, 0.5], updated=2.0, extra=measured)
+    collect([str(tmp_path / "b")], results)
+    after = load_runs(results)
+    first, second, third = (after[after["seed"] == seed] for seed in range(3))
+    assert first["rank.layer_1"].tolist() == second["rank.layer_1"].tolist() == [3.0] * 3
+    assert third["rank.layer_1"].isna().all()
+    columns = list(before)
+    pd.testing.assert_frame_equal(first[columns], before[before["seed"] == 0])
+    pd.testing.assert_frame_equal(third[columns], before[before["seed"] == 2])
+    assert (second["weight_magnitude"] == 7).all() and second["accuracy"].tolist()[-1] == 0.5
+    shown = summarise(results).set_index("seed")["updated"]
+    assert shown.to_dict() == {0: 1.0, 1: 2.0, 2: 1.0} and len(runs) == 3
+
+
 def test_the_same_runs_give_the_same_bytes(tmp_path):
     results = tmp_path / "results"
     fabricate(tmp_path / "runs", {}, [0.5, 0.25])
