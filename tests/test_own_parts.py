@@ -14,6 +14,7 @@ from answers import answers
 
 import plasticity
 from plasticity.datasets import mnist
+from plasticity.engines import get
 from plasticity.network import initial_network
 from plasticity.streams import Purpose, sample
 
@@ -146,6 +147,24 @@ def test_the_column_of_a_diagnostic_is_what_the_network_gives_in_python(mine, tm
         assert {name: value for name, value in row.items() if name != "mean_weight"} == learnt.row
         networks.append(learnt.network)
     assert dataclasses.asdict(run.activation) == {"slope": 0.1}
+
+
+def test_every_engine_that_can_computes_own_parts_to_the_same_rows(mine):
+    if reason := get("compiled").unsupported(plasticity.compose()):
+        pytest.skip(reason)
+    found = {}
+    for engine in ("reference", "compiled"):
+        done = mine(*CONF, *ALL, *TINY, f"engine={engine}", "force=true")
+        assert done.returncode == 0, done.stderr
+        (folder,) = mine.folders()
+        assert json.loads((folder / "state.json").read_text())["provenance"]["engine"] == engine
+        found[engine] = rows(folder)
+    for right, row in zip(*found.values(), strict=True):
+        assert row == pytest.approx(right, rel=1e-4)
+        for column in row:
+            if column == "accuracy" or column.startswith("replaced"):
+                assert row[column] == right[column]
+    assert sum(row["replaced.layer_2"] for row in found["compiled"]) > 0
 
 
 def test_a_part_is_chosen_by_its_import_path_alone(mine):
