@@ -8,8 +8,12 @@ import pandas as pd
 from analysis.paper import COLUMNS, INDIVIDUAL, NETWORKS, ROWS, run
 from analysis.statistics import describe
 from plasticity.errors import UserError
+from plasticity.run import LEFT_OUT
 
 DATASET = ["dataset.tasks", "dataset.examples_per_task"]
+
+PAPER = (LEFT_OUT["dataset"]["tasks"], LEFT_OUT["dataset"]["examples_per_task"])
+"""Tasks, and examples per task, of the paper's runs."""
 
 
 def grid(
@@ -127,29 +131,43 @@ def _expected(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _length(
-    runs: pd.DataFrame, replacements: Sequence[str], seeds: int, tasks: int | None, examples: int | None
-) -> tuple[int, int]:
-    """Tasks and examples per task of the runs to show: those chosen, or the only ones that there are."""
+def other_lengths(runs: pd.DataFrame, found: pd.DataFrame) -> str:
+    """The runs of these cells that have another length, such as "4 of 400 tasks × 10,000 examples"; "" if none."""
+    counts = _lengths(runs, list(dict.fromkeys(found["replacement"])), found["seed"].nunique())
+    counts.pop((found["tasks"].iloc[0], found["examples_per_task"].iloc[0]), None)
+    return _listed(counts)
+
+
+def _lengths(runs: pd.DataFrame, replacements: Sequence[str], seeds: int) -> dict[tuple[int, int], int]:
+    """How many runs of the cells there are of each number of tasks and of examples per task."""
     present = runs.reindex(columns=DATASET).dropna().astype(int).drop_duplicates().itertuples(index=False)
     known = set(runs["run"])
     counts = {
         (length[0], length[1]): len(known & set(_expected(replacements, range(seeds), *length)["run"]))
         for length in sorted(present)
     }
-    lengths = {length: count for length, count in counts.items() if count}
+    return {length: count for length, count in counts.items() if count}
+
+
+def _listed(counts: dict[tuple[int, int], int]) -> str:
+    return "; ".join(f"{number} of {t:,} tasks × {e:,} examples" for (t, e), number in counts.items())
+
+
+def _length(
+    runs: pd.DataFrame, replacements: Sequence[str], seeds: int, tasks: int | None, examples: int | None
+) -> tuple[int, int]:
+    """Tasks and examples per task of the runs to show: those chosen, or the only ones, or those of the paper."""
+    lengths = _lengths(runs, replacements, seeds)
     if not lengths:
         raise UserError(
             f"None of the {len(runs)} runs belongs to Table 1 (seeds 0 to {seeds - 1}): launch them with "
             "python launch.py experiment=table_1."
         )
-    chosen = [
-        (length, number)
-        for length, number in lengths.items()
-        if tasks in (None, length[0]) and examples in (None, length[1])
-    ]
+    chosen = [length for length in lengths if tasks in (None, length[0]) and examples in (None, length[1])]
+    if PAPER in chosen:
+        return PAPER
     if len(chosen) == 1:
-        return chosen[0][0]
-    listed = "; ".join(f"{n} of {t:,} tasks × {e:,} examples" for (t, e), n in lengths.items())
+        return chosen[0]
     wrong = "of different lengths, which one table cannot mix" if chosen else "not of the length asked for"
+    listed = _listed(lengths)
     raise UserError(f"The runs are {wrong}. There are {listed}. Choose with --tasks and --examples-per-task.")

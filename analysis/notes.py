@@ -7,20 +7,22 @@ from typing import cast
 
 import pandas as pd
 
-from analysis.grid import further_seeds
+from analysis.grid import further_seeds, other_lengths
 from analysis.paper import CELLS, COLUMNS, NETWORKS, names
 from plasticity.run import LEFT_OUT
 from plasticity.score import window
 
 
 def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
-    """Sentences on missing runs, versions that differ, and seeds that are not shown.
+    """Sentences on missing runs, versions that differ, and seeds and lengths that are not shown.
 
     Args:
         runs: as from `analysis.summarise`.
         found: as from `analysis.grid.cells`.
     """
-    return [*missing(found), *versions(found), *_further(runs, found)]
+    others = other_lengths(runs, found)
+    left_out = [f"There are runs of other lengths, which --tasks shows: {others}."] if others else []
+    return [*missing(found), *versions(found), *_further(runs, found), *left_out]
 
 
 def measured(found: pd.DataFrame) -> str:

@@ -287,6 +287,11 @@ def test_lengths_that_differ_are_refused_and_can_be_chosen(call, runs):
     fabricate(runs, run("selu", "last", 0, 3, 10_000), [0.5] * 3)
     assert "1 of 3 tasks × 10,000 examples" in call("table_1")
     assert "the last 1 of 3 tasks" in call("table_1", "--tasks", "3")
+    fabricate(runs, run("width_20", "all", 0, 1_100, 10_000), [0.5] * 1_100)
+    said = call("table_1")
+    assert "the last 165 of 1,100 tasks" in said, "the paper's, where there are such"
+    left_out = "16 of 2 tasks × 10,000 examples; 1 of 3 tasks × 10,000 examples"
+    assert f"There are runs of other lengths, which --tasks shows: {left_out}." in said
 
 
 def test_output_that_cannot_be_written_is_refused(call, runs, tmp_path):
