@@ -14,7 +14,7 @@ WORTHWHILE = 60_000
 """Steps of a run from which compiling, at most a minute, costs less than it saves."""
 
 SPEED = 5.0
-"""How many times as fast as the reference engine it is at least: 6 to 7 on the base network (`benchmarks.step`)."""
+"""About how many times as fast as the reference engine: 3.5 to 6.5 on the paper's networks (`benchmarks.step`)."""
 
 
 class CompiledEngine:
