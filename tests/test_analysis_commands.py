@@ -79,7 +79,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(runs):
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("module", ["runs", "collect"])
+@pytest.mark.parametrize("module", ["runs", "table_1", "findings", "collect"])
 @pytest.mark.parametrize("redirection, code, said", [
     (">/dev/full", 1, "Standard output cannot be read or written (No space left on device).\n"),
     (">&-", 1, "There is no standard output to write to.\n"),

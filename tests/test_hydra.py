@@ -26,6 +26,7 @@ def test_every_launcher_and_sweeper_gives_the_same_runs(elsewhere, fresh):
     for stock in (
         ["hydra/launcher=basic"],
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/sweeper=basic"],
         ["hydra/sweeper=basic", "hydra/launcher=basic"],
     ):
         command = fresh()

@@ -90,6 +90,7 @@ def test_the_native_engine_refuses_a_part_that_it_does_not_have_with_the_reason_
         refused = answered[*CONF, choice, *TINY, dry, "engine=native"]
         assert refused.returncode != 0 and len(refused.stderr.splitlines()) == 1
         assert f"engine=native cannot compute this run: {reason}" in refused.stderr
+        assert not list((mine.folder / "runs").glob("*/config.yaml"))
         planned = answered[*CONF, choice, *TINY, dry, "engine=auto"]
         assert re.search(rf"1 reference, about \d+ s each: {re.escape(reason)}\.", planned.stdout)
 
@@ -194,6 +195,7 @@ def test_the_composed_config_shows_the_keys_of_an_own_part(mine):
 )
 def test_a_finished_run_of_a_part_that_was_edited_is_named(mine, tmp_path, chosen, old, new, named):
     assert mine(chosen, *TINY).returncode == 0
+    assert "other code" not in mine(chosen, *TINY).stdout
     user.edit(tmp_path, old, new)
     again = mine(chosen, *TINY)
     note = f"1 finished run was computed by other code of {named}; force=true starts it over."
