@@ -26,8 +26,8 @@ class Folders:
 
     def summaries(self) -> pd.DataFrame:
         """A row per run; the columns are explained by `analysis.load.summarise`."""
-        folders = list(run_folders(self.path))
-        return pd.DataFrame([_summary(folder) for folder in tracked(folders, "Looking at runs")])
+        folders = tracked(run_folders(self.path), "Looking at runs")
+        return pd.DataFrame([_summary(folder) for folder in folders])
 
     def rows(self, runs: Iterable[str]) -> pd.DataFrame:
         """The rows of some runs: `run` and the columns of their `tasks.csv`."""

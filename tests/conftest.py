@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The tests start hundreds of processes, which need not each compile the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
 
 LONGEST = (
     "slurm",
@@ -45,13 +44,6 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds
         assert process.poll() is None, f"ended too early: {process.communicate()}"
         assert time.monotonic() < deadline, "it took too long"
         time.sleep(0.02)
-
-
-def fill(path: Path, piece: int = 65536) -> None:
-    """Fills the rest of a disk with a file, in pieces of so many bytes."""
-    with suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * piece)
 
 
 def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> Path:

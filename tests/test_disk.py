@@ -5,7 +5,7 @@ import random
 import time
 from pathlib import Path
 
-from conftest import fill
+from storm.season import fill
 
 import plasticity
 from plasticity.store import RunFolder

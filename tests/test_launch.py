@@ -10,7 +10,8 @@ import time
 
 import pytest
 from answers import answers
-from conftest import fill, wait_for
+from conftest import wait_for
+from storm.season import fill
 
 RUN = ["dataset.tasks=5", "dataset.examples_per_task=150", "checkpoint_seconds=0.01"]
 LONGER = ["model.width=20", "dataset.tasks=1500", "dataset.examples_per_task=500", "diagnostics=none"]

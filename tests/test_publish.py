@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import fill
 from publications import CONFIG, publication, rows
-from storm.season import small_disk
+from storm.season import fill, small_disk
 from wandb_fixture import ROOT, Client, client, processes, variables, wandb_server, wandb_service
 from wandb_server import Run, WandbServer
 

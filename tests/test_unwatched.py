@@ -9,7 +9,8 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, fill, wait_for
+from conftest import ROOT, wait_for
+from storm.season import fill
 
 SWEEP = [
     *("-m", "seed=0,1", "model.width=20", "diagnostics=none"),

@@ -140,9 +140,7 @@ class Season:
 
     def _fill_disk(self) -> str:
         ballast = self.runs / "ballast"
-        with suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 2**16)
+        fill(ballast)
         time.sleep(self.choices.uniform(0, 0.5))
         for launch in self._alive()[: self.choices.randint(0, 1)]:
             launch.strike("worker", signal.SIGKILL, self.choices)
@@ -213,6 +211,13 @@ def uninterrupted(folder: Path, engine: str) -> dict[str, bytes]:
     """The rows of every run, computed in one go."""
     subprocess.run(arguments(WHOLE, engine, folder), cwd=cluster.ROOT, check=True, capture_output=True)
     return {run.identity: (run.path / "tasks.csv").read_bytes() for run in run_folders(folder)}
+
+
+def fill(path: Path, piece: int = 65536) -> None:
+    """Fills the rest of a disk with a file, in pieces of so many bytes."""
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * piece)
 
 
 @contextmanager
