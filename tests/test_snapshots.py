@@ -106,3 +106,12 @@ def test_a_run_that_starts_over_keeps_no_snapshot_of_before(tmp_path):
     run, folder = computed(tmp_path, snapshot_every=1)
     train(run, folder, Session(restart_before=float("inf")))
     assert folder.snapshots() == [4]
+
+
+def test_what_a_killed_writer_left_is_swept_by_the_next_holder(tmp_path):
+    _, folder = computed(tmp_path, snapshot_every=2)
+    kept = sorted((folder.path / "snapshots").iterdir())
+    left = folder.path / "snapshots" / ".000003.safetensors.x1y2"
+    left.write_bytes(b"half")
+    with folder.claim():
+        assert sorted((folder.path / "snapshots").iterdir()) == kept

@@ -271,6 +271,7 @@ class RunFolder:
         with claim(self.path / "claim") as held:
             if held:
                 sweep(self.path, *FILES)
+                sweep(self.path / SNAPSHOTS, "*.safetensors")
             yield held
 
     def write_traceback(self, text: str) -> None:
