@@ -1,5 +1,6 @@
 """What the tests share: the command as a user calls it."""
 
+import atexit
 import json
 import os
 import signal
@@ -8,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 from storm.season import small_disk
+from warm import Warm
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,6 +60,14 @@ def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> 
     return folder
 
 
+@cache
+def warm() -> Warm:
+    """The process that this one's commands are forked from."""
+    started = Warm()
+    atexit.register(started.end)
+    return started
+
+
 class Command:
     """launch.py and the analysis commands in processes of their own, and a directory of runs for one test."""
 
@@ -69,9 +80,7 @@ class Command:
 
     def start(self, *arguments: str, module: str | None = None, **environment: str) -> subprocess.Popen:
         """Starts the command in a process group of its own."""
-        launch = [str(self.tree / "launch.py"), *arguments]
-        if not {"--cfg", "--info", "--shell-completion", "-sc"} & set(arguments):
-            launch.append(f"runs_dir={self.runs}")
+        launch = [str(self.tree / "launch.py"), *self._in_runs(arguments)]
         process = subprocess.Popen(
             [sys.executable, *(["-m", module, *arguments] if module else launch)],
             cwd=self.folder or self.tree, text=True, stdout=subprocess.PIPE,
@@ -84,10 +93,18 @@ class Command:
         return process
 
     def __call__(self, *arguments: str, **options: str) -> subprocess.CompletedProcess:
-        """Runs the command to its end."""
+        """Runs the command to its end; in a fork of `warm` where a fresh interpreter would do the same."""
+        if self.tree == ROOT and not {"module", "PYTHONPATH", "HYDRA_FULL_ERROR"} & set(options):
+            environment = os.environ | {"COLUMNS": "200"} | options
+            return warm()(self._in_runs(arguments), self.folder or ROOT, environment)
         process = self.start(*arguments, **options)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def _in_runs(self, arguments: tuple[str, ...]) -> list[str]:
+        """The arguments, with the directory of runs where they can take it."""
+        shown = {"--cfg", "--info", "--shell-completion", "-sc"} & set(arguments)
+        return [*arguments] if shown else [*arguments, f"runs_dir={self.runs}"]
 
     def folders(self) -> list[Path]:
         """The folders of runs so far."""

@@ -9,7 +9,6 @@ import signal
 import time
 
 import pytest
-from answers import answers
 from conftest import wait_for
 from storm.season import fill
 
@@ -155,18 +154,10 @@ REFUSED_IN_SWEEPS = {
 MISTAKES = [(override,) for override in REFUSED] + [("-m", override) for override in REFUSED_IN_SWEEPS]
 
 
-@pytest.fixture(scope="module")
-def refusals(tmp_path_factory):
-    """A directory of runs, and what the command answers to each mistake."""
-    runs = tmp_path_factory.mktemp("refused") / "runs"
-    return runs, answers([*mistake, f"runs_dir={runs}"] for mistake in MISTAKES)
-
-
 @pytest.mark.parametrize("mistake", MISTAKES, ids=" ".join)
-def test_a_mistake_is_refused_with_one_sentence(refusals, mistake):
-    runs, answered = refusals
-    done = answered[*mistake, f"runs_dir={runs}"]
-    assert done.returncode == 1 and done.stdout == "" and not runs.exists()
+def test_a_mistake_is_refused_with_one_sentence(command, mistake):
+    done = command(*mistake)
+    assert done.returncode == 1 and done.stdout == "" and not command.runs.exists()
     assert len(done.stderr.strip().splitlines()) == 1
     for named in (REFUSED | REFUSED_IN_SWEEPS)[mistake[-1]]:
         assert named in done.stderr
@@ -174,8 +165,9 @@ def test_a_mistake_is_refused_with_one_sentence(refusals, mistake):
 
 @pytest.mark.parametrize("mistake", [["seed=-1"], ["-m", "seed=range(0,0)"]])
 def test_a_mistake_ends_a_process_of_its_own(command, mistake):
-    done = command(*mistake)
-    assert done.returncode == 1 and done.stdout == "" and len(done.stderr.splitlines()) == 1
+    process = command.start(*mistake)
+    out, err = process.communicate()
+    assert process.returncode == 1 and out == "" and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["a=b", "Läufe", "x=ä y"])

@@ -10,7 +10,6 @@ import pytest
 import torch
 import user
 import yaml
-from answers import answers
 
 import plasticity
 from plasticity.datasets import mnist
@@ -79,19 +78,13 @@ NOT_NATIVE = {
 
 def test_the_native_engine_refuses_a_part_that_it_does_not_have_with_the_reason_of_auto(mine):
     dry = "launch.dry_run=true"
-    ways = [
-        [*CONF, choice, *TINY, dry, engine]
-        for choice in NOT_NATIVE
-        for engine in ("engine=native", "engine=auto")
-    ]
-    answered = answers(ways, mine.folder)
     for choice, part in NOT_NATIVE.items():
         reason = f"{part} has no native form"
-        refused = answered[*CONF, choice, *TINY, dry, "engine=native"]
+        refused = mine(*CONF, choice, *TINY, dry, "engine=native")
         assert refused.returncode != 0 and len(refused.stderr.splitlines()) == 1
         assert f"engine=native cannot compute this run: {reason}" in refused.stderr
-        assert not list((mine.folder / "runs").glob("*/config.yaml"))
-        planned = answered[*CONF, choice, *TINY, dry, "engine=auto"]
+        assert not mine.folders()
+        planned = mine(*CONF, choice, *TINY, dry, "engine=auto")
         assert re.search(rf"1 reference, about \d+ s each: {re.escape(reason)}\.", planned.stdout)
 
 
@@ -222,19 +215,10 @@ REFUSED = {
 }
 
 
-@pytest.fixture(scope="module")
-def refusals(tmp_path_factory):
-    """A folder, and what the command that is started there answers to each mistake."""
-    folder = tmp_path_factory.mktemp("mine")
-    user.write(folder)
-    (folder / "broken.py").write_text("1 / 0")
-    (folder / "my_conf" / "activation" / "absent.yaml").write_text("_target_: absent.Slope\n")
-    return folder, answers([[*CONF, *overrides.split(), *TINY] for overrides in REFUSED], folder)
-
-
 @pytest.mark.parametrize("overrides", REFUSED)
-def test_a_mistake_about_an_own_part_is_refused_with_one_sentence(refusals, overrides):
-    folder, answered = refusals
-    done = answered[*CONF, *overrides.split(), *TINY]
-    assert done.returncode != 0 and done.stdout == "" and not (folder / "runs").exists()
+def test_a_mistake_about_an_own_part_is_refused_with_one_sentence(mine, overrides):
+    (mine.folder / "broken.py").write_text("1 / 0")
+    (mine.folder / "my_conf" / "activation" / "absent.yaml").write_text("_target_: absent.Slope\n")
+    done = mine(*CONF, *overrides.split(), *TINY)
+    assert done.returncode != 0 and done.stdout == "" and not mine.folders()
     assert len(done.stderr.strip().splitlines()) == 1 and REFUSED[overrides] in done.stderr

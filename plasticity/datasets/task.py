@@ -11,9 +11,10 @@ BLOCK = 500
 def _entries(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The non-zero entries of a matrix: their number in each row, int64, and their columns and values."""
     rows, columns = dense.shape
-    position = np.flatnonzero(dense)
-    number = np.diff(np.searchsorted(position, np.arange(rows + 1) * columns))
-    return number, (position % columns).astype(np.int32), dense.ravel()[position].astype(np.float32)
+    position = np.flatnonzero(dense != 0)  # of booleans, which takes a third of the time
+    row = position // columns
+    column = (position - row * columns).astype(np.int32)
+    return np.bincount(row, minlength=rows), column, dense.ravel()[position].astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""Commands in processes that need not import anything: each is forked from one that has done so.
+
+A fork is a process of its own, with its own arguments, environment, folder, output and end; what it shares with a
+fresh interpreter is everything but the start, which takes half as long as a small sweep.
+"""
+
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 300.0
+"""Longest time that a command may take."""
+
+
+class Warm:
+    """A process that has imported what `launch.py` needs, and is forked for every command."""
+
+    def __init__(self) -> None:
+        self.socket, theirs = socket.socketpair()
+        self.socket.settimeout(SECONDS)
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        arguments = [sys.executable, __file__, str(theirs.fileno())]
+        self.process = subprocess.Popen(arguments, env=environment, pass_fds=[theirs.fileno()])
+        theirs.close()
+
+    def __call__(
+        self, arguments: list[str], folder: Path, environment: dict[str, str]
+    ) -> subprocess.CompletedProcess:
+        """Runs `launch.py` in a folder, to its end."""
+        request = json.dumps([arguments, str(folder), environment]).encode()
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            socket.send_fds(self.socket, [len(request).to_bytes(8, "big")], [out.fileno(), err.fileno()])
+            self.socket.sendall(request)
+            pid, code = int(self._line()), None
+            try:
+                code = int(self._line())
+            finally:
+                if code is None:
+                    os.killpg(pid, signal.SIGKILL)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(arguments, code, out.read().decode(), err.read().decode())
+
+    def _line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            received = self.socket.recv(1)
+            assert received, "the process that commands are forked from has died"
+            line += received
+        return line
+
+    def end(self) -> None:
+        """Ends the process."""
+        self.socket.close()
+        self.process.wait(timeout=SECONDS)
+
+
+def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
+    """Forks a process for each request. In the fork, returns its arguments and its output; else None at the end."""
+    while True:
+        head, descriptors, *_ = socket.recv_fds(connection, 8, 2)
+        if not head:
+            return None
+        arguments, folder, environment = json.loads(_exactly(connection, int.from_bytes(head, "big")))
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            connection.close()
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(environment)
+            return arguments, *descriptors
+        for descriptor in descriptors:
+            os.close(descriptor)
+        connection.sendall(b"%d\n" % pid)
+        _, status = os.waitpid(pid, 0)
+        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+
+
+def _exactly(connection: socket.socket, length: int) -> bytes:
+    received = b""
+    while len(received) < length:
+        received += connection.recv(length - len(received))
+    return received
+
+
+if __name__ == "__main__":
+    import plasticity.launch.command
+    import plasticity.launch.sweep  # noqa: F401
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if command is not None:  # in the fork, which ends as any interpreter does
+        sys.argv[1:], out, err = command
+        for descriptor, standard in ((out, 1), (err, 2)):
+            os.dup2(descriptor, standard)
+            os.close(descriptor)
+        sys.argv[0], sys.path[0] = str(ROOT / "launch.py"), str(ROOT)
+        runpy.run_path(sys.argv[0], run_name="__main__")
