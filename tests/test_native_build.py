@@ -228,7 +228,7 @@ from plasticity.datasets.task import SparseRows
 from plasticity.engines.native import ACTIVATIONS, UTILITIES, NativeLearner
 from plasticity.network import initial_network
 
-for name in () if {planted} else ("x86-64", "x86-64-v3", "x86-64-v4", None):
+for name in ("x86-64", "x86-64-v3", "x86-64-v4", None):
     try:
         kernel = binding.kernel(name)
     except UserError:
@@ -246,9 +246,9 @@ for name in () if {planted} else ("x86-64", "x86-64-v3", "x86-64-v4", None):
             task = replace(task, rows=SparseRows.of(task.rows))
         learner.learn(task, lambda examples: None)
         learner.network()
-if {planted}:
-    binding.kernel(None).activate(0, 32, *[exactly(16).ctypes.data] * 3)
-print("done")
+print("nothing found", flush=True)
+binding.kernel(None).activate(0, 32, *[exactly(16).ctypes.data] * 3)
+print("not even what is planted")
 """
 
 
@@ -260,16 +260,13 @@ def sanitizer_library() -> str | None:
     return asked.stdout.strip() if Path(asked.stdout.strip()).is_absolute() else None
 
 
-def sanitized(cache: Path, planted: bool) -> subprocess.Popen:
-    return python(
-        WORKLOAD.format(flags=SANITIZERS, planted=planted),
-        CC="gcc", PLASTICITY_CACHE=cache, LD_PRELOAD=str(sanitizer_library()),
-        ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="print_stacktrace=1",
-    )  # fmt: skip
-
-
 @pytest.mark.skipif(sanitizer_library() is None, reason="gcc has no address sanitizer here")
 def test_sanitizers_find_nothing_but_what_is_planted(tmp_path):
-    assert output(sanitized(tmp_path, planted=False)) == "done"
-    out, err = sanitized(tmp_path, planted=True).communicate(timeout=300)
-    assert "heap-buffer-overflow" in err and "done" not in out
+    process = python(
+        WORKLOAD.format(flags=SANITIZERS),
+        CC="gcc", PLASTICITY_CACHE=tmp_path, LD_PRELOAD=str(sanitizer_library()),
+        ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="print_stacktrace=1",
+    )  # fmt: skip
+    out, err = process.communicate(timeout=300)
+    assert out == "nothing found\n", err
+    assert "heap-buffer-overflow" in err
