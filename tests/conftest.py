@@ -13,13 +13,22 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from storm.season import small_disk
-from warm import Warm
 
-ROOT = Path(__file__).resolve().parent.parent
-
+# What is computed here is computed as in a worker, which has one thread: set before numpy is imported.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+os.environ |= dict.fromkeys(THREADS, "1")
 # The tests start hundreds of processes, which need not each compile the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+from storm.season import small_disk  # noqa: E402
+from warm import Warm  # noqa: E402
+
+import plasticity  # noqa: E402
+from plasticity.launch.compose import compose_settings  # noqa: E402
+from plasticity.store import RunFolder  # noqa: E402
+from plasticity.training import Session, train  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = (
     "slurm",
@@ -68,6 +77,19 @@ def warm() -> Warm:
     return started
 
 
+def uninterrupted(directory: Path, *overrides: str) -> dict[str, bytes]:
+    """The rows of a run that is computed in one go, in this process."""
+    run, settings = plasticity.compose(*overrides), compose_settings(overrides)
+    session = Session(
+        engine=settings.engine.name,
+        diagnostics=settings.diagnostics,
+        snapshot_every=settings.snapshots.every,
+    )
+    folder = RunFolder.of(directory, run)
+    assert train(run, folder, session).status == "finished"
+    return {run.identity: (folder.path / "tasks.csv").read_bytes()}
+
+
 class Command:
     """launch.py and the analysis commands in processes of their own, and a directory of runs for one test."""
 
@@ -85,7 +107,7 @@ class Command:
             [sys.executable, *(["-m", module, *arguments] if module else launch)],
             cwd=self.folder or self.tree, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, start_new_session=True,
-            env=os.environ | {"COLUMNS": "200"} | environment,
+            env=self._environment(environment),
             # As from a terminal, even where the tests themselves run in the background.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
@@ -95,11 +117,15 @@ class Command:
     def __call__(self, *arguments: str, **options: str) -> subprocess.CompletedProcess:
         """Runs the command to its end; in a fork of `warm` where a fresh interpreter would do the same."""
         if self.tree == ROOT and not {"module", "PYTHONPATH", "HYDRA_FULL_ERROR"} & set(options):
-            environment = os.environ | {"COLUMNS": "200"} | options
-            return warm()(self._in_runs(arguments), self.folder or ROOT, environment)
+            return warm()(self._in_runs(arguments), self.folder or ROOT, self._environment(options))
         process = self.start(*arguments, **options)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def _environment(self, own: dict[str, str]) -> dict[str, str]:
+        """That of a user, who has not been told about threads."""
+        usual = {name: value for name, value in os.environ.items() if name not in THREADS}
+        return usual | {"COLUMNS": "200"} | own
 
     def _in_runs(self, arguments: tuple[str, ...]) -> list[str]:
         """The arguments, with the directory of runs where they can take it."""

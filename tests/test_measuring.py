@@ -6,7 +6,7 @@ import signal
 
 import pandas as pd
 import pytest
-from conftest import Command, wait_for
+from conftest import Command, uninterrupted, wait_for
 
 import plasticity
 from plasticity.diagnostics import Curvature, DeadUnits, Diagnostic, Probing, Utilities, lacking
@@ -40,7 +40,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize("engine", ["auto", "reference"])
-def test_a_run_that_was_killed_measures_the_same_as_one_that_was_not(command, fresh, engine):
+def test_a_run_that_was_killed_measures_the_same_as_one_that_was_not(command, tmp_path, engine):
     tasks = "dataset.tasks=24" if engine == "auto" else "dataset.tasks=8"
     long = [*SHAPE, *REPLACING, tasks, *FULL, f"engine={engine}", "snapshots.every=5"]
     process = command.start(*long, "checkpoint_seconds=0.01")
@@ -55,9 +55,8 @@ def test_a_run_that_was_killed_measures_the_same_as_one_that_was_not(command, fr
     assert state["status"] == "running"
     assert command(*long).returncode == 0
     assert command.states()[identity]["attempt"] == 2
-    whole = fresh()
-    assert whole(*long).returncode == 0
-    assert files(command.runs / identity) == files(whole.runs / identity)
+    uninterrupted(tmp_path / "whole", *long)
+    assert files(command.runs / identity) == files(tmp_path / "whole" / identity)
     rows = pd.read_csv(command.runs / identity / "tasks.csv")
     assert rows["curvature_rank"].notna().tolist() == [task % 3 == 0 for task in range(len(rows))]
     after = rows["probing_accuracy_after.layer_2"].notna()

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, wait_for
+from conftest import ROOT, Command, wait_for
 
 from plasticity.launch.local import cause_of_death
 
@@ -20,15 +20,21 @@ SWEEP = [
     "checkpoint_seconds=0.01",
     "model.width=20",
 ]
-LONGER = ["dataset.tasks=800", "diagnostics=none", "checkpoint_seconds=0.2", "launch.workers=2"]
+LONGER = ["dataset.tasks=400", "diagnostics=none", "checkpoint_seconds=0.2", "launch.workers=2"]
 FORTY = [*SWEEP, "seed=range(8)", "replacement=all,layer_1,layer_2,last,none"]
 
 
-def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(command, fresh):
-    whole = fresh()
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory):
+    """The rows of `FORTY`, computed in one go."""
+    whole = Command(tmp_path_factory.mktemp("forty"))
     done = whole(*FORTY)
     assert done.returncode == 0 and "40 runs: 0 finished, 0 resumed, 40 new, about" in done.stdout
     assert "40 of 40 runs finished" in done.stdout
+    return whole.tables()
+
+
+def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(command, forty):
     for _ in range(3):
         process = command.start(*FORTY)
         deadline = time.monotonic() + random.Random(time.time_ns()).uniform(1.5, 5)
@@ -41,7 +47,7 @@ def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(command, fr
     attempts = {name: command.states()[name]["attempt"] for name in finished}
     last = command(*FORTY)
     assert last.returncode == 0 and f"40 runs: {len(finished)} finished" in last.stdout
-    assert command.tables() == whole.tables()
+    assert command.tables() == forty
     assert {name: command.states()[name]["attempt"] for name in finished} == attempts, "computed twice"
     assert command(*FORTY).stdout.startswith("40 runs: 40 finished, 0 resumed, 0 new")
 
@@ -90,25 +96,24 @@ def test_a_killed_worker_costs_its_run_alone(command):
     assert resumed.returncode == 0 and "4 of 4 runs finished" in resumed.stdout
 
 
-def test_two_launches_of_one_sweep_share_its_runs(command, fresh):
-    whole = fresh()
-    assert whole(*FORTY).returncode == 0
+def test_two_launches_of_one_sweep_share_its_runs(command, forty):
     both = [command.start(*FORTY) for _ in range(2)]
     for process in both:
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
         assert "40 of 40 runs finished" in out
-    assert command.tables() == whole.tables()
+    assert command.tables() == forty
     assert all(state["attempt"] == 1 for state in command.states().values()), "computed twice"
 
 
 def test_a_launch_takes_over_what_a_dead_one_held(command):
-    sweep = [*SWEEP, *LONGER, "dataset.tasks=3000", "seed=0,1"]
+    sweep = [*SWEEP, *LONGER, "seed=0,1"]
     first = command.start(*sweep)
     wait_for(lambda: len(command.running()) == 2, first)
+    os.killpg(first.pid, signal.SIGSTOP)
     second = command.start(*sweep)
-    time.sleep(2)
-    assert second.poll() is None
+    time.sleep(4)
+    assert second.poll() is None and len(command.running()) == 2
     os.killpg(first.pid, signal.SIGKILL)
     out, err = second.communicate(timeout=250)
     assert second.returncode == 0, err
