@@ -98,6 +98,7 @@ class Command:
         self.runs = directory / "runs"
         self.tree = ROOT
         self.folder: Path | None = None  # where it is started, if not in the tree
+        self.environment: dict[str, str] = {}  # beyond that of the tests
         self.started: list[subprocess.Popen] = []
 
     def start(self, *arguments: str, module: str | None = None, **environment: str) -> subprocess.Popen:
@@ -125,7 +126,7 @@ class Command:
     def _environment(self, own: dict[str, str]) -> dict[str, str]:
         """That of a user, who has not been told about threads."""
         usual = {name: value for name, value in os.environ.items() if name not in THREADS}
-        return usual | {"COLUMNS": "200"} | own
+        return usual | {"COLUMNS": "200"} | self.environment | own
 
     def _in_runs(self, arguments: tuple[str, ...]) -> list[str]:
         """The arguments, with the directory of runs where they can take it."""

@@ -36,9 +36,8 @@ class Slow(Diagnostic):
 @pytest.fixture
 def launch(command: Command, client: Client) -> Command:
     """The command, with the test's W&B server in its environment."""
-    started = command.start
-    kept = {key: value for key, value in client.environment.items() if key not in ("PYTHONPATH", "HOME")}
-    command.start = lambda *arguments, **more: started(*arguments, **kept | more)  # type: ignore[method-assign]
+    own = ("PYTHONPATH", "HOME")
+    command.environment = {key: value for key, value in client.environment.items() if key not in own}
     return command
 
 

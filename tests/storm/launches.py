@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -26,6 +27,12 @@ LENGTHS = {
     "reference": ("dataset.tasks=12", "dataset.examples_per_task=40"),
 }
 """Some tenths of a second per run, by engine."""
+
+ORPHANED = re.compile(
+    r'Traceback \(most recent call last\):\n  File "<string>", line 1, in <module>\n'
+    r"(  .*\n)*    preparation_data = .*\n(  .*\n)*EOFError: Ran out of input\n"
+)
+"""What Python itself prints in a worker whose launcher is killed before it has said what the worker is."""
 
 OUTPUTS = ("kept", "kept", "full", "closed", "left")
 """What becomes of what a launch prints: kept in a file, on a full disk, closed, into a pipe whose reader leaves."""
@@ -71,6 +78,11 @@ class Launch:
     def alive(self) -> bool:
         """Whether any of its processes is there."""
         return self.process.poll() is None or bool(self.members())
+
+    def said(self) -> str:
+        """What it printed, where that was kept."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return ORPHANED.sub("", text) if (self.process.poll() or 0) < 0 else text
 
     def members(self) -> list[int]:
         """Its processes."""

@@ -186,7 +186,7 @@ class Season:
         last = Launch(arguments(WHOLE, self.engine, self.runs), self.logs / "last.txt")
         self.launches.append(last)
         self._await([last])
-        said = last.log.read_text()
+        said = last.said()
         if last.process.returncode != 0:
             raise Broken(f"the last launch ended with {last.process.returncode}:\n{said}")
         self._look()
@@ -201,10 +201,10 @@ class Season:
         others = {folder.identity for folder in run_folders(self.runs)} - self.expected.keys()
         if others:
             raise Broken(f"there are other runs: {others}")
-        for log in sorted(self.logs.iterdir()):
-            text = log.read_text(errors="replace")
+        for launch in self.launches:
+            text = launch.said()
             if "Traceback" in text:
-                raise Broken(f"{log} has a traceback:\n{text[-3000:]}")
+                raise Broken(f"{launch.log} has a traceback:\n{text[-3000:]}")
 
 
 def uninterrupted(folder: Path, engine: str) -> dict[str, bytes]:
