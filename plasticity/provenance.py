@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import inspect
+import linecache
 import os
 import platform
 import socket
@@ -63,17 +64,26 @@ def nested(parts: Mapping[str, Part]) -> dict[str, Part]:
 def fingerprint(kind: type) -> str:
     """Twelve hexadecimal digits of a class's code; empty where its source is not at hand."""
     try:
-        sources = [
-            inspect.getsource(base) for base in kind.__mro__ if issubclass(base, Part) and base is not Part
-        ]
+        found = [_definition(base) for base in kind.__mro__ if issubclass(base, Part) and base is not Part]
     except (OSError, TypeError):
         return ""
-    trees = [ast.parse(textwrap.dedent(source)) for source in sources]
-    for tree in trees:
-        for node in ast.walk(tree):
+    text = ""
+    for definition in found:
+        for node in ast.walk(definition):
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
                 node.body = node.body[1:]
-    return hashlib.sha256("".join(map(ast.dump, trees)).encode()).hexdigest()[:12]
+        text += ast.dump(ast.Module([definition], []))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _definition(kind: type) -> ast.stmt:
+    """The syntax tree of a class; OSError or TypeError where its source is not at hand."""
+    path = inspect.getsourcefile(kind)
+    module = ast.parse("".join(linecache.getlines(path))) if path else ast.Module([], [])
+    for node in module.body:  # `inspect.getsource` takes far longer
+        if isinstance(node, ast.ClassDef) and node.name == kind.__qualname__:
+            return node
+    return ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
 
 
 @lru_cache(maxsize=1)

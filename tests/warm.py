@@ -1,10 +1,12 @@
 """Commands in processes that need not import anything: each is forked from one that has done so.
 
-A fork is a process of its own, with its own arguments, environment, folder, output and end; what it shares with a
-fresh interpreter is everything but the start, which takes half as long as a small sweep.
+A fork is a process of its own, with its own arguments, environment, folder, output and end, and so are its workers,
+which it forks in turn. Only their start is not that of a fresh interpreter, which takes longer than a small sweep.
+What starts, stops or dies, on a cluster too, is tested in processes that are started as a user's are.
 """
 
 import json
+import multiprocessing.context
 import os
 import runpy
 import signal
@@ -91,10 +93,20 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
     return received
 
 
-if __name__ == "__main__":
-    import plasticity.launch.command
-    import plasticity.launch.sweep  # noqa: F401
+class Forking:
+    """In place of `multiprocessing`, for the local launcher: workers are forked, whatever they are asked to be."""
 
+    get_start_method = staticmethod(multiprocessing.get_start_method)
+
+    @staticmethod
+    def get_context(method: str) -> multiprocessing.context.BaseContext:
+        return multiprocessing.get_context("fork")
+
+
+if __name__ == "__main__":
+    from plasticity.launch import local
+
+    local.multiprocessing = Forking  # type: ignore[assignment]
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = _serve(socket.socket(fileno=int(sys.argv[1])))
     if command is not None:  # in the fork, which ends as any interpreter does
