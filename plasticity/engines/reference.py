@@ -267,8 +267,7 @@ def weight_magnitudes(layers: Sequence[Layer]) -> list[Tensor]:
 
 def linear_layer(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:
     """A layer with these weights, [units, inputs], and biases; they are copied."""
-    layer = torch.nn.utils.skip_init(torch.nn.Linear, weight.shape[1], weight.shape[0])
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(bias))
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # which draws nothing
+    layer.weight = torch.nn.Parameter(torch.from_numpy(weight).clone())
+    layer.bias = torch.nn.Parameter(torch.from_numpy(bias).clone())
     return layer
