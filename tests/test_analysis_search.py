@@ -1,5 +1,7 @@
 """Searches over runs with known winners: rankings, warnings, and the file that is written."""
 
+from functools import cache
+
 import pytest
 import yaml
 from fabricate import fabricate
@@ -29,9 +31,14 @@ def spread(run):
     return 0.1 * run.seed
 
 
+@cache
+def searched(*overrides):
+    return experiment("search", *overrides)
+
+
 def fill(directory, score, overrides=OF):
     """The runs of a search with the scores that a function gives them; None: no run, a text: it failed so."""
-    runs = experiment("search", *overrides)
+    runs = searched(*overrides)
     for run in runs:
         own = score(run)
         if isinstance(own, str):

@@ -95,7 +95,7 @@ def test_values_of_a_file_go_where_hydra_puts_them(tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    tuned = ["narrow", "wide", "other", "listed", "linked", "width_20", "tanh", None]
+    tuned = ["narrow", "wide", "other", "listed", "linked", "width_20", None]
     experiments = ["fixed", "tuned", "hydras", "first_layer", None]
     search = create_config_search_path(str(ROOT / "conf"))
     search.prepend("command-line", f"file://{tmp_path}", "main")
