@@ -98,6 +98,8 @@ def run(arguments: list[str]) -> None:
         if len(argument) < 4
     ):
         return  # help, and shell completion
+    if arguments[-1] in ("--package", "-p"):
+        return  # which would take runs_dir for its value
     with tempfile.TemporaryDirectory() as place, _process_of_its_own(Path(place), arguments), _limit():
         try:
             command.main()
