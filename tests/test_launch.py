@@ -143,6 +143,9 @@ REFUSED_IN_SWEEPS = {
     "seed=range(0,0)": ["no combination"],
     "seed=glob(*)": ["no combination"],
     "seed=range(1000000000)": ["more than 100,000 combinations"],
+    "seed=shuffle(range(1000000000))": ["more than 100,000 combinations"],
+    "experiment=range(1000000000)": ["launch each on its own"],
+    "replacement=shuffle(range(1000000000))": ["more than 100,000 combinations"],
     "experiment=table_1,first_layer": ["launch each on its own"],
     "engine=native,reference": ["all runs of a sweep share engine"],
 }

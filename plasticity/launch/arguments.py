@@ -8,6 +8,7 @@ from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import HydraException
 
 from plasticity.errors import ConfigError, UserError
+from plasticity.launch.combinations import first
 from plasticity.launch.compose import conf_directory
 from plasticity.part import one_of
 
@@ -58,7 +59,7 @@ def check(arguments: Sequence[str]) -> None:
 def _check_choice(override: Override, argument: str) -> None:
     group = override.get_key_element().lstrip("+~")
     chosen = override.value()
-    values = list(override.sweep_iterator()) if isinstance(chosen, Sweep) else [chosen]
+    values = first(override, override.sweep_iterator) if isinstance(chosen, Sweep) else [chosen]
     if group == "experiment" and len(values) > 1:
         raise UserError(f"{argument} is refused: an experiment is a whole launch; launch each on its own.")
     for value in values:

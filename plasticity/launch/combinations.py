@@ -1,18 +1,20 @@
 """What a sweep declares: values by key, every combination of which is a run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
 from math import prod
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 
 from plasticity.errors import ConfigError, UserError
 from plasticity.part import one_of
 
 MOST = 100_000
 """The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
+
+TOO_MANY = f"The sweep is refused: it has more than {MOST:,} combinations."
 
 Params = Mapping[str, Any]
 """Values as after -m, by key."""
@@ -59,7 +61,7 @@ def combinations(
         }
         sweeps.append([_values(override) for override in (shared | common | own).values()])
     if sum(prod(map(len, sweep)) for sweep in sweeps) > MOST:
-        raise UserError(f"The sweep is refused: it has more than {MOST:,} combinations.")
+        raise UserError(TOO_MANY)
     return [list(each) for sweep in sweeps for each in product(*sweep)]
 
 
@@ -85,5 +87,22 @@ def _values(override: Override) -> list[str]:
             f"{override.input_line} is refused: hydra/sweeper=combinations takes lists of values, such as "
             "1,2,3, choice(1,2,3) or range(3)."
         )
-    values = islice(override.sweep_string_iterator(), MOST + 1)
-    return [f"{override.get_key_element()}={value}" for value in values]
+    return [
+        f"{override.get_key_element()}={value}" for value in first(override, override.sweep_string_iterator)
+    ]
+
+
+def first(override: Override, iterator: Callable[[], Iterator[Any]]) -> list[Any]:
+    """The values of a sweep override from one of its iterators; of too many, the first.
+
+    Raises:
+        UserError: for too many in random order, all of which Hydra would write down first.
+    """
+    values = override.value()
+    if (
+        isinstance(values, RangeSweep)
+        and values.shuffle
+        and len(list(islice(values.range(), MOST + 1))) > MOST
+    ):
+        raise UserError(TOO_MANY)
+    return list(islice(iterator(), MOST + 1))
