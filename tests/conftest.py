@@ -70,11 +70,15 @@ def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> 
 
 
 @cache
-def warm() -> Warm:
-    """The process that this one's commands are forked from."""
-    started = Warm()
+def warm(*modules: str) -> Warm:
+    """A process that this one's commands are forked from, and that has imported some modules."""
+    started = Warm(*modules)
     atexit.register(started.end)
     return started
+
+
+NEEDS_TORCH = {"engine=reference", "engine=compiled", "--config-dir"}
+"""Arguments of runs that take PyTorch, which takes seconds to import; and whose forks take longer than others."""
 
 
 def uninterrupted(directory: Path, *overrides: str) -> dict[str, bytes]:
@@ -118,7 +122,8 @@ class Command:
     def __call__(self, *arguments: str, **options: str) -> subprocess.CompletedProcess:
         """Runs the command to its end; in a fork of `warm` where a fresh interpreter would do the same."""
         if self.tree == ROOT and not {"module", "PYTHONPATH", "HYDRA_FULL_ERROR"} & set(options):
-            return warm()(self._in_runs(arguments), self.folder or ROOT, self._environment(options))
+            modules = ("plasticity.engines.reference",) if NEEDS_TORCH & set(arguments) else ()
+            return warm(*modules)(self._in_runs(arguments), self.folder or ROOT, self._environment(options))
         process = self.start(*arguments, **options)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)

@@ -1,10 +1,13 @@
-"""Commands in processes that need not import anything: each is forked from one that has done so.
+"""Commands in processes that need not import or load anything: each is forked from one that has done so.
 
 A fork is a process of its own, with its own arguments, environment, folder, output and end, and so are its workers,
 which it forks in turn. Only their start is not that of a fresh interpreter, which takes longer than a small sweep.
 What starts, stops or dies, on a cluster too, is tested in processes that are started as a user's are.
 """
 
+import contextlib
+import gc
+import importlib
 import json
 import multiprocessing.context
 import os
@@ -16,19 +19,29 @@ import sys
 import tempfile
 from pathlib import Path
 
+from plasticity.datasets.images import images_and_labels
+from plasticity.errors import UserError
+
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 300.0
 """Longest time that a command may take."""
 
 
-class Warm:
-    """A process that has imported what `launch.py` needs, and is forked for every command."""
+ALWAYS = ("plasticity.launch.command", "plasticity.launch.sweep", "plasticity.launch.local")
 
-    def __init__(self) -> None:
+
+class Warm:
+    """A process that has imported what `launch.py` needs, and is forked for every command.
+
+    Args:
+        modules: what else it imports.
+    """
+
+    def __init__(self, *modules: str):
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(SECONDS)
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        arguments = [sys.executable, __file__, str(theirs.fileno())]
+        arguments = [sys.executable, __file__, str(theirs.fileno()), *ALWAYS, *modules]
         self.process = subprocess.Popen(arguments, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
 
@@ -104,9 +117,13 @@ class Forking:
 
 
 if __name__ == "__main__":
-    from plasticity.launch import local
-
-    local.multiprocessing = Forking  # type: ignore[assignment]
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
+    with contextlib.suppress(UserError):
+        images_and_labels("mnist", "unit", None)
+    sys.modules["plasticity.launch.local"].multiprocessing = Forking  # type: ignore[attr-defined]
+    gc.collect()
+    gc.freeze()  # what is imported need not be looked at again in every fork
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = _serve(socket.socket(fileno=int(sys.argv[1])))
     if command is not None:  # in the fork, which ends as any interpreter does
