@@ -32,7 +32,7 @@ GROUPS = {
     "tuned": ["width_20", "selu", "depth_2"],
     "experiment": ["first_layer"],
     "hydra/launcher": ["local", "slurm", "basic"],
-    "hydra/job_logging": ["none", "default"],
+    "hydra/job_logging": ["none", "stdout"],  # not default, which is to write a file
 }
 KEYS = [
     *("model.width", "model.depth", "model.widths", "activation.slope", "replacement.layers"),
