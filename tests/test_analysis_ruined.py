@@ -23,6 +23,9 @@ RUINED = {
     "a row of words": edit("tasks.csv", "\n1,0.25,", "\n1,half,"),
     "a column of words": edit("tasks.csv", ",7\n", ",seven\n"),
     "a column less": edit("tasks.csv", "task,accuracy", "task,accurbcy"),
+    "names that are no text": lambda folder: (folder.path / "tasks.csv").write_bytes(
+        (folder.path / "tasks.csv").read_bytes().replace(b"loss", b"lo\x80s", 1)
+    ),
     "a width in words": edit("config.yaml", "width: 100", "width: wide"),
     "a seed in words": edit("config.yaml", "seed: 0", "seed: [1]"),
     "a state in words": edit("state.json", '"attempt": 1', '"attempt": "one"'),

@@ -74,6 +74,8 @@ RUINED = {
     "two rows merged": lines(lambda rows: [*rows[:2], rows[2][:-1], *rows[3:]]),
     "header gone": lines(lambda rows: rows[1:]),
     "header without accuracy": lines(lambda rows: [rows[0].replace(b"accuracy", b"accurbcy"), *rows[1:]]),
+    "header no text": lines(lambda rows: [rows[0].replace(b"loss", b"lo\x80s"), *rows[1:]]),
+    "a name twice": lines(lambda rows: [rows[0].replace(b"loss", b"accuracy"), *rows[1:]]),
     "a bit flipped": lines(lambda rows: [*rows[:2], rows[2].replace(b".", b"n", 1), *rows[3:]]),
     "rows no text": replace("tasks.csv", bytes(range(256))),
     "the folder a file": a_file_in_its_place,

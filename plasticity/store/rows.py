@@ -8,7 +8,7 @@ and its first row are written together.
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 Row = dict[str, float | int]
@@ -100,6 +100,7 @@ def check(lines: Iterable[bytes], step: int, column: str) -> int:
             names = values
             if column.encode() not in names:
                 raise ValueError(f"it has no column {column}")
+            _check_names(names)
             continue
         if len(values) != len(names) or values[0] != b"%d" % (rows * step):
             raise ValueError(
@@ -111,6 +112,16 @@ def check(lines: Iterable[bytes], step: int, column: str) -> int:
             raise ValueError(f"row {rows + 1}, of task {rows * step}, is not made of numbers") from error
         rows += 1
     return rows
+
+
+def _check_names(names: Sequence[bytes]) -> None:
+    """Raises ValueError where the names of columns are no text, or not each of one column."""
+    try:
+        b",".join(names).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError("the names of its columns are no text") from error
+    if len(set(names)) < len(names):
+        raise ValueError("two of its columns have the same name")
 
 
 def prefix(path: Path, count: int, step: int, column: str) -> bytes:
