@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 300.0
 """Longest time that a command may take."""
 
-
 ALWAYS = ("plasticity.launch.command", "plasticity.launch.sweep", "plasticity.launch.local")
 
 
@@ -40,6 +39,7 @@ class Warm:
     def __init__(self, *modules: str):
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(SECONDS)
+        self.answers = self.socket.makefile("rb")
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         arguments = [sys.executable, __file__, str(theirs.fileno()), *ALWAYS, *modules]
         self.process = subprocess.Popen(arguments, env=environment, pass_fds=[theirs.fileno()])
@@ -53,9 +53,9 @@ class Warm:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             socket.send_fds(self.socket, [len(request).to_bytes(8, "big")], [out.fileno(), err.fileno()])
             self.socket.sendall(request)
-            pid, code = int(self._line()), None
+            pid, code = self._number(), None
             try:
-                code = int(self._line())
+                code = self._number()
             finally:
                 if code is None:
                     os.killpg(pid, signal.SIGKILL)
@@ -63,16 +63,14 @@ class Warm:
             err.seek(0)
             return subprocess.CompletedProcess(arguments, code, out.read().decode(), err.read().decode())
 
-    def _line(self) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
-            received = self.socket.recv(1)
-            assert received, "the process that commands are forked from has died"
-            line += received
-        return line
+    def _number(self) -> int:
+        line = self.answers.readline()
+        assert line, "the process that commands are forked from has died"
+        return int(line)
 
     def end(self) -> None:
         """Ends the process."""
+        self.answers.close()
         self.socket.close()
         self.process.wait(timeout=SECONDS)
 
@@ -83,7 +81,8 @@ def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
         head, descriptors, *_ = socket.recv_fds(connection, 8, 2)
         if not head:
             return None
-        arguments, folder, environment = json.loads(_exactly(connection, int.from_bytes(head, "big")))
+        request = connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+        arguments, folder, environment = json.loads(request)
         pid = os.fork()
         if pid == 0:
             os.setsid()
@@ -97,13 +96,6 @@ def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
         connection.sendall(b"%d\n" % pid)
         _, status = os.waitpid(pid, 0)
         connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
-
-
-def _exactly(connection: socket.socket, length: int) -> bytes:
-    received = b""
-    while len(received) < length:
-        received += connection.recv(length - len(received))
-    return received
 
 
 class Forking:
