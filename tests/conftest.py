@@ -14,19 +14,20 @@ from pathlib import Path
 
 import pytest
 
+from plasticity.threads import VARIABLES
+
 # What is computed here is computed as in a worker, which has one thread: set before numpy is imported.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-os.environ |= dict.fromkeys(THREADS, "1")
+os.environ |= dict.fromkeys(VARIABLES, "1")
 # The tests start hundreds of processes, which need not each compile the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-from storm.season import small_disk  # noqa: E402
-from warm import Warm  # noqa: E402
+from storm.season import small_disk
+from warm import Warm
 
-import plasticity  # noqa: E402
-from plasticity.launch.compose import compose_settings  # noqa: E402
-from plasticity.store import RunFolder  # noqa: E402
-from plasticity.training import Session, train  # noqa: E402
+import plasticity
+from plasticity.launch.compose import compose_settings
+from plasticity.store import RunFolder
+from plasticity.training import Session, train
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -130,7 +131,7 @@ class Command:
 
     def _environment(self, own: dict[str, str]) -> dict[str, str]:
         """That of a user, who has not been told about threads."""
-        usual = {name: value for name, value in os.environ.items() if name not in THREADS}
+        usual = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         return usual | {"COLUMNS": "200"} | self.environment | own
 
     def _in_runs(self, arguments: tuple[str, ...]) -> list[str]:

@@ -191,13 +191,7 @@ def test_cache_follows_the_environment(monkeypatch, environment, expected):
 
 # --- Sanitizers ------------------------------------------------------------------------------------------
 
-SANITIZERS = (
-    *(
-        "-fsanitize=address,undefined",
-        "-fno-sanitize=null,object-size,pointer-overflow",
-    ),  # as address has them
-    *("-fno-sanitize-recover=all", "-O0", "-g1"),
-)
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0", "-g1")
 
 WORKLOAD = """
 import ctypes
