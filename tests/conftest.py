@@ -78,7 +78,7 @@ def warm(*modules: str) -> Warm:
     return started
 
 
-NEEDS_TORCH = {"engine=reference", "engine=compiled", "--config-dir", "dataset=random_label_mnist"}
+NEEDS_TORCH = {"engine=reference", "engine=compiled", "--config-dir"}
 """Arguments of runs that take PyTorch, which takes seconds to import; and whose forks take longer than others."""
 
 

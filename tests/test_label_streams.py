@@ -161,9 +161,9 @@ TINY = [
     "checkpoint_seconds=1e-6",
 ]
 RUNS = {
-    "labels-native": ["dataset=label_permuted_mnist", "dataset.examples_per_task=2000", "engine=native"],
+    "labels": ["dataset=label_permuted_mnist", "dataset.examples_per_task=2000"],
     "random": ["dataset=random_label_mnist", "dataset.images_per_task=64", "dataset.epochs=20"],
-    "signed-native": ["dataset.pixels=signed", "dataset.examples_per_task=500", "model.initial=uniform"],
+    "signed": ["dataset.pixels=signed", "dataset.examples_per_task=500", "model.initial=uniform"],
 }
 
 
@@ -174,10 +174,5 @@ def test_a_killed_run_resumes_to_the_same_numbers(command, tmp_path, name):
     assert command(*run).returncode == 0
     kept = json.loads((folder / "state.json").read_text())
     assert kept["status"] == "finished" and "started over" not in str(kept["notes"])
-    assert kept["provenance"]["engine"] == ("native" if "native" in name else "reference")
+    assert kept["provenance"]["engine"] == "native"
     assert command.tables() == uninterrupted(tmp_path / "whole", *run)
-
-
-def test_a_batch_has_no_native_form(command):
-    planned = command("dataset=random_label_mnist", "launch.dry_run=true")
-    assert "dataset.batch_size=16 has no native form" in planned.stdout

@@ -194,6 +194,22 @@ def test_steps_of_the_published_bit_flipping_code_equal_the_reference(
     assert compared >= 3 and replaced > 5 * depth
 
 
+@pytest.mark.parametrize("batch_size", [2, 3, 16])
+@pytest.mark.parametrize("utility", names(Utility))
+def test_steps_of_batches_equal_the_reference(utility, batch_size):
+    compared = replaced = 0
+    kinds = product(("hidden", "misaligned"), ("cross_entropy", "squared_error"), (0.0, 0.05))
+    for seed, (observed, loss, weight_decay) in enumerate(kinds):
+        run = small_run(
+            inputs=9, width=17, depth=seed % 3 + 1, outputs=4, activation=["relu", "selu"][seed // 2 % 2],
+            loss=loss, seed=seed, batch_size=batch_size, weight_decay=weight_decay, utility=utility, observed=observed,
+            bias_compensation=seed % 2 == 0, rate=0.05, maturity_threshold=3, decay_rate=0.9,
+        )  # fmt: skip
+        counts = compare(run, segments(run, number=2, steps=12 * batch_size))
+        compared, replaced = compared + counts[0], replaced + counts[1]
+    assert compared >= 13 and replaced > 150  # of 16 tasks of 12 steps
+
+
 @pytest.mark.parametrize("width", [1, 16, 17, 130, 300])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_any_width_equals_the_reference(width, activation):
@@ -388,14 +404,15 @@ def test_divergence_is_found_where_the_reference_finds_it(activation, loss, step
     assert found is not None or step_size < 1e20 or loss == "cross_entropy"
 
 
+@pytest.mark.parametrize(("batch_size", "step"), [(1, 7), (3, 2)])
 @pytest.mark.parametrize("dense", [True, False])
-def test_undefined_inputs_end_a_task_at_their_step(dense):
-    run = small_run(inputs=4, width=20, depth=3, rate=0.3, maturity_threshold=1)
+def test_undefined_inputs_end_a_task_at_their_step(dense, batch_size, step):
+    run = small_run(inputs=4, width=20, depth=3, rate=0.3, maturity_threshold=1, batch_size=batch_size)
     task = random_task(run, 12)
     task.rows[task.order[7], 2] = math.nan
     if not dense:
         task = replace(task, rows=SparseRows.of(task.rows))
-    assert divergence(NativeLearner(run, initial_network(run)), [task]) == (0, 7)
+    assert divergence(NativeLearner(run, initial_network(run)), [task]) == (0, step)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -433,7 +450,8 @@ def widest_run(activation: str, width: int = 37, **options: object) -> Run:
 @pytest.mark.parametrize("activation", names(Activation))
 def test_kernels_for_all_processors_agree_bit_for_bit(activation):
     for utility, weight_decay in zip(names(Utility), [0, 0.01] * 4, strict=False):
-        run = widest_run(activation, weight_decay=weight_decay, utility=utility)
+        batch_size = 3 if weight_decay else 1
+        run = widest_run(activation, weight_decay=weight_decay, utility=utility, batch_size=batch_size)
         tasks = segments(run, number=2, steps=60)
         best, results = learnt(run, tasks)
         for name in variants():
@@ -472,8 +490,8 @@ def test_kernel_named_in_the_environment_is_taken(monkeypatch):
 @pytest.mark.parametrize("weight_decay", [0.0, 0.05])
 @pytest.mark.parametrize("utility", names(Utility))
 def test_learner_made_from_a_network_equals_an_uninterrupted_one_bit_for_bit(utility, weight_decay):
-    for activation in ("relu", "tanh"):
-        run = widest_run(activation, weight_decay=weight_decay, utility=utility)
+    for activation, batch_size in (("relu", 1), ("tanh", 1), ("relu", 4)):
+        run = widest_run(activation, weight_decay=weight_decay, utility=utility, batch_size=batch_size)
         tasks = segments(run, number=4, steps=40)
         uninterrupted, results = learnt(run, tasks)
         network = initial_network(run)
@@ -484,8 +502,9 @@ def test_learner_made_from_a_network_equals_an_uninterrupted_one_bit_for_bit(uti
         assert_identical(network, uninterrupted)
 
 
-def test_long_task_is_learnt_in_pieces_that_leave_no_trace(monkeypatch):
-    run = widest_run("relu", weight_decay=0.02, utility="feature_by_input")
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, [7] * 8 + [4]), (3, [2] * 10)])
+def test_long_task_is_learnt_in_pieces_that_leave_no_trace(monkeypatch, batch_size, steps):
+    run = widest_run("relu", weight_decay=0.02, utility="feature_by_input", batch_size=batch_size)
     tasks = segments(run, number=2, steps=60)
     whole, results = learnt(run, tasks)
     monkeypatch.setattr(native, "ADVANCE_EVERY", 7)
@@ -496,11 +515,12 @@ def test_long_task_is_learnt_in_pieces_that_leave_no_trace(monkeypatch):
 
     learner, progress = NativeLearner(run, initial_network(run)), []
     learner.learn(tasks[0], progress.append)
-    assert progress == [7] * 8 + [4]
+    assert progress == steps
 
 
-def test_sparse_dense_and_permuted_rows_are_the_same_examples():
-    run = widest_run("relu")
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_sparse_dense_and_permuted_rows_are_the_same_examples(batch_size):
+    run = widest_run("relu", batch_size=batch_size)
     task = sparse(random_task(run, 30))
     dense = np.zeros((len(task.rows.start) - 1, 50), np.float32)
     for step, row in enumerate(task.order):
@@ -792,12 +812,6 @@ def test_a_subclass_of_a_supported_part_is_not_supported(key, value):
     reason = f"{key}={__name__}.{type(value).__name__} has no native form"
     assert NativeEngine().unsupported(run) == reason
     assert NativeEngine().unsupported(run_with("activation", ReLU())) is None
-
-
-def test_a_batch_is_not_supported():
-    reason = "dataset.batch_size=4 has no native form"
-    assert NativeEngine().unsupported(small_run(batch_size=4)) == reason
-    assert NativeEngine().unsupported(small_run(batch_size=1)) is None
 
 
 # --- The engine ------------------------------------------------------------------------------------------

@@ -238,9 +238,9 @@ for name in ("x86-64", "x86-64-v3", "x86-64-v4", None):
             inputs=1 + number, width=width, depth=1 + number % 3, outputs=1 + number % 18,
             activation=ACTIVATIONS[number % 8 * (number % 2)].name, utility=utility.name, step_size=0.01,
             loss="squared_error" if number % 3 == 1 else "cross_entropy", weight_decay=0.05 * (number % 2),
-            rate=0.2, maturity_threshold=2, bias_compensation=True,
+            rate=0.2, maturity_threshold=2, bias_compensation=True, batch_size=1 + 2 * (number // 2 % 2),
         )
-        learner, task = NativeLearner(run, initial_network(run)), random_task(run, 10)
+        learner, task = NativeLearner(run, initial_network(run)), random_task(run, 12)
         learner.kernel = kernel
         if number % 2:
             task = replace(task, rows=SparseRows.of(task.rows))

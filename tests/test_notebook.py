@@ -1,16 +1,26 @@
 """Runs from Python, as the package's docstring has it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import plasticity
 from plasticity import Diagnostic
+from plasticity.activations import Activation
 from plasticity.errors import Diverged, UserError
 from plasticity.score import score
 from plasticity.store import RunFolder
 
 TINY = ["dataset.tasks=8", "dataset.examples_per_task=100", "model.width=8", "model.depth=2"]
+
+
+class Half(Activation):
+    """Half of z."""
+
+    def __call__(self, z):
+        return z / 2
 
 
 class Magnitude(Diagnostic):
@@ -133,9 +143,11 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
         plasticity.load(tmp_path, "0123456789ab")
 
 
-def test_an_engine_that_cannot_compute_a_run_says_so():
-    with pytest.raises(UserError, match=r"engine=native cannot compute this run: dataset\.batch_size=2"):
-        next(plasticity.learn(plasticity.compose(*TINY, "dataset.batch_size=2"), engine="native"))
+def test_an_engine_that_cannot_compute_a_run_says_so(run):
+    with pytest.raises(
+        UserError, match=r"engine=native cannot compute this run: activation=test_notebook\.Half"
+    ):
+        next(plasticity.learn(replace(run, activation=Half()), engine="native"))
 
 
 def test_every_public_name_is_where_it_is_said_to_be():

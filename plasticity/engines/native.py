@@ -56,7 +56,7 @@ SUPPORTED = {
 do: they come as plain arrays."""
 
 ADVANCE_EVERY = 100_000
-"""Steps between two signs of progress: about half a second."""
+"""Examples between two signs of progress: about half a second."""
 
 
 class NativeEngine:
@@ -68,8 +68,6 @@ class NativeEngine:
         for key, part in _parts(run):
             if type(part) not in SUPPORTED:
                 return f"{key}={part.name} has no native form"
-        if run.dataset.batch_size != 1:
-            return f"dataset.batch_size={run.dataset.batch_size} has no native form"
         return unavailable()
 
     def learner(self, run: Run, network: Network) -> "NativeLearner":
@@ -100,16 +98,17 @@ def _parts(run: Run) -> Iterator[tuple[str, Part]]:
 
 
 class NativeLearner:
-    """A multi-layer perceptron trained one example at a time, in the kernel's memory."""
+    """A multi-layer perceptron that learns online, in the kernel's memory."""
 
     def __init__(self, run: Run, network: Network):
         self.run = run
         assert isinstance(run.replacement, ContinualBackpropagation) and isinstance(run.optimiser, SGD)
         self.replacement, self.optimiser = run.replacement, run.optimiser
         self.kernel = binding.kernel()
-        self.examples = ExampleMemory(run.dataset.inputs, run.dataset.outputs)
+        self.batch = run.dataset.batch_size
+        self.examples = ExampleMemory(run.dataset.inputs, run.dataset.outputs, self.batch)
         shapes = zip(run.layer_sizes, run.layer_sizes[1:], network.weights, network.biases, strict=False)
-        self.memory = [LayerMemory(*shape) for shape in shapes]
+        self.memory = [LayerMemory(*shape, self.batch) for shape in shapes]
         if not isinstance(run.activation, ReLU):
             for below, above in zip(self.memory, self.memory[1:], strict=False):
                 above.use_all_of(below)
@@ -118,8 +117,9 @@ class NativeLearner:
                 seen = self.memory[number // 2]
                 if number % 2 == 0:
                     seen.keep_pre_activations()
-                memory.observe(seen.arrays["activation" if number % 2 else "z"])
-        self.layers = (binding.Layer * len(self.memory))(*(memory.structure() for memory in self.memory))
+                memory.observe(seen.current["activation" if number % 2 else "z"])
+        structures = [memory.structure(place) for place in range(self.batch) for memory in self.memory]
+        self.layers = (binding.Layer * len(structures))(*structures)
         self._start_replacement(network)
         self.learner = self._learner()
 
@@ -140,6 +140,7 @@ class NativeLearner:
         kept = 1 - self.optimiser.step_size * strength
         return binding.Learner(
             depth=len(self.memory) - 1,
+            batch=self.batch,
             layer=self.layers,
             activation=ACTIVATIONS.index(type(self.run.activation)),
             loss=OBJECTIVES.index(type(self.run.dataset.objective)),
@@ -157,20 +158,22 @@ class NativeLearner:
     def learn(self, task: Task, advance: Callable[[int], None]) -> TaskResult:
         examples = self.examples.structure(task)
         self.memory[0].arrange(task.permutation)  # once, so that no step looks a permutation up
-        for first in range(0, task.examples, ADVANCE_EVERY):
-            end = min(first + ADVANCE_EVERY, task.examples)
+        steps, at_once = task.examples // self.batch, max(ADVANCE_EVERY // self.batch, 1)
+        for first in range(0, steps, at_once):
+            end = min(first + at_once, steps)
             reached = self.kernel.learn(byref(self.learner), byref(examples), first, end)
             _check(reached)
             if reached < end:
                 raise Diverged(task.number, reached)
             advance(end - first)
-        loss = self.learner.total_loss / task.examples
+        layers = self.layers[: len(self.memory)]
+        loss = self.learner.total_loss / steps
         classes = isinstance(self.run.dataset.objective, CrossEntropy)
         return TaskResult(
             score=self.learner.right / task.examples if classes else loss,
             loss=loss,
-            weight_magnitude=np.array([layer.total_magnitude for layer in self.layers]) / task.examples,
-            replaced=np.array([layer.replaced for layer in self.layers[:-1]], np.int64),
+            weight_magnitude=np.array([layer.total_magnitude for layer in layers]) / steps,
+            replaced=np.array([layer.replaced for layer in layers[:-1]], np.int64),
         )
 
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:

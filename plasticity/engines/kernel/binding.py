@@ -57,6 +57,7 @@ class Learner(ctypes.Structure):
 
     _fields_ = [
         ("depth", c_int32),
+        ("batch", c_int32),
         ("layer", POINTER(Layer)),
         ("activation", c_int),
         ("loss", c_int),

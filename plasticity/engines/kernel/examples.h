@@ -4,10 +4,11 @@
 
 #include "learner.h"
 
-/* Lists the inputs of an example that are not 0: a sparse example is such a list. */
-static void show(Layer *layer, const Examples *examples, int64_t row)
+/* Lists the inputs of an example that are not 0: a sparse example is such a list. That of a dense one is made in
+ * the room for its place in the batch. */
+static void show(Layer *layer, const Examples *examples, int64_t row, int place)
 {
-    const int64_t start = examples->dense ? 0 : examples->start[row];
+    const int64_t start = examples->dense ? (int64_t)place * layer->inputs : examples->start[row];
     layer->row = examples->index + start;
     layer->value = examples->entry + start;
     if (!examples->dense) {

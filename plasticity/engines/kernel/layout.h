@@ -23,7 +23,7 @@ static const Field FIELDS[] = {
     LAYER(next_mature) LAYER(born) LAYER(observed) LAYER(utility) LAYER(mean_activation) LAYER(fading) LAYER(chosen)
     LAYER(choices) LAYER(scratch) LAYER(total_magnitude) LAYER(replaced) END(Layer)
 
-    LEARNER(depth) LEARNER(layer) LEARNER(activation) LEARNER(loss) LEARNER(utility)
+    LEARNER(depth) LEARNER(batch) LEARNER(layer) LEARNER(activation) LEARNER(loss) LEARNER(utility)
     LEARNER(bias_compensation) LEARNER(by_chance) LEARNER(step_size) LEARNER(kept) LEARNER(decay_rate) LEARNER(faded_at)
     LEARNER(maturity_threshold) LEARNER(seed) LEARNER(scale) LEARNER(clock) LEARNER(finite)
     LEARNER(total_loss) LEARNER(right) END(Learner)

@@ -52,7 +52,8 @@ typedef struct {
 
 typedef struct {
     int32_t depth; /* hidden layers; layer[depth] is the output layer */
-    Layer *layer;
+    int32_t batch; /* examples per step */
+    Layer *layer;  /* [batch][depth + 1]: for the further examples of a batch, copies with a current step of their own */
     Activation activation;
     Loss loss;
     Utility utility;
@@ -76,7 +77,7 @@ typedef struct {
 typedef struct {
     const int64_t *start; /* where a sparse row starts: its entries' columns ... */
     int32_t *index;
-    float *entry;         /* ... and values; of dense rows, room for those of one */
+    float *entry;         /* ... and values; of dense rows, room for those of a batch */
     const float *dense;   /* null, or rows of all inputs */
     const int32_t *label; /* classes ... */
     const float *target;  /* ... or the values of the outputs */

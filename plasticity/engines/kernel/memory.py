@@ -38,9 +38,10 @@ class LayerMemory:
         units: number of units.
         weight: float32, [units, inputs].
         bias: float32, [units].
+        batch: examples per step, each of which has a current step of its own.
     """
 
-    def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray):
+    def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray, batch: int = 1):
         self.inputs, self.units = inputs, units
         rows, stride = padded(inputs + 1), padded(units)  # one row more, of zeros
         self.body_length, self.tail_length = body_and_tail(units)
@@ -50,11 +51,6 @@ class LayerMemory:
             "place": np.arange(inputs, dtype=np.int32),
             "bias": aligned(stride),
             "row_magnitude": aligned(rows),
-            "row": aligned(rows + LANES, np.int32),
-            "value": aligned(rows + LANES),
-            "activation": aligned(stride),
-            "slope": aligned(stride),
-            "error": aligned(padded(units + 1)),
             "born": aligned(stride, np.int64),
             "utility": aligned(stride),
             "mean_activation": aligned(stride),
@@ -62,8 +58,15 @@ class LayerMemory:
             "chosen": aligned(stride, np.int32),
             "scratch": aligned(stride),
         }
-        self.arrays["z"] = self.arrays["activation"]  # written over, which is quicker
-        self.arrays["observed"] = self.arrays["activation"]
+        self.current = {
+            "row": aligned((batch, rows + LANES), np.int32),
+            "value": aligned((batch, rows + LANES)),
+            "activation": aligned((batch, stride)),
+            "slope": aligned((batch, stride)),
+            "error": aligned((batch, padded(units + 1))),
+        }
+        self.current["z"] = self.current["activation"]  # written over, which is quicker
+        self.current["observed"] = self.current["activation"]
         self["bias"][:] = bias
         of_inputs = np.zeros((inputs, self.body_length + self.tail_length), np.float32)
         of_inputs[:, :units] = weight.T
@@ -97,20 +100,21 @@ class LayerMemory:
 
     def use_all_of(self, below: "LayerMemory") -> None:
         """Makes all units of the layer below the inputs in use; else the kernel lists them in each step."""
-        self.arrays["row"][: self.inputs] = np.arange(self.inputs)
-        self.arrays["value"] = below.arrays["activation"]
+        self.current["row"][:, : self.inputs] = np.arange(self.inputs)
+        self.current["value"] = below.current["activation"]
 
     def keep_pre_activations(self) -> None:
         """Keeps z beside h."""
-        self.arrays["z"] = aligned(len(self.arrays["activation"]))
+        self.current["z"] = aligned(self.current["activation"].shape)
 
     def observe(self, observed: np.ndarray) -> None:
         """Makes utilities and running means of an array of another layer, in place of its own activations."""
-        self.arrays["observed"] = observed
+        self.current["observed"] = observed
 
-    def structure(self) -> binding.Layer:
-        """The layer as the kernel takes it."""
-        pointers = {name: array.ctypes.data for name, array in self.arrays.items()}
+    def structure(self, place: int) -> binding.Layer:
+        """The layer as the kernel takes it, for the example at a place in the batch."""
+        arrays = self.arrays | {name: array[place] for name, array in self.current.items()}
+        pointers = {name: array.ctypes.data for name, array in arrays.items()}
         return binding.Layer(
             inputs=self.inputs,
             units=self.units,
@@ -128,10 +132,11 @@ class ExampleMemory:
     Args:
         inputs: number of inputs of an example.
         outputs: number of outputs: classes, or values.
+        batch: examples per step.
     """
 
-    def __init__(self, inputs: int, outputs: int):
-        self.inputs, self.outputs = inputs, outputs
+    def __init__(self, inputs: int, outputs: int, batch: int):
+        self.inputs, self.outputs, self.batch = inputs, outputs, batch
         self.rows: SparseRows | np.ndarray | None = None
         self.targets: np.ndarray | None = None
 
@@ -172,8 +177,8 @@ class ExampleMemory:
             self.count, self.columns = rows.shape
             self.of_rows = {
                 "dense": np.ascontiguousarray(rows, np.float32),
-                "index": np.zeros(self.columns, np.int32),
-                "entry": np.zeros(self.columns, np.float32),
+                "index": np.zeros((self.batch, self.columns), np.int32),
+                "entry": np.zeros((self.batch, self.columns), np.float32),
             }
         self.rows = rows
 

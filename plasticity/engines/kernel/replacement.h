@@ -42,21 +42,35 @@ INLINE vec corrected_means(const Learner *net, const Layer *layer, int first, ve
     return load(mean);
 }
 
-/* Running mean activation and running utility of the units between two layers. */
-INLINE void observe_by(const Utility utility, const Learner *net, const Layer *layer, const Layer *next)
+/* What the example at a place in the batch has of what a layer observes: 16 units. */
+INLINE vec observed(const Learner *net, const Layer *layer, int place, int first)
+{
+    return load(layer[place * (net->depth + 1)].observed + first);
+}
+
+/* Running mean activation and running utility of the units between two layers; of h and y of a batch the mean. */
+INLINE void observe_by(const Utility utility, const int batch, const Learner *net, const Layer *layer,
+                       const Layer *next)
 {
     const vec keep = all((float)net->decay_rate), gain = all((float)(1 - net->decay_rate));
     const vec per_output = all((float)(fabs(net->scale) / next->units));
     const vec per_input = all((float)(fabs(net->scale) / layer->inputs));
+    const vec per_example = all(1.0f / (float)batch);
     if (needs_incoming(utility))
         incoming_magnitude(layer, layer->scratch);
     for (int i = 0; i < layer->stride; i += LANES) {
-        const vec h = load(layer->observed + i);
+        vec h = observed(net, layer, 0, i);
+        for (int place = 1; place < batch; place++)
+            h = add(h, observed(net, layer, place, i));
+        h = multiply(h, per_example);
         const vec f = multiply_add(keep, load(layer->mean_activation + i), multiply(gain, h));
         const vec mean = needs_mean_activation(utility) ? corrected_means(net, layer, i, f) : f;
         const vec outgoing = multiply(load(next->row_magnitude + i), per_output);
         const vec incoming = multiply(load(layer->scratch + i), per_input);
-        const vec y = instantaneous(utility, h, mean, outgoing, incoming);
+        vec y = instantaneous(utility, observed(net, layer, 0, i), mean, outgoing, incoming);
+        for (int place = 1; place < batch; place++)
+            y = add(y, instantaneous(utility, observed(net, layer, place, i), mean, outgoing, incoming));
+        y = multiply(y, per_example);
         store(layer->mean_activation + i, f);
         store(layer->utility + i, multiply_add(keep, load(layer->utility + i), multiply(gain, y)));
     }
@@ -64,9 +78,12 @@ INLINE void observe_by(const Utility utility, const Learner *net, const Layer *l
 
 static void observe(const Learner *net, const Layer *layer, const Layer *next)
 {
-#define CASE(utility)                          \
-    case utility:                              \
-        observe_by(utility, net, layer, next); \
+#define CASE(utility)                                          \
+    case utility:                                              \
+        if (net->batch == 1)                                   \
+            observe_by(utility, 1, net, layer, next);          \
+        else                                                   \
+            observe_by(utility, net->batch, net, layer, next); \
         break;
     switch (net->utility) {
         CASE(CONTRIBUTION) CASE(ZERO_CONTRIBUTION) CASE(ADAPTABLE_CONTRIBUTION) CASE(ADAPTATION)

@@ -109,30 +109,33 @@ INLINE Four four_from(const Layer *layer, int first)
     return four;
 }
 
-/* What is going on in four rows, in one part of their lanes: row += change · error. The sums of error · row
- * from before it and of |row| from after it go along; their lanes are still to be summed. */
+/* What is going on in four rows, in one part of their lanes. They move, row += change · error, and |row| after it is
+ * summed; or they send back the sum of error · row; or both, in which case row is that before it moves. The sums'
+ * lanes are still to be summed. */
 typedef struct {
     float *row[4];
     floats change[4], product[4], magnitude[4];
 } Update;
 
-INLINE void update(Update *u, const int lanes, int column, const float *error, const int with_product)
+INLINE void update(Update *u, const int lanes, int column, const float *error, const int moves, const int sends)
 {
     const floats e = load_lanes(PART, error);
     UNROLL for (int k = 0; k < 4; k++)
     {
         const floats before = load_lanes(lanes, u->row[k] + column);
-        const floats after = fused(u->change[k], e, before);
-        store_lanes(lanes, u->row[k] + column, after);
-        if (with_product)
+        if (sends)
             u->product[k] = fused(before, e, u->product[k]);
-        u->magnitude[k] += magnitude_of(after);
+        if (moves) {
+            const floats after = fused(u->change[k], e, before);
+            store_lanes(lanes, u->row[k] + column, after);
+            u->magnitude[k] += magnitude_of(after);
+        }
     }
 }
 
 /* Along four whole rows, one part of their lanes after the other: so all that is being summed stays in registers. */
-INLINE void update_four(const int tail, const int with_product, const Layer *layer, const Four *four, float rate,
-                        vec product[4], vec magnitude[4])
+INLINE void update_four(const int tail, const int moves, const int sends, const Layer *layer, const Four *four,
+                        float rate, vec product[4], vec magnitude[4])
 {
     const Rows rows = rows_of(layer, 0);
     const int length = layer->body_length;
@@ -148,10 +151,10 @@ INLINE void update_four(const int tail, const int with_product, const Layer *lay
             u.change[k] = (floats)PART_OF(rate * four->value[k]);
         }
         for (int column = 0; column < length; column += LANES)
-            update(&u, PART, column, error + column, with_product);
+            update(&u, PART, column, error + column, moves, sends);
         if (i * PART < tail) {
             UNROLL for (int k = 0; k < 4; k++) u.row[k] = row[k].tail + i * PART;
-            update(&u, tail < PART ? tail : PART, 0, error + length, with_product);
+            update(&u, tail < PART ? tail : PART, 0, error + length, moves, sends);
         }
         UNROLL for (int k = 0; k < 4; k++)
             product[k].part[i] = u.product[k], magnitude[k].part[i] = u.magnitude[k];
@@ -159,38 +162,45 @@ INLINE void update_four(const int tail, const int with_product, const Layer *lay
 }
 
 /* The rows come in the opposite order to `sum_rows`: what was read last is still in the nearest cache. */
-SPECIALISED void update_rows(const int tail, const int with_product, Layer *layer, float rate, float *sent)
+SPECIALISED void update_rows(const int tail, const int moves, const int sends, Layer *layer, float rate, float *sent)
 {
     float sum[LANES] __attribute__((aligned(64)));
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
         const Four four = four_from(layer, first);
         vec product[4], magnitude[4];
-        update_four(tail, with_product, layer, &four, rate, product, magnitude);
-        store(sum, sums(with_product ? product : magnitude, magnitude));
+        update_four(tail, moves, sends, layer, &four, rate, product, magnitude);
+        store(sum, sums(sends ? product : magnitude, moves ? magnitude : product));
         UNROLL for (int k = 0; k < 4; k++)
         {
-            if (with_product)
+            if (sends)
                 sent[four.input[k]] = sum[4 * k];
-            layer->row_magnitude[four.input[k]] = sum[4 * k + 1];
+            if (moves)
+                layer->row_magnitude[four.input[k]] = sum[4 * k + 1];
         }
     }
 }
+
+#define EACH_TAIL_OF(layer, ...)                       \
+    switch ((layer)->tail_length) {                    \
+        case 0: update_rows(0, __VA_ARGS__); break;    \
+        case 4: update_rows(4, __VA_ARGS__); break;    \
+        case 8: update_rows(8, __VA_ARGS__); break;    \
+    }
 
 /* Moves the rows in use by rate · value · error and keeps their Σ|w|. If `sent` is not null, the products
  * error · row, of the rows as they were before, go there, to the places of their inputs. */
 static void descend(Layer *layer, float rate, float *sent)
 {
-#define CASE(tail)                                   \
-    case tail:                                       \
-        if (sent)                                    \
-            update_rows(tail, 1, layer, rate, sent); \
-        else                                         \
-            update_rows(tail, 0, layer, rate, NULL); \
-        break;
-    switch (layer->tail_length) {
-        CASE(0) CASE(4) CASE(8)
-    }
-#undef CASE
+    if (sent)
+        EACH_TAIL_OF(layer, 1, 1, layer, rate, sent)
+    else
+        EACH_TAIL_OF(layer, 1, 0, layer, rate, NULL)
+}
+
+/* The products error · row alone, of the rows in use. */
+static void send_back(Layer *layer, float *sent)
+{
+    EACH_TAIL_OF(layer, 0, 1, layer, 0, sent)
 }
 
 /* sum = Σ|row| over all rows. */

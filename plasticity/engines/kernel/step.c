@@ -1,4 +1,4 @@
-/* Online learning, one example at a time: predict, descend, replace. `plasticity.engines.reference` is the
+/* Online learning, one example or one batch at a time: predict, descend, replace. `plasticity.engines.reference` is the
  * definition. This file is compiled once for every kind of processor, as the KERNEL of that name; what is in
  * the headers is part of it. */
 #include <string.h>
@@ -54,14 +54,20 @@ static void linear(const Learner *net, const Layer *layer, float *z)
         store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
 }
 
-static void predict(const Learner *net, Fetch *next)
+/* The layers as the example at a place in the batch has them. */
+INLINE Layer *layers_of(const Learner *net, int place)
 {
-    for (Layer *layer = net->layer; layer < net->layer + net->depth; layer++) {
+    return net->layer + place * (net->depth + 1);
+}
+
+static void predict(const Learner *net, Layer *first, Fetch *next)
+{
+    for (Layer *layer = first; layer < first + net->depth; layer++) {
         linear(net, layer, layer->z);
         fetch_some(next);
         pass_on(net, layer, layer + 1);
     }
-    linear(net, &net->layer[net->depth], net->layer[net->depth].activation);
+    linear(net, &first[net->depth], first[net->depth].activation);
 }
 
 /* Cross-entropy of the softmax of the outputs. */
@@ -112,6 +118,12 @@ static void pass_back(const Learner *net, Layer *below, vec scale)
     }
 }
 
+INLINE void move_bias(Layer *layer, float rate)
+{
+    for (int i = 0; i < layer->stride; i += LANES)
+        store(layer->bias + i, multiply_add(all(rate), load(layer->error + i), load(layer->bias + i)));
+}
+
 /* Backpropagation and the step of gradient descent, layer by layer from the output on: the error goes
  * through a layer's weights as they were before its step, in one pass with it. The units between two layers
  * that have moved are observed at once, while what that reads is in the nearest cache. */
@@ -125,13 +137,36 @@ static void learn_from_error(Learner *net, Fetch *next)
         if (below)
             memset(below->error, 0, sizeof(float[below->stride]));
         descend(layer, rate, below ? below->error : NULL);
-        for (int i = 0; i < layer->stride; i += LANES)
-            store(layer->bias + i, multiply_add(all(rate), load(layer->error + i), load(layer->bias + i)));
+        move_bias(layer, rate);
         if (below)
             pass_back(net, below, scale);
         fetch_some(next);
         if (layer < net->layer + net->depth)
             observe(net, layer, layer + 1);
+    }
+}
+
+/* The same for a batch: nothing moves before every example has sent its error back. */
+static void learn_from_errors(Learner *net)
+{
+    const vec scale = all((float)net->scale);
+    net->scale *= net->kept;
+    const float rate = (float)(-net->step_size / net->scale / net->batch);
+    for (int place = 0; place < net->batch; place++)
+        for (Layer *first = layers_of(net, place), *layer = first + net->depth; layer > first; layer--) {
+            Layer *below = layer - 1;
+            memset(below->error, 0, sizeof(float[below->stride]));
+            send_back(layer, below->error);
+            pass_back(net, below, scale);
+        }
+    for (int number = net->depth; number >= 0; number--) {
+        for (int place = 0; place < net->batch; place++) {
+            Layer *layer = layers_of(net, place) + number;
+            descend(layer, rate, NULL);
+            move_bias(layer, rate);
+        }
+        if (number < net->depth)
+            observe(net, &net->layer[number], &net->layer[number + 1]);
     }
 }
 
@@ -147,22 +182,33 @@ static void measure_layers(Learner *net)
     net->finite = isfinite(total);
 }
 
-static int step(Learner *net, const Examples *examples, int64_t example)
+/* The loss of the example at a place in the batch, and all that backpropagation takes. */
+INLINE double predict_example(Learner *net, const Examples *examples, int64_t example, int place, Fetch *next)
 {
     const int64_t row = examples->order[example];
-    Layer *output = &net->layer[net->depth];
-    show(net->layer, examples, row);
-    Fetch next = fetch_of(net, examples, example + 1);
-    predict(net, &next);
-    const double loss = net->loss == CROSS_ENTROPY
-                            ? cross_entropy(net, output, examples->label[row])
-                            : squared_error(output, examples->target + row * output->units);
+    Layer *first = layers_of(net, place), *output = first + net->depth;
+    show(first, examples, row, place);
+    *next = fetch_of(net, examples, example + 1);
+    predict(net, first, next);
+    return net->loss == CROSS_ENTROPY ? cross_entropy(net, output, examples->label[row])
+                                      : squared_error(output, examples->target + row * output->units);
+}
+
+static int step(Learner *net, const Examples *examples, int64_t number)
+{
+    double loss = 0;
+    Fetch next;
+    for (int place = 0; place < net->batch; place++)
+        loss += predict_example(net, examples, number * net->batch + place, place, &next);
     if (!isfinite(loss) || !net->finite)
         return 0;
-    net->total_loss += loss;
+    net->total_loss += loss / net->batch;
     net->clock++;
-    learn_from_error(net, &next);
-    replace(net, examples->first_step + example);
+    if (net->batch == 1)
+        learn_from_error(net, &next);
+    else
+        learn_from_errors(net);
+    replace(net, examples->first_step + number);
     if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
     measure_layers(net);
@@ -204,13 +250,13 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
     const unsigned int mode = flush_denormals();
     if (first == 0)
         begin_task(net);
-    int64_t example = first;
-    while (example < end && step(net, examples, example))
-        example++;
-    if (example == examples->count && net->scale != 1)
+    int64_t number = first;
+    while (number < end && step(net, examples, number))
+        number++;
+    if (number * net->batch == examples->count && net->scale != 1)
         fold_scale(net);
     restore_denormals(mode);
-    return example;
+    return number;
 }
 
 static int64_t look(Learner *net, const Examples *examples, int64_t end, float *const *activation)
@@ -219,9 +265,9 @@ static int64_t look(Learner *net, const Examples *examples, int64_t end, float *
         return REFUSED;
     const unsigned int mode = flush_denormals();
     for (int64_t example = 0; example < end; example++) {
-        show(net->layer, examples, examples->order[example]);
+        show(net->layer, examples, examples->order[example], 0);
         Fetch next = fetch_of(net, examples, example + 1);
-        predict(net, &next);
+        predict(net, net->layer, &next);
         for (int i = 0; i < net->depth; i++) {
             const Layer *layer = &net->layer[i];
             memcpy(activation[i] + example * layer->units, layer->activation, sizeof(float[layer->units]));
