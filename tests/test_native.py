@@ -202,8 +202,8 @@ def test_steps_of_batches_equal_the_reference(utility, batch_size):
     for seed, (observed, loss, weight_decay) in enumerate(kinds):
         run = small_run(
             inputs=9, width=17, depth=seed % 3 + 1, outputs=4, activation=["relu", "selu"][seed // 2 % 2],
-            loss=loss, seed=seed, batch_size=batch_size, weight_decay=weight_decay, utility=utility, observed=observed,
-            bias_compensation=seed % 2 == 0, rate=0.05, maturity_threshold=3, decay_rate=0.9,
+            loss=loss, seed=seed, batch_size=batch_size, weight_decay=weight_decay, utility=utility,
+            observed=observed, bias_compensation=seed % 2 == 0, rate=0.05, maturity_threshold=3, decay_rate=0.9,
         )  # fmt: skip
         counts = compare(run, segments(run, number=2, steps=12 * batch_size))
         compared, replaced = compared + counts[0], replaced + counts[1]
