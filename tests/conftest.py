@@ -22,7 +22,7 @@ os.environ |= dict.fromkeys(VARIABLES, "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from storm.season import small_disk
-from warm import Warm
+from warm import Fork, Warm
 
 import plasticity
 from plasticity.launch.compose import compose_settings
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else len(names))
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], process: subprocess.Popen | Fork, seconds: float = 60) -> None:
     """Waits until something holds while a process runs."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -61,7 +61,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds
 
 def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> Path:
     """Starts a run, kills all of its processes a moment after its first checkpoint, and gives its folder."""
-    process = command.start(*arguments)
+    process = command.fork(*arguments)
     wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
     time.sleep(pause)
     os.killpg(process.pid, signal.SIGKILL)
@@ -104,10 +104,10 @@ class Command:
         self.tree = ROOT
         self.folder: Path | None = None  # where it is started, if not in the tree
         self.environment: dict[str, str] = {}  # beyond that of the tests
-        self.started: list[subprocess.Popen] = []
+        self.started: list[subprocess.Popen | Fork] = []
 
     def start(self, *arguments: str, module: str | None = None, **environment: str) -> subprocess.Popen:
-        """Starts the command in a process group of its own."""
+        """Starts the command as a user does, in a process group of its own."""
         launch = [str(self.tree / "launch.py"), *self._in_runs(arguments)]
         process = subprocess.Popen(
             [sys.executable, *(["-m", module, *arguments] if module else launch)],
@@ -120,12 +120,19 @@ class Command:
         self.started.append(process)
         return process
 
+    def fork(self, *arguments: str, **environment: str) -> Fork:
+        """Starts the command in a fork of `warm`, in a process group of its own."""
+        modules = ("plasticity.engines.reference",) if NEEDS_TORCH & set(arguments) else ()
+        process = warm(*modules).start(
+            self._in_runs(arguments), self.folder or ROOT, self._environment(environment)
+        )
+        self.started.append(process)
+        return process
+
     def __call__(self, *arguments: str, **options: str) -> subprocess.CompletedProcess:
-        """Runs the command to its end; in a fork of `warm` where a fresh interpreter would do the same."""
-        if self.tree == ROOT and not {"module", "PYTHONPATH", "HYDRA_FULL_ERROR"} & set(options):
-            modules = ("plasticity.engines.reference",) if NEEDS_TORCH & set(arguments) else ()
-            return warm(*modules)(self._in_runs(arguments), self.folder or ROOT, self._environment(options))
-        process = self.start(*arguments, **options)
+        """Runs the command to its end; in a fork where a fresh interpreter would do the same."""
+        fresh = self.tree != ROOT or {"module", "PYTHONPATH", "HYDRA_FULL_ERROR"} & set(options)
+        process = (self.start if fresh else self.fork)(*arguments, **options)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 

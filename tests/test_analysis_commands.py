@@ -58,19 +58,20 @@ def call(monkeypatch, capsys, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("module", ["runs", "table_1", "findings", "collect"])
+@pytest.mark.parametrize("module", SHOWN)
 def test_commands_as_processes(module, runs, tmp_path):
-    def process(*arguments):
-        program = [sys.executable, "-m", f"analysis.{module}", "--runs", *map(str, arguments)]
-        return subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
-
     output = ["--output", tmp_path / "results"] if module == "collect" else []
-    answer = process(runs, *output)
+    program = [sys.executable, "-m", f"analysis.{module}", "--runs", runs, *output]
+    answer = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert SHOWN[module] in answer.stdout
-    answer = process(tmp_path / "nowhere", *output)
-    assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr == f"There are no runs in {tmp_path / 'nowhere'}: there is no such directory.\n"
+
+
+@pytest.mark.parametrize("module", SHOWN)
+def test_a_directory_that_is_not_there_is_named(call, module, tmp_path):
+    output = ["--output", str(tmp_path / "results")] if module == "collect" else []
+    said = call(module, *output, runs="nowhere")
+    assert said == f"There are no runs in {tmp_path / 'nowhere'}: there is no such directory."
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly(runs):
@@ -79,11 +80,13 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(runs):
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("module", ["runs", "table_1", "findings", "collect"])
-@pytest.mark.parametrize("redirection, code, said", [
-    (">/dev/full", 1, "Standard output cannot be read or written (No space left on device).\n"),
-    (">&-", 1, "There is no standard output to write to.\n"),
-    ("| :; exit ${PIPESTATUS[0]}", 141, ""),
+FULL = ">/dev/full", 1, "Standard output cannot be read or written (No space left on device).\n"
+
+
+@pytest.mark.parametrize("module, redirection, code, said", [
+    ("runs", *FULL), ("table_1", *FULL), ("findings", *FULL), ("collect", *FULL),
+    ("collect", ">&-", 1, "There is no standard output to write to.\n"),
+    ("runs", "| :; exit ${PIPESTATUS[0]}", 141, ""),
 ])  # fmt: skip
 def test_output_that_cannot_be_written_ends_a_command_with_a_sentence(
     runs, tmp_path, module, redirection, code, said

@@ -1,6 +1,6 @@
 """Searches over runs with known winners: rankings, warnings, and the file that is written."""
 
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import yaml
@@ -31,9 +31,12 @@ def spread(run):
     return 0.1 * run.seed
 
 
-@cache
-def searched(*overrides):
-    return experiment("search", *overrides)
+searched = cache(partial(experiment, "search"))
+
+
+@pytest.fixture(autouse=True)
+def compose_once(monkeypatch):
+    monkeypatch.setattr("analysis.experiments.experiment", lambda name, *overrides: searched(*overrides))
 
 
 def fill(directory, score, overrides=OF):

@@ -43,7 +43,7 @@ def test_space_that_comes_and_goes_costs_no_row(command, fresh, disk):
     disk("2m")
     ballast, choices = command.runs / "ballast", random.Random(time.time_ns())
     for _ in range(2):
-        process = command.start(*SWEEP)
+        process = command.fork(*SWEEP)
         while process.poll() is None:
             fill(ballast, choices.choice([7, 1000]))
             time.sleep(choices.uniform(0, 0.2))

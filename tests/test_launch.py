@@ -64,7 +64,7 @@ def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command
 )
 def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, tmp_path, run):
     for kill in range(2):
-        process = command.start(*run)
+        process = command.fork(*run)
         wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists(), process)
         time.sleep(random.Random(time.time_ns()).uniform(0, 0.8))
         os.killpg(process.pid, signal.SIGKILL)
@@ -77,7 +77,7 @@ def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, tm
 
 
 def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, tmp_path):
-    process = command.start(*LONGER)
+    process = command.fork(*LONGER)
     wait_for(lambda: command.folders() and (command.folders()[0] / "tasks.csv").exists(), process)
     wait_for(lambda: (command.folders()[0] / "tasks.csv").read_bytes().count(b"\n") > 3, process)
     os.killpg(process.pid, signal.SIGINT)
@@ -95,7 +95,7 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, tmp_path
 
 
 def test_ctrl_c_does_not_wait_for_a_long_task(command):
-    process = command.start("engine=reference", "dataset.tasks=2", "dataset.examples_per_task=60000")
+    process = command.fork("engine=reference", "dataset.tasks=2", "dataset.examples_per_task=60000")
     wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists(), process)
     time.sleep(2)
     os.killpg(process.pid, signal.SIGINT)
@@ -193,7 +193,7 @@ def test_a_directory_that_cannot_be_written_is_refused(command):
 def test_a_full_disk_is_said_and_nothing_is_lost(command, disk):
     disk("3m")
     ballast = command.runs / "ballast"
-    process = command.start(*LONGER, "checkpoint_seconds=0.05")
+    process = command.fork(*LONGER, "checkpoint_seconds=0.05")
     wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
     fill(ballast)
     out, err = process.communicate(timeout=60)

@@ -43,7 +43,7 @@ def files(folder):
 def test_a_run_that_was_killed_measures_the_same_as_one_that_was_not(command, tmp_path, engine):
     tasks = "dataset.tasks=24" if engine == "auto" else "dataset.tasks=8"
     long = [*SHAPE, *REPLACING, tasks, *FULL, f"engine={engine}", "snapshots.every=5"]
-    process = command.start(*long, "checkpoint_seconds=0.01")
+    process = command.fork(*long, "checkpoint_seconds=0.01")
 
     def has_rows():
         return any(path.read_bytes().count(b"\n") > 4 for path in command.runs.glob("*/tasks.csv"))
@@ -144,7 +144,7 @@ def test_who_is_killed_while_computing_again_loses_nothing(command):
     (folder,) = command.folders()
     before = files(folder)
     asked = [*long, *FULL, "launch.missing_measures=compute", "checkpoint_seconds=0.01"]
-    process = command.start(*asked)
+    process = command.fork(*asked)
     again = command.runs / ".again" / folder.name
     wait_for((again / "checkpoint.npz").exists, process)
     os.killpg(process.pid, signal.SIGKILL)

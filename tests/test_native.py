@@ -173,9 +173,9 @@ def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensatio
             layers=sets[depth][seed % len(sets[depth])], utility=utility, bias_compensation=compensation,
             rate=0.1, maturity_threshold=3, decay_rate=0.9,
         )  # fmt: skip
-        counts = compare(run, segments(run, number=3, steps=12))
+        counts = compare(run, segments(run, number=2, steps=12))
         compared, replaced = compared + counts[0], replaced + counts[1]
-    assert compared >= 75 and replaced > 500  # of 84 tasks of 12 steps
+    assert compared >= 50 and replaced > 330  # of 56 tasks of 12 steps
 
 
 @pytest.mark.parametrize("accrual", ["debt", "chance"])
@@ -190,8 +190,8 @@ def test_steps_of_the_published_bit_flipping_code_equal_the_reference(
         step_size=0.02, rate=0.3 / width, maturity_threshold=3, observed=observed, accrual=accrual,
         decay_rate=0.9, bias_compensation=True,
     )  # fmt: skip
-    compared, replaced = compare(run, segments(run, number=6, steps=20))
-    assert compared >= 3 and replaced > 5 * depth
+    compared, replaced = compare(run, segments(run, number=4, steps=15))
+    assert compared >= 2 and replaced > 2 * depth
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 16])

@@ -1,4 +1,4 @@
-"""Thirty kills of the storm; `python -m tests.storm` has as many as it is told to."""
+"""Fifteen kills of the storm; `python -m tests.storm` has as many as it is told to."""
 
 import random
 
@@ -7,5 +7,5 @@ from storm.__main__ import storm
 
 def test_whatever_strikes_the_rows_are_those_of_an_uninterrupted_sweep(tmp_path):
     random_seed = random.randrange(10**6)
-    counts = storm(tmp_path, 30, random_seed, on_cluster=False, engines=("native",))
-    assert counts.total() >= 30
+    counts = storm(tmp_path, 15, random_seed, on_cluster=False, engines=("native",))
+    assert counts.total() >= 15

@@ -36,8 +36,8 @@ def forty(tmp_path_factory):
 
 def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(command, forty):
     for _ in range(3):
-        process = command.start(*FORTY)
-        deadline = time.monotonic() + random.Random(time.time_ns()).uniform(1.5, 5)
+        process = command.fork(*FORTY)
+        deadline = time.monotonic() + random.Random(time.time_ns()).uniform(0.7, 4)
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         if process.poll() is None:
@@ -85,7 +85,7 @@ def test_the_cause_of_a_workers_death_is_named(code, said):
 
 
 def test_a_killed_worker_costs_its_run_alone(command):
-    process = command.start(*SWEEP, *LONGER, "seed=0,1,2,3")
+    process = command.fork(*SWEEP, *LONGER, "seed=0,1,2,3")
     wait_for(command.running, process)
     os.kill(command.running()[0]["provenance"]["pid"], signal.SIGKILL)
     out, _ = process.communicate(timeout=120)
@@ -97,7 +97,7 @@ def test_a_killed_worker_costs_its_run_alone(command):
 
 
 def test_two_launches_of_one_sweep_share_its_runs(command, forty):
-    both = [command.start(*FORTY) for _ in range(2)]
+    both = [command.fork(*FORTY) for _ in range(2)]
     for process in both:
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
@@ -108,10 +108,10 @@ def test_two_launches_of_one_sweep_share_its_runs(command, forty):
 
 def test_a_launch_takes_over_what_a_dead_one_held(command):
     sweep = [*SWEEP, *LONGER, "seed=0,1"]
-    first = command.start(*sweep)
+    first = command.fork(*sweep)
     wait_for(lambda: len(command.running()) == 2, first)
     os.killpg(first.pid, signal.SIGSTOP)
-    second = command.start(*sweep)
+    second = command.fork(*sweep)
     time.sleep(4)
     assert second.poll() is None and len(command.running()) == 2
     os.killpg(first.pid, signal.SIGKILL)
@@ -195,7 +195,7 @@ class Halving(Sweeper):
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_says_how_far_it_is(command, sent):
-    process = command.start(*SWEEP, "dataset.tasks=2000", "seed=0,1,2")
+    process = command.fork(*SWEEP, "dataset.tasks=2000", "seed=0,1,2")
     wait_for(command.running, process)
     os.kill(process.pid, sent)
     out, err = process.communicate(timeout=60)

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from wandb_server import KEY, WandbServer, serving
 
+from plasticity.engines.kernel.build import cache_directory
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -36,6 +38,7 @@ class Client:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.environment = kept | variables(server, directory) | {
             "HOME": str(directory), "TMPDIR": str(directory), "PYTHONPATH": path, "WANDB_SILENT": "true",
+            "PLASTICITY_CACHE": str(cache_directory().parent),  # where the kernel is built already
         }  # fmt: skip
         self.started: list[subprocess.Popen] = []
 

@@ -2,7 +2,8 @@
 
 A fork is a process of its own, with its own arguments, environment, folder, output and end, and so are its workers,
 which it forks in turn. Only their start is not that of a fresh interpreter, which takes longer than a small sweep.
-What starts, stops or dies, on a cluster too, is tested in processes that are started as a user's are.
+The start itself, what may happen meanwhile, and jobs on a cluster are tested in processes that are started as a
+user's are: by `test_unwatched`, `test_storm` and `test_slurm`.
 """
 
 import contextlib
@@ -12,11 +13,12 @@ import json
 import multiprocessing.context
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from plasticity.datasets.images import images_and_labels
@@ -24,9 +26,50 @@ from plasticity.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 300.0
-"""Longest time that a command may take."""
+"""Longest time that a command may take where nothing else is said."""
 
 ALWAYS = ("plasticity.launch.command", "plasticity.launch.sweep", "plasticity.launch.local")
+
+
+class Fork:
+    """A process that another one forked: what the tests need of `subprocess.Popen`.
+
+    Args:
+        pid: of the process, which leads a group of its own.
+        out: the end of a pipe that its output comes from, as a file descriptor.
+        err: likewise.
+        ended: likewise; its exit code comes from there.
+    """
+
+    def __init__(self, pid: int, out: int, err: int, ended: int):
+        self.pid, self.returncode = pid, None
+        self.stdout, self.stderr, self.ended = os.fdopen(out), os.fdopen(err), os.fdopen(ended)
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(timeout=0)
+        return self.returncode
+
+    def wait(self, timeout: float = SECONDS) -> int:
+        """Its exit code, once it has one."""
+        if self.returncode is None:
+            if not select.select([self.ended], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            self.returncode = int(self.ended.readline())
+        return self.returncode
+
+    def communicate(self, timeout: float = SECONDS) -> tuple[str, str]:
+        """Its output and errors, to its end; one that takes longer is killed."""
+        with ThreadPoolExecutor(2) as readers:
+            texts = [readers.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            try:
+                self.wait(timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.pid, signal.SIGKILL)
+                raise
+            out, err = (text.result() for text in texts)
+        return out, err
 
 
 class Warm:
@@ -38,35 +81,23 @@ class Warm:
 
     def __init__(self, *modules: str):
         self.socket, theirs = socket.socketpair()
-        self.socket.settimeout(SECONDS)
         self.answers = self.socket.makefile("rb")
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         arguments = [sys.executable, __file__, str(theirs.fileno()), *ALWAYS, *modules]
         self.process = subprocess.Popen(arguments, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
 
-    def __call__(
-        self, arguments: list[str], folder: Path, environment: dict[str, str]
-    ) -> subprocess.CompletedProcess:
-        """Runs `launch.py` in a folder, to its end."""
+    def start(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> Fork:
+        """Starts `launch.py` in a folder."""
         request = json.dumps([arguments, str(folder), environment]).encode()
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            socket.send_fds(self.socket, [len(request).to_bytes(8, "big")], [out.fileno(), err.fileno()])
-            self.socket.sendall(request)
-            pid, code = self._number(), None
-            try:
-                code = self._number()
-            finally:
-                if code is None:
-                    os.killpg(pid, signal.SIGKILL)
-            out.seek(0)
-            err.seek(0)
-            return subprocess.CompletedProcess(arguments, code, out.read().decode(), err.read().decode())
-
-    def _number(self) -> int:
-        line = self.answers.readline()
-        assert line, "the process that commands are forked from has died"
-        return int(line)
+        ours, theirs = zip(*(os.pipe() for _ in range(3)), strict=True)
+        socket.send_fds(self.socket, [len(request).to_bytes(8, "big")], theirs)
+        self.socket.sendall(request)
+        for descriptor in theirs:
+            os.close(descriptor)
+        answer = self.answers.readline()
+        assert answer, "the process that commands are forked from has died"
+        return Fork(int(answer), *ours)
 
     def end(self) -> None:
         """Ends the process."""
@@ -77,25 +108,33 @@ class Warm:
 
 def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
     """Forks a process for each request. In the fork, returns its arguments and its output; else None at the end."""
+    running: dict[int, tuple[int, int]] = {}  # by what tells its end: a process, and where its exit code goes
     while True:
-        head, descriptors, *_ = socket.recv_fds(connection, 8, 2)
-        if not head:
-            return None
-        request = connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
-        arguments, folder, environment = json.loads(request)
-        pid = os.fork()
-        if pid == 0:
-            os.setsid()
-            connection.close()
-            os.chdir(folder)
-            os.environ.clear()
-            os.environ.update(environment)
-            return arguments, *descriptors
-        for descriptor in descriptors:
-            os.close(descriptor)
-        connection.sendall(b"%d\n" % pid)
-        _, status = os.waitpid(pid, 0)
-        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+        for ready in select.select([connection, *running], [], [])[0]:
+            if ready is not connection:
+                pid, ended = running.pop(ready)
+                os.close(ready)
+                with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+                    os.write(ended, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                os.close(ended)
+                continue
+            head, (*streams, ended), *_ = socket.recv_fds(connection, 8, 3)
+            if not head:
+                return None
+            request = connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+            arguments, folder, environment = json.loads(request)
+            pid = os.fork()
+            if pid == 0:
+                os.setsid()
+                connection.close()
+                os.chdir(folder)
+                os.environ.clear()
+                os.environ.update(environment)
+                return arguments, *streams
+            for descriptor in streams:
+                os.close(descriptor)
+            running[os.pidfd_open(pid)] = pid, ended
+            connection.sendall(b"%d\n" % pid)
 
 
 class Forking:
