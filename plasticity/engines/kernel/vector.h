@@ -27,7 +27,11 @@
 
 enum { LANES = 16, PARTS = LANES / PART };
 
+#if defined __OPTIMIZE__
 #define INLINE static inline __attribute__((always_inline))
+#else /* to be looked into, and so to be built in seconds */
+#define INLINE static inline
+#endif
 #if defined FUSED_IN_SOFTWARE
 #define UNROLL /* arithmetic takes all the time there */
 #else
