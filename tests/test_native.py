@@ -194,7 +194,7 @@ def test_steps_of_the_published_bit_flipping_code_equal_the_reference(
     assert compared >= 2 and replaced > 2 * depth
 
 
-@pytest.mark.parametrize("batch_size", [2, 3, 16])
+@pytest.mark.parametrize("batch_size", [2, 9])
 @pytest.mark.parametrize("utility", names(Utility))
 def test_steps_of_batches_equal_the_reference(utility, batch_size):
     compared = replaced = 0

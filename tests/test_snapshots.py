@@ -12,14 +12,13 @@ import plasticity
 from plasticity.engines import get
 from plasticity.errors import UserError
 from plasticity.optimisers import SGD
+from plasticity.run import Run
 from plasticity.store import RunFolder
 from plasticity.training import Session, train
 
 TINY = ["dataset.tasks=4", "dataset.examples_per_task=200", "model.width=12", "model.depth=2", "seed=3"]
 REPLACING = ["replacement.rate=0.01", "replacement.maturity_threshold=20"]
-AVAILABLE = [
-    name for name in ("native", "reference") if get(name).unsupported(plasticity.compose(*TINY)) is None
-]
+AVAILABLE = [name for name in ("native", "reference") if get(name).unsupported(Run()) is None]
 
 
 def computed(tmp_path, *overrides, **session):

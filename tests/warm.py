@@ -118,9 +118,10 @@ def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
                     os.write(ended, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 os.close(ended)
                 continue
-            head, (*streams, ended), *_ = socket.recv_fds(connection, 8, 3)
+            head, descriptors, *_ = socket.recv_fds(connection, 8, 3)
             if not head:
                 return None
+            *streams, ended = descriptors
             request = connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
             arguments, folder, environment = json.loads(request)
             pid = os.fork()
