@@ -53,7 +53,7 @@ typedef struct {
 typedef struct {
     int32_t depth; /* hidden layers; layer[depth] is the output layer */
     int32_t batch; /* examples per step */
-    Layer *layer;  /* [batch][depth + 1]: for the further examples of a batch, copies with a current step of their own */
+    Layer *layer;  /* [batch][depth + 1]: of a batch's further examples, copies with a current step of their own */
     Activation activation;
     Loss loss;
     Utility utility;

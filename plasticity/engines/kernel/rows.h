@@ -109,9 +109,9 @@ INLINE Four four_from(const Layer *layer, int first)
     return four;
 }
 
-/* What is going on in four rows, in one part of their lanes. They move, row += change · error, and |row| after it is
- * summed; or they send back the sum of error · row; or both, in which case row is that before it moves. The sums'
- * lanes are still to be summed. */
+/* What is going on in four rows, in one part of their lanes. They move, row += change · error, and |row| after it
+ * is summed; or they send back the sum of error · row; or both, in which case row is that before it moves. The
+ * lanes of the sums are still to be summed. */
 typedef struct {
     float *row[4];
     floats change[4], product[4], magnitude[4];
@@ -162,7 +162,8 @@ INLINE void update_four(const int tail, const int moves, const int sends, const 
 }
 
 /* The rows come in the opposite order to `sum_rows`: what was read last is still in the nearest cache. */
-SPECIALISED void update_rows(const int tail, const int moves, const int sends, Layer *layer, float rate, float *sent)
+SPECIALISED void update_rows(const int tail, const int moves, const int sends, Layer *layer, float rate,
+                             float *sent)
 {
     float sum[LANES] __attribute__((aligned(64)));
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
@@ -180,11 +181,11 @@ SPECIALISED void update_rows(const int tail, const int moves, const int sends, L
     }
 }
 
-#define EACH_TAIL_OF(layer, ...)                       \
-    switch ((layer)->tail_length) {                    \
-        case 0: update_rows(0, __VA_ARGS__); break;    \
-        case 4: update_rows(4, __VA_ARGS__); break;    \
-        case 8: update_rows(8, __VA_ARGS__); break;    \
+#define UPDATE_ROWS(moves, sends, layer, rate, sent)                          \
+    switch (layer->tail_length) {                                             \
+        case 0: update_rows(0, moves, sends, layer, rate, sent); break;       \
+        case 4: update_rows(4, moves, sends, layer, rate, sent); break;       \
+        case 8: update_rows(8, moves, sends, layer, rate, sent); break;       \
     }
 
 /* Moves the rows in use by rate · value · error and keeps their Σ|w|. If `sent` is not null, the products
@@ -192,15 +193,15 @@ SPECIALISED void update_rows(const int tail, const int moves, const int sends, L
 static void descend(Layer *layer, float rate, float *sent)
 {
     if (sent)
-        EACH_TAIL_OF(layer, 1, 1, layer, rate, sent)
+        UPDATE_ROWS(1, 1, layer, rate, sent)
     else
-        EACH_TAIL_OF(layer, 1, 0, layer, rate, NULL)
+        UPDATE_ROWS(1, 0, layer, rate, NULL)
 }
 
 /* The products error · row alone, of the rows in use. */
 static void send_back(Layer *layer, float *sent)
 {
-    EACH_TAIL_OF(layer, 0, 1, layer, 0, sent)
+    UPDATE_ROWS(0, 1, layer, 0, sent)
 }
 
 /* sum = Σ|row| over all rows. */

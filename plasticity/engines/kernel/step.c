@@ -1,6 +1,6 @@
-/* Online learning, one example or one batch at a time: predict, descend, replace. `plasticity.engines.reference` is the
- * definition. This file is compiled once for every kind of processor, as the KERNEL of that name; what is in
- * the headers is part of it. */
+/* Online learning, one example or one batch at a time: predict, descend, replace.
+ * `plasticity.engines.reference` is the definition. This file is compiled once for every kind of processor, as
+ * the KERNEL of that name; what is in the headers is part of it. */
 #include <string.h>
 
 #include "denormals.h"
