@@ -24,13 +24,13 @@ CAPTION = (
 
 
 def draw(compared: pd.DataFrame) -> Figure:
-    """The ordered scores against the normal quantiles of their places.
+    """The ordered scores against the normal quantiles of their ranks.
 
-    The quantile of the i-th of k is Φ⁻¹((i − 3/8) / (k + 1/4)) (Blom 1958). The band comes from the i-th of k
-    uniform values, whose distribution is Beta(i, k + 1 − i).
+    The quantile of the i-th of k is Φ⁻¹((i − 3/8) / (k + 1/4)) (Blom 1958). The band is that of the i-th smallest
+    of k uniform values, which is distributed as Beta(i, k + 1 − i).
 
     Args:
-        compared: as from `analysis.compare.compare`, with at least one cell that could be judged.
+        compared: as returned by `analysis.compare.compare`, with at least one cell that could be judged.
     """
     ordered = compared.dropna(subset="score").sort_values("score", kind="stable", ignore_index=True)
     number = len(ordered)
@@ -56,7 +56,7 @@ def draw(compared: pd.DataFrame) -> Figure:
 
 
 def _name(axes: Axes, cell: pd.Series) -> None:
-    """Writes what a point is, on the side where there is room."""
+    """Labels a point, on the side where there is room."""
     lower = cell["quantile"] < 0
     network, column = cell["names"].partition(" = ")[0], COLUMNS[cell["replacement"]].lower()
     axes.annotate(

@@ -13,21 +13,21 @@ UNDECIDED, ABSENT = "undecided", "not computed"
 MARGIN = 1.0
 """The smallest difference between scores that counts, in percentage points.
 
-It separates what the paper takes for an effect from what it takes for none: in its Table 1 the columns of a
-ReLU network span at least 4.6 points, those of SELU and tanh, for which replacement is said to do nothing, at
-most 0.6.
+It separates what the paper treats as an effect from what it treats as none: in its Table 1 the columns of a ReLU
+network span at least 4.6 points, and those of SELU and tanh, where replacement is said to have no effect, at most
+0.6.
 """
 
 BASELINES = {
     "none": "no replacement at the same step size",
     "tuned_bp": "backpropagation at its own step size",
 }
-"""What replacement is compared with, by replacement set."""
+"""The baselines that replacement is compared with, by replacement set."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """The share of a whole that a part is: each a contrast."""
+    """The share that a part has of a whole; both are contrasts."""
 
     part: Weights
     whole: Weights
@@ -35,15 +35,15 @@ class Share:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is asked of a network.
+    """A claim about networks.
 
     Attributes:
         title: the claim in words.
-        contrast: what is tested against 0, by the depth of the network; None where the claim says nothing of
-            such a network.
+        contrast: the contrast to test against 0, by the depth of the network; None where the claim says nothing
+            about such a network.
         above, below: the verdict where the contrast is shown to be above or below 0.
-        share: what is shown in place of the contrast. The claim holds only where its whole is above 0, too.
-        with_steps: whether the steps from layer to layer are tested, too: one that rises contradicts.
+        share: the share to show in place of the contrast. The claim then holds only if the whole is above 0, too.
+        with_steps: whether the steps from layer to layer are tested, too; one that rises contradicts the claim.
         without_relu: whether the claim is about networks without ReLU only.
     """
 
@@ -57,7 +57,7 @@ class Claim:
 
 
 def _most_of_the_gap(baseline: str) -> Claim:
-    """Layer 1 is above the middle between the baseline and all layers."""
+    """Layer 1 is above the midpoint between the baseline and all layers."""
     return Claim(
         f"Layer 1 alone closes most of the gap between {BASELINES[baseline]} and all layers",
         lambda depth: {"layer_1": 1.0, "all": -0.5, baseline: -0.5},
@@ -66,7 +66,7 @@ def _most_of_the_gap(baseline: str) -> Claim:
 
 
 def _no_help(baseline: str) -> Claim:
-    """All layers are not above the baseline."""
+    """Replacement in all layers does not score above the baseline."""
     return Claim(
         f"Continual backpropagation does not help networks without ReLU, against {BASELINES[baseline]}",
         lambda depth: {"all": 1.0, baseline: -1.0},

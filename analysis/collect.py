@@ -11,21 +11,21 @@ from analysis.results import EXACT, KEYS, Results
 from plasticity.errors import UserError
 
 ENDED = ("finished", "failed")
-"""States that are results. A run that can still be resumed has none yet."""
+"""States of runs that are results. A run that can still be resumed is not one yet."""
 
 RUINED = ("unreadable", "incomplete")
-"""States of runs that cannot be used, and are named."""
+"""States of runs that cannot be used; the command names these runs."""
 
 PRIVATE = ["provenance.host", "provenance.pid"]
-"""Columns that are private, and no part of a result."""
+"""Columns that are private, and not part of a result."""
 
 
 def collect(directories: list[str], output: Path) -> str:
-    """Puts the finished and failed runs of some directories beside those that are collected already.
+    """Adds the finished and failed runs of some directories to those that are already collected.
 
-    Of a run that is in several places, the finished one counts, then the one that was written to last. But a
-    finished run that is collected already stays as it is where it was computed again to the same scores and losses:
-    it only gets the measures that it lacks.
+    Of a run found in several places, the finished copy counts, then the one written to last. But a finished run
+    that is already collected stays as it is if it was computed again to the same scores and losses: it only gains
+    the measures that it lacks.
 
     Args:
         directories: directories of run folders.
@@ -64,7 +64,7 @@ def collect(directories: list[str], output: Path) -> str:
 def _completed(
     results: Results, runs: pd.DataFrame, tasks: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The frames with what is collected already in place of what was computed again to the same numbers."""
+    """The frames, with what is already collected in place of what was computed again to the same numbers."""
     before = results.summaries().set_index("run")
     now = runs.set_index("run")
     finished = before.index[before["status"] == "finished"].intersection(now.index)
@@ -72,12 +72,12 @@ def _completed(
     keys = list(KEYS)
     old = results.rows(again).set_index(keys)
     new = tasks[tasks["run"].isin(again)].set_index(keys)
-    # Not the weight magnitude, which versions sum up in different orders.
+    # Not the weight magnitude: different versions sum it in different orders.
     judged = [name for name in EXACT if name != "weight_magnitude" and name in old and name in new]
     same = [
         run
         for run in again
-        if old.loc[run, judged].equals(new.loc[run, judged])  # as many rows, of the same tasks
+        if old.loc[run, judged].equals(new.loc[run, judged])  # including the number of rows and their tasks
     ]
     if not same:
         return runs, tasks

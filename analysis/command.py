@@ -19,7 +19,7 @@ from plasticity.errors import UserError
 
 
 def command(main: Callable[[], None]) -> None:
-    """Runs a command; what the user can mend ends it with a sentence and exit code 1."""
+    """Runs a command; an error that the user can fix ends it with a sentence and exit code 1."""
     if sys.stdout is None:
         sys.exit("There is no standard output to write to.")
     try:
@@ -38,12 +38,12 @@ def command(main: Callable[[], None]) -> None:
 
 
 def _drop_output() -> None:
-    """Has Python not try again, when it ends, to write what could not be written."""
+    """Keeps Python from trying again, at exit, to write what could not be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def source_arguments(parser: argparse.ArgumentParser, default: str) -> None:
-    """The arguments that say where the runs are; `sources` reads them."""
+    """Adds the arguments that say where the runs are; `sources` reads them."""
     parser.add_argument("--runs", nargs="+", metavar="DIR", help=f"directories of runs (default: {default})")
     parser.add_argument(
         "--wandb",
@@ -55,7 +55,7 @@ def source_arguments(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def sources(arguments: argparse.Namespace) -> list[str] | None:
-    """The directories that the arguments name, those of fetched runs among them; None where they name none.
+    """The directories that the arguments name, including those of fetched runs; None if they name none.
 
     Raises:
         UserError: when runs cannot be fetched.
@@ -65,7 +65,7 @@ def sources(arguments: argparse.Namespace) -> list[str] | None:
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that choose runs of Table 1."""
+    """Adds the arguments that choose runs of Table 1."""
     source_arguments(parser, "the committed results")
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="number of seeds (default: 3)")
     parser.add_argument("--tasks", type=positive, metavar="N", help="only runs of this many tasks")
@@ -73,7 +73,7 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def table_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of commands that show tables of Table 1's runs; `show` takes them."""
+    """Adds the arguments of commands that show tables of Table 1's runs; `show` takes them."""
     run_arguments(parser)
     parser.add_argument("--format", choices=[*FORMATS, "csv"], default="text")
     parser.add_argument(
@@ -101,16 +101,16 @@ def table_runs(directories: list[str] | None) -> pd.DataFrame:
 
 
 def show(frame: pd.DataFrame, table: Table, notes: Sequence[str], arguments: argparse.Namespace) -> None:
-    """Writes a table in the format asked for, with notes below it.
+    """Writes a table in the requested format, with notes below it.
 
     Args:
-        frame: what CSV holds; the notes go to standard error then.
+        frame: what CSV contains; the notes then go to standard error.
         table: what the other formats show.
         notes: sentences.
         arguments: those of `table_arguments`.
 
     Raises:
-        UserError: when the arguments do not go together, or the file cannot be written.
+        UserError: when the arguments are incompatible, or the file cannot be written.
     """
     if arguments.standalone and arguments.format != "latex":
         raise UserError("--standalone is refused: it goes with --format latex.")
@@ -123,7 +123,7 @@ def show(frame: pd.DataFrame, table: Table, notes: Sequence[str], arguments: arg
 
 
 def write(text: str, output: str | None) -> None:
-    """Puts a text on standard output, or into a file.
+    """Writes a text to standard output, or to a file.
 
     Raises:
         UserError: when the file cannot be written.

@@ -1,4 +1,4 @@
-"""Table 1, measured, beside Table 1, published: each cell once."""
+"""Table 1 as measured beside Table 1 as published, each cell once."""
 
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -25,7 +25,7 @@ from analysis.statistics import (
 DIFFERS = "differs"
 
 ROUNDING = 0.05
-"""How far a published figure, which has one decimal, can be from what it was."""
+"""How far a published figure, rounded to one decimal, can be from its exact value."""
 
 EXPLANATION = (
     "Difference: ours less published, in percentage points. Error: its standard error, from one standard "
@@ -43,23 +43,23 @@ EXPLANATION = (
 
 
 def compare(found: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell that the paper has, each once: the base network's row stands four times in the paper.
+    """A row for each distinct cell of the paper, where the base network's row appears four times.
 
     Columns:
-        section, network, replacement: where the cell stands first.
-        names: what its network is called, in all of its rows.
+        section, network, replacement: where the cell appears first.
+        names: the names of its network in all of its rows.
         mean, std, seeds, missing: ours, as in `analysis.grid`.
         published_mean, published_std: in percent and percentage points; population standard deviation.
         difference: ours less published, in percentage points.
-        error, degrees: standard error of the difference, by seeds and rounding, and its degrees of freedom.
+        error, degrees: standard error of the difference, from seeds and rounding, and its degrees of freedom.
         p_different, p_equivalent: adjusted over the cells.
         score: the difference over its error as a standard normal deviate (`normal_score`).
         verdict: "equivalent", "differs", "undecided"; missing where there are fewer than 2 seeds.
-        needed: where undecided, the number of our seeds that would show an equivalence that there is; missing
-            where none does beside so few published ones.
+        needed: where undecided, the number of our seeds that would show an equivalence, if there is one; missing
+            where no number would, since there are so few published ones.
 
     Args:
-        found: as from `analysis.grid.cells`.
+        found: as returned by `analysis.grid.cells`.
     """
     both = _distinct(found)
     both["difference"] = both["mean"] - both["published_mean"]
@@ -85,10 +85,10 @@ def compare(found: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Pooled:
-    """The spread over seeds that ours and the published share.
+    """The spread over seeds, pooled from ours and the published ones.
 
-    With n of ours and m published seeds and population standard deviations s and S it is
-    v = (n s² + m (S² + r²/3)) / (n + m − 2) on n + m − 2 degrees of freedom, and the difference between both
+    With n seeds of ours and m published ones, of population standard deviations s and S, it is
+    v = (n s² + m (S² + r²/3)) / (n + m − 2) on n + m − 2 degrees of freedom, and the difference between the two
     means has the error √(v (1/n + 1/m)). S is printed with one decimal, so it is anywhere within r = 0.05 of
     what is printed (0.0: between 0 and 0.05), which adds r²/3 to the mean of its square.
 
@@ -102,18 +102,18 @@ class Pooled:
 
     @classmethod
     def of(cls, cell: pd.Series) -> "Pooled":
-        """The spread of a cell; it takes two seeds of ours."""
+        """The pooled spread of a cell, of which we need at least two seeds."""
         n, m = int(cell["seeds"]), PUBLISHED_SEEDS
         squares = n * cell["std"] ** 2 + m * (cell["published_std"] ** 2 + ROUNDING**2 / 3)
         return cls(squares / (n + m - 2), n)
 
     def difference(self, value: float, seeds: int | None = None) -> Estimate:
-        """A difference with the error that seeds give it, were ours the mean over that many seeds."""
+        """A difference with its error from seeds, as if our mean were over `seeds` of them."""
         n, m = seeds or self.seeds, PUBLISHED_SEEDS
         return Estimate(value, sqrt(self.variance * (1 / n + 1 / m)), n + m - 2)
 
     def seeds_to_decide(self, significance: float) -> int | None:
-        """The number of our seeds that shows an equivalence that there is (`analysis.statistics.POWER`)."""
+        """The number of our seeds that would show a true equivalence (with `analysis.statistics.POWER`)."""
 
         def power(seeds: int) -> float:
             estimate = self.difference(0, seeds)
@@ -124,22 +124,22 @@ class Pooled:
 
 
 def p_different(estimate: Estimate) -> float:
-    """Of the t test against 0, with the published mean as far towards ours as rounding allows."""
+    """The p value of the t test against 0, with the published mean as close to ours as rounding allows."""
     return replace(estimate, value=max(0.0, abs(estimate.value) - ROUNDING)).p_different()
 
 
 def rounded(estimate: Estimate) -> Estimate:
-    """A difference with the error that rounding adds on average: that of a uniform distribution, r²/3."""
+    """A difference whose error includes that of rounding, with the variance of a uniform distribution, r²/3."""
     return replace(estimate, error=sqrt(estimate.error**2 + ROUNDING**2 / 3))
 
 
 def normal_score(estimate: Estimate) -> float:
-    """An estimate over its error, whose distribution is Student's if the true value is 0, made normal."""
+    """An estimate over its error, which is Student's t if the true value is 0, as a standard normal deviate."""
     return float(ndtri(stdtr(estimate.degrees, estimate.value / estimate.error)))
 
 
 def _distinct(found: pd.DataFrame) -> pd.DataFrame:
-    """Ours and the published, each cell once: cells are the same where their runs are."""
+    """Our figures and the published ones, each cell once: cells with the same runs are the same cell."""
     table = aggregate(found).merge(
         published().rename(columns={"mean": "published_mean", "std": "published_std"}),
         on=["section", "network", "replacement"],
@@ -163,10 +163,10 @@ def _verdict(cell: pd.Series) -> str | None:
 
 
 def summary(compared: pd.DataFrame) -> list[str]:
-    """Sentences on all cells together.
+    """Sentences about all cells together.
 
     Args:
-        compared: as from `compare`.
+        compared: as returned by `compare`.
     """
     judged = compared.dropna(subset="error")
     counts = {
@@ -202,7 +202,7 @@ def comparison(compared: pd.DataFrame) -> Table:
     """The comparison, cell by cell.
 
     Args:
-        compared: as from `compare`.
+        compared: as returned by `compare`.
     """
     sections = [
         Section(title, [_line(cell) for _, cell in compared[compared["section"] == section].iterrows()])

@@ -12,7 +12,7 @@ Weights = Mapping[str, float]
 
 
 def layer(number: int, depth: int) -> str:
-    """The replacement set that is one layer of a network of this depth."""
+    """The replacement set of one layer of a network of this depth."""
     return "last" if number == depth else f"layer_{number}"
 
 
@@ -20,7 +20,7 @@ def fall(first: int, last: int, depth: int) -> Weights:
     """How far the least-squares line through the scores of the layers `first` to `last` falls along them.
 
     That is minus its slope times the number of steps: with x the layers less their mean, the weights are
-    −(last − first) · x / Σx². For two layers it is the upper less the lower one.
+    −(last − first) · x / Σx². For two layers it is the score of the first less that of the last.
     """
     x = np.arange(first, last + 1) - (first + last) / 2
     weights = -(last - first) * x / (x @ x)
@@ -32,7 +32,7 @@ class Network:
 
     Args:
         name: its file in `conf/tuned/`.
-        found: as from `analysis.grid.cells`.
+        found: as returned by `analysis.grid.cells`.
     """
 
     def __init__(self, name: str, found: pd.DataFrame):
@@ -51,7 +51,7 @@ class Network:
         return np.array(matrix) @ self._scores.reindex(columns=cells).dropna().to_numpy(float).T
 
     def key(self, weights: Weights) -> frozenset[tuple[str, float]]:
-        """The contrast by the runs that it is made of: contrasts of equal keys are the same numbers."""
+        """A contrast in terms of the runs that it combines: contrasts with equal keys are the same numbers."""
         total: dict[str, float] = {}
         for cell, weight in weights.items():
             run = self._runs.get(cell, f"{self.name}, {cell}")

@@ -13,7 +13,7 @@ from analysis.selection import column, grouped, mixture, where
 from plasticity.errors import UserError
 
 MOST = 12
-"""More curves than this nobody tells apart."""
+"""The most curves that can still be told apart."""
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _chosen(paths: Sequence[str], conditions: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The runs to draw, and what is to be said of those left out.
+    """The runs to draw, and sentences about those left out.
 
     Raises:
         UserError: when there are none.

@@ -19,7 +19,7 @@ from plasticity.errors import UserError
 
 LINE, PANEL = "line", "panel"
 """Columns of a tidy frame that a figure adds: the curve that a run belongs to, and its panel. Both are
-categorical, so that what has no run keeps its place, its style, and its mention in the legend."""
+categorical, so that a curve or panel without runs keeps its place, its style and its legend entry."""
 
 DASHES = (
     "",
@@ -38,7 +38,7 @@ POINTS = 60
 """The most points of a curve: each is a mean over a round number of tasks."""
 
 SMALL = 7.0
-"""Size of notes, in points."""
+"""Font size of notes, in points."""
 
 STYLE = {
     "font.size": 9,
@@ -62,7 +62,7 @@ NAMES = {
     "loss": "loss",
     "weight_magnitude": "weight magnitude Σ|w|",
 }
-"""What columns are called, with units; others by their own name."""
+"""What columns are called, with units; others go by their own names."""
 
 
 def canvas(
@@ -74,7 +74,7 @@ def canvas(
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """A function that draws, in the style of this package whatever the caller's is."""
+    """Has a function draw in the style of this package, whatever the caller's is."""
 
     @wraps(draw)
     def draw_in_style(*arguments: Any, **options: Any) -> Figure:
@@ -160,7 +160,7 @@ def by_layer(frame: pd.DataFrame, rows: Mapping[str, str], legend: str) -> Figur
 
     Args:
         frame: a tidy frame with the column `line`.
-        rows: what each column is called, by the part of its name before the layer.
+        rows: the label of each row of panels, by the part of its columns' names before the layer.
         legend: title of the legend.
     """
     places = list(dict.fromkeys(layer for name in rows for layer in layers(frame, name)))
@@ -190,7 +190,7 @@ def by_layer(frame: pd.DataFrame, rows: Mapping[str, str], legend: str) -> Figur
 
 
 def layers(frame: pd.DataFrame, name: str) -> dict[str, str]:
-    """The columns of a measure that has one for each layer, by layer: those that hold anything."""
+    """The columns of a measure that is taken layer by layer, by layer: those with any values."""
     columns = [
         column for column in frame if str(column).startswith(f"{name}.") and frame[column].notna().any()
     ]
@@ -204,7 +204,7 @@ def _empty(axes: Axes, text: str) -> None:
 
 
 def look(number: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the curve with a number, from 0: any one of them tells it from the others."""
+    """Colour, dashes and marker of a curve by its number, from 0: each alone tells it from the others."""
     import seaborn
 
     colours = seaborn.color_palette("colorblind")
@@ -235,19 +235,19 @@ def _band(values: pd.Series) -> tuple[float, float]:
 
 
 def bin_width(rows: int) -> int:
-    """The number of rows that a point is the mean of: the least round one that leaves at most 60 points."""
+    """The number of rows that are averaged for a point: the smallest round one that leaves at most 60 points."""
     return next(
         step * 10**power for power in range(9) for step in (1, 2, 5) if rows <= POINTS * step * 10**power
     )
 
 
 def _spacing(frame: pd.DataFrame) -> int:
-    """The number of tasks that a row is about."""
+    """The number of tasks from one row to the next."""
     return int(np.gcd.reduce(frame["task"].to_numpy(int))) or 1
 
 
 def point_width(frame: pd.DataFrame) -> int:
-    """The number of tasks that a point is about."""
+    """The number of tasks that a point covers."""
     spacing = _spacing(frame)
     return spacing * bin_width(int(frame["task"].max()) // spacing + 1)
 
@@ -264,7 +264,7 @@ def binned(frame: pd.DataFrame, y: str) -> pd.DataFrame:
 
 
 def key(figure: Figure, frame: pd.DataFrame, title: str) -> None:
-    """The legend, on the right. A curve without any run is named as missing."""
+    """Adds the legend, on the right. A curve without any run is named as missing."""
     there = set(frame[LINE].dropna())
     handles = [
         Line2D(
@@ -286,7 +286,7 @@ def key(figure: Figure, frame: pd.DataFrame, title: str) -> None:
 
 
 def explain(frame: pd.DataFrame) -> str:
-    """What points and bands are.
+    """A sentence on what the points and bands are.
 
     Args:
         frame: a tidy frame with the columns `line` and `panel`.
@@ -310,7 +310,7 @@ def note(figure: Figure, sentences: Sequence[str]) -> None:
 
 
 def column_name(column: str) -> str:
-    """A column as people read it: "dead_units.layer_1" is "dead units, layer 1"."""
+    """A column's name for people: "dead_units.layer_1" becomes "dead units, layer 1"."""
     name, _, layer = column.partition(".")
     known = NAMES.get(name, name.replace("_", " ") + (" (%)" if "accuracy" in name else ""))
     return f"{known}, {layer.replace('_', ' ')}" if layer else known
@@ -321,10 +321,10 @@ def save(figure: Figure, path: Path) -> list[Path]:
 
     Args:
         figure: what to write.
-        path: without ending; its directory is made.
+        path: without extension; its directory is created.
 
     Raises:
-        UserError: where they cannot be written.
+        UserError: when they cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

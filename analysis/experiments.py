@@ -1,4 +1,4 @@
-"""The runs of an experiment, as its file in `conf/` declares them, and what there is of each."""
+"""The runs of an experiment, as its file in `conf/` declares them, and what is known of each."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from plasticity.launch.labels import labels as launch_labels
 from plasticity.run import Run
 
 Label = Callable[[Run], str]
-"""What a run is called in a figure or table; runs that share it differ in nothing but their seeds."""
+"""What a run is called in a figure or table; runs that share a name differ in nothing but their seeds."""
 
 
 MOST = 12
@@ -21,7 +21,7 @@ MOST = 12
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment, and what there is of its runs.
+    """An experiment, and what is known of its runs.
 
     Attributes:
         name: its file in `conf/experiment/`.
@@ -38,11 +38,11 @@ class Experiment:
 
     @classmethod
     def of(cls, name: str, overrides: Sequence[str], summaries: pd.DataFrame) -> "Experiment":
-        """The experiment among some runs.
+        """An experiment, and what some summaries say of its runs.
 
         Args:
             name, overrides: as in its command.
-            summaries: as from `analysis.summarise`.
+            summaries: as returned by `analysis.summarise`.
 
         Raises:
             UserError: when there is no such experiment, or the overrides do not fit.
@@ -68,9 +68,9 @@ class Experiment:
         """The rows of its finished runs, with a categorical column for each of some labels.
 
         Args:
-            tasks: as from `analysis.load_runs`.
-            labels: what the runs are called, by column. Its categories are in the order of the runs, those of
-                missing runs included.
+            tasks: as returned by `analysis.load_runs`.
+            labels: what the runs are called, by column. The categories of a column are in the order of the runs,
+                including those of missing runs.
         """
         rows = tasks[tasks["run"].isin(self.finished)].copy()
         for column, label in labels.items():
@@ -79,10 +79,10 @@ class Experiment:
         return rows
 
     def missing(self, *labels: Label) -> list[str]:
-        """What has no score, and the command that computes it, in two sentences; none where nothing is missing.
+        """Two sentences: which runs have no score, and the command that computes them; none if nothing is missing.
 
         Args:
-            labels: what the runs are called; none: by the values that differ between them.
+            labels: what the runs are called; by default, the values that differ between them.
         """
         lacking = self.found[self.found["score"].isna()]
         if lacking.empty:
@@ -100,7 +100,7 @@ class Experiment:
         ]
 
     def _names(self, labels: Sequence[Label]) -> dict[str, str]:
-        """What the runs are called, by identity, seeds aside."""
+        """What the runs are called, by identity, regardless of their seeds."""
         if not labels:
             alike = [replace(run, seed=0) for run in self.runs.values()]
             return dict(zip(self.runs, launch_labels(alike), strict=True))
@@ -130,7 +130,7 @@ def method(run: Run) -> str:
 
 
 def method_as_run(run: Run) -> str:
-    """The method, and of continual backpropagation whether it is as described or as in published code."""
+    """The method, and for continual backpropagation whether it is as described or as in published code."""
     observed = getattr(run.replacement, "observed", None) if run.replacement.layers else None
     return method(run) + (
         "" if observed is None else f" as {'described' if observed == 'hidden' else 'published'}"
@@ -143,7 +143,7 @@ def flip(run: Run) -> str:
 
 
 def activation(run: Run) -> str:
-    """The activation as it is written: "ReLU", "SELU", "tanh"."""
+    """The activation in its usual spelling: "ReLU", "SELU", "tanh"."""
     name = run.activation.name
     return {"selu": "SELU", "elu": "ELU", "gelu": "GELU"}.get(
         name, name.replace("relu", "ReLU").replace("_", " ")
@@ -156,5 +156,5 @@ def step_size(run: Run) -> str:
 
 
 def nothing(run: Run) -> str:
-    """One name for all runs, which is not shown."""
+    """The same empty name for all runs."""
     return ""

@@ -1,4 +1,4 @@
-"""The command that draws the paper's figures from one's own runs: python -m analysis.figures --help."""
+"""The command that draws the paper's figures from your own runs: python -m analysis.figures --help."""
 
 import argparse
 from collections.abc import Callable, Iterable
@@ -30,10 +30,10 @@ from plasticity.score import window
 
 @dataclass(frozen=True)
 class Declared:
-    """A figure: its experiment has its name.
+    """A figure; its experiment has the same name.
 
     Attributes:
-        draw: makes it of a tidy frame, whose columns `line` and `panel` are these labels of its runs.
+        draw: draws it from a tidy frame whose columns `line` and `panel` hold these labels of its runs.
         line, panel: the labels.
         by_layer: the measures that it shows layer by layer.
         first: how many tasks of each run it shows; None for all.
@@ -52,7 +52,7 @@ class Declared:
 
 
 FIGURES: dict[str, Declared] = {}
-"""The figures by name, which is that of an experiment."""
+"""The figures by name, which is also the name of an experiment."""
 
 Draw = Callable[[pd.DataFrame], Figure]
 
@@ -116,7 +116,7 @@ INSIDE = {
     "utility_mean": "mean utility",
     "probing_accuracy_before": "probing accuracy (%)",
 }
-"""What figure 7 shows of each layer, and what its rows are called."""
+"""What figure 7 shows for each layer, and the labels of its rows."""
 
 
 @figure(replacement_set, by_layer=INSIDE)
@@ -195,7 +195,7 @@ def main() -> None:
 
 
 def _named(text: str) -> str:
-    """A figure by its name or number. Raises UserError."""
+    """A figure's name, from its name or number. Raises UserError."""
     name = f"figure_{text}" if text.isdecimal() else text
     if name not in FIGURES:
         raise UserError(f"{text} is refused: it must be a figure, one of {', '.join(FIGURES)}.")
@@ -203,15 +203,15 @@ def _named(text: str) -> str:
 
 
 def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figure | None, list[str]]:
-    """Draws a figure, as far as there are runs for it.
+    """Draws a figure from as many of its runs as there are.
 
     Args:
         name: a key of `FIGURES`.
         experiment: its experiment.
-        tasks: as from `analysis.load_runs`.
+        tasks: as returned by `analysis.load_runs`.
 
     Returns:
-        the figure, None where there are no runs for it; and what is to be said of it, which stands below it, too
+        the figure, or None if there are no runs for it; and sentences about it, which also stand below it
     """
     declared = FIGURES[name]
     frame = experiment.labelled(tasks, {drawing.LINE: declared.line, drawing.PANEL: declared.panel})

@@ -21,7 +21,7 @@ def layout(frame: pd.DataFrame) -> Table:
     """The findings, claim by claim.
 
     Args:
-        frame: as from `analysis.judgement.findings`.
+        frame: as returned by `analysis.judgement.findings`.
     """
     sections = [
         Section(f"({key}) {claim.title}", [_line(row) for _, row in frame[frame["claim"] == key].iterrows()])

@@ -36,7 +36,7 @@ class Folders:
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:
-    """What is known of a run. One that cannot be read is a row too: none is ever left out."""
+    """What is known of a run. One that cannot be read has a row, too: none is ever left out."""
     try:
         return _read(folder)
     except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
@@ -84,7 +84,7 @@ def _read(folder: RunFolder) -> dict[str, Any]:
 
 
 def _check_kinds(config: Mapping[str, Any]) -> None:
-    """Makes sure that values fit into the columns of other runs.
+    """Checks that values fit the columns of other runs.
 
     Raises:
         ValueError: naming the first that does not.
@@ -96,7 +96,7 @@ def _check_kinds(config: Mapping[str, Any]) -> None:
 
 
 def _state(folder: RunFolder) -> RunState:
-    """The state, but "interrupted" where a run says that it is running and no process holds it."""
+    """The state, but "interrupted" if a run is said to be running and no process holds it."""
     state = folder.state()
     if state.status == "running" and not _held(folder):
         state = folder.state()  # it may have ended since
@@ -106,20 +106,20 @@ def _state(folder: RunFolder) -> RunState:
 
 
 def _held(folder: RunFolder) -> bool:
-    """Whether a process computes the run, as far as we can tell."""
+    """Whether a process is computing the run, as far as we can tell."""
     try:
         return holder(folder.path / "claim") is not None
     except (OSError, UserError):
-        return True  # a directory that we may only read: its claims cannot be asked for
+        return True  # a read-only directory: its claims cannot be tested
 
 
 def _plain(value: Any) -> Any:
-    """A config value that fits into a column: lists as text, such as "1,3", "none" where empty."""
+    """A config value in a form that fits a column: lists as text, such as "1,3", "none" if empty."""
     return ",".join(map(str, value)) or "none" if isinstance(value, list) else value
 
 
 def _scores(folder: RunFolder, state: RunState) -> list[float]:
-    """What every whole row scored.
+    """The score of each whole row.
 
     Raises:
         ValueError: when they make no sense.
@@ -136,7 +136,7 @@ def _scores(folder: RunFolder, state: RunState) -> list[float]:
 
 
 def _rows(folder: RunFolder) -> pd.DataFrame:
-    """The whole rows of a run, with the columns of all of them.
+    """The whole rows of a run; a row without one of the columns has NaN there.
 
     Raises:
         UserError: when they cannot be read.
@@ -155,7 +155,7 @@ def _rows(folder: RunFolder) -> pd.DataFrame:
 
 
 def command(config: Mapping[str, Any]) -> str:
-    """The command that computes a run: every key of its config spelt out, so that defaults may change.
+    """The command that computes a run, with every key of its config spelt out so that defaults may change.
 
     Args:
         config: nested plain values, as in `config.yaml`.

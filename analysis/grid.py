@@ -1,4 +1,4 @@
-"""From runs to the cells of Table 1: exactly the runs that a cell is made of, and what is missing."""
+"""From runs to the cells of Table 1: exactly the runs that belong to each cell, and what is missing."""
 
 from collections.abc import Iterable, Sequence
 
@@ -30,15 +30,15 @@ def grid(
         sem, low, high: standard error and ends of Student's 95 % interval of the mean, likewise
             (`analysis.statistics.describe`).
         seeds: number of seeds that have a score.
-        missing: number of seeds that were asked for and have none; 0 where the network lacks the layer.
-        best: whether it is the best individual layer of its row, to the digit that the table shows: all that
-            share it are. None is while one of the row's cells has no seed at all.
+        missing: number of seeds asked for that have no score; 0 where the network lacks the layer.
+        best: whether it is the best individual layer of its row, to the digit shown; all that tie are. No layer
+            is best while one of the row's cells has no seed at all.
 
     Args:
-        runs: as from `analysis.summarise`.
+        runs: as returned by `analysis.summarise`.
         seeds: number of seeds asked for: 0, 1, …, seeds − 1.
-        tasks: number of tasks of the runs to show, where `runs` has several lengths.
-        examples_per_task: number of examples of their tasks, likewise.
+        tasks: number of tasks of the runs to show, if `runs` has several lengths.
+        examples_per_task: number of examples in each of their tasks, likewise.
 
     Raises:
         UserError: when there are no such runs, or runs of different lengths and none was chosen.
@@ -53,16 +53,16 @@ def cells(
     tasks: int | None = None,
     examples_per_task: int | None = None,
 ) -> pd.DataFrame:
-    """A row per network, replacement set and seed that is asked for, with the run that it calls for.
+    """A row per network, replacement set and seed asked for, with the run that belongs there.
 
-    A run belongs to a cell if and only if it has the identity that the cell's config has.
+    A run belongs to a cell if and only if its identity is that of the cell's config.
 
     Columns:
         network: its file in `conf/tuned/`.
         replacement: a key of `analysis.paper.CELLS`. Sets that name a layer which the network lacks are
             left out.
-        seed, tasks, examples_per_task: what is asked for.
-        run: identity of the run that is asked for.
+        seed, tasks, examples_per_task: as asked for.
+        run: identity of the run that belongs there.
         status: its status; "absent" where there is no such run.
         score: from 0 to 1, NaN where there is none.
         and the other columns of `runs`.
@@ -78,7 +78,7 @@ def cells(
 
 
 def aggregate(found: pd.DataFrame) -> pd.DataFrame:
-    """The grid of what `cells` found; see `grid`."""
+    """Aggregates what `cells` found into a grid; see `grid`."""
     by_cell = dict(tuple(found.groupby(["network", "replacement"])["score"]))
     rows = []
     for row in ROWS:
@@ -106,7 +106,7 @@ def best(row: pd.DataFrame) -> np.ndarray:
 
 
 def further_seeds(runs: pd.DataFrame, found: pd.DataFrame) -> list[int]:
-    """Seeds beyond those asked for that `runs` has finished runs of these cells for."""
+    """Seeds beyond those asked for that have finished runs of these cells in `runs`."""
     asked, replacements = set(found["seed"]), list(dict.fromkeys(found["replacement"]))
     finished = runs[runs["status"] == "finished"]
     other = sorted({int(seed) for seed in finished["seed"].dropna()} - asked)
@@ -118,7 +118,7 @@ def further_seeds(runs: pd.DataFrame, found: pd.DataFrame) -> list[int]:
 def _expected(
     replacements: Sequence[str], seeds: Iterable[int], tasks: int, examples_per_task: int
 ) -> pd.DataFrame:
-    """The identity that each cell and seed calls for."""
+    """The identity of the run that belongs to each cell and seed."""
     columns = ["network", "replacement", "seed", "tasks", "examples_per_task", "run"]
     length = int(tasks), int(examples_per_task)
     rows = [
@@ -132,14 +132,14 @@ def _expected(
 
 
 def other_lengths(runs: pd.DataFrame, found: pd.DataFrame) -> str:
-    """The runs of these cells that have another length, such as "4 of 400 tasks × 10,000 examples"; "" if none."""
+    """The runs of these cells of another length, such as "4 of 400 tasks × 10,000 examples"; "" if none."""
     counts = _lengths(runs, list(dict.fromkeys(found["replacement"])), found["seed"].nunique())
     counts.pop((found["tasks"].iloc[0], found["examples_per_task"].iloc[0]), None)
     return _listed(counts)
 
 
 def _lengths(runs: pd.DataFrame, replacements: Sequence[str], seeds: int) -> dict[tuple[int, int], int]:
-    """How many runs of the cells there are of each number of tasks and of examples per task."""
+    """The number of runs of the cells, by number of tasks and of examples per task."""
     present = runs.reindex(columns=DATASET).dropna().astype(int).drop_duplicates().itertuples(index=False)
     known = set(runs["run"])
     counts = {

@@ -1,9 +1,9 @@
 """The paper's claims, judged on runs.
 
 Cells of one seed share permutations and orders, so a contrast is taken within each seed that has all of its
-cells, and Student's t test is made of its mean over those seeds. The networks of a claim are judged together:
-p values are adjusted by Holm's method over its contrasts, each counted once, those of differences and those
-of equivalences apart.
+cells, and Student's t test is applied to its values over those seeds. The networks of a claim are judged together:
+p values are adjusted by Holm's method over its contrasts, each counted once, with differences and equivalences
+adjusted separately.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,21 +19,21 @@ from analysis.statistics import SIGNIFICANCE, Interval, fieller, holm, paired, s
 
 
 def findings(found: pd.DataFrame) -> pd.DataFrame:
-    """A row per claim and network that it is about.
+    """A row for each claim and each network that it is about.
 
     Columns:
         claim: a key of `analysis.claims.CLAIMS`.
         network: its name in Table 1.
-        value, low, high: as `analysis.claims.EXPLANATIONS` says; NaN where it cannot be had.
+        value, low, high: as `analysis.claims.EXPLANATIONS` says; NaN where it is not available.
         p_different, p_equivalent: adjusted within the claim.
         verdict: "holds", "does not hold", "equivalent", "undecided", or "not computed" where fewer than two
             seeds have all the cells.
         seeds: number of seeds that have all the cells.
-        needed: where undecided, the number of seeds that would decide it; missing where too many would.
-        detail: what else was looked at, or the cells that are missing.
+        needed: where undecided, the number of seeds that would decide it; missing where that would be too many.
+        detail: further results, or the cells that are missing.
 
     Args:
-        found: as from `analysis.grid.cells`. Replacement sets that are not in it are missing for all seeds.
+        found: as returned by `analysis.grid.cells`. Replacement sets that it lacks count as missing for all seeds.
     """
     networks, adjusted = [Network(name, found) for name in NETWORKS], Adjusted()
     rows = [row for claim in CLAIMS for row in _judged(claim, networks, adjusted)]
@@ -42,15 +42,15 @@ def findings(found: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Test:
-    """A claim's contrast on a network, before it is seen beside those of other networks.
+    """The test of a claim's contrast on a network, before it is adjusted for other networks.
 
     Attributes:
         key: the contrast, as `analysis.contrasts.Network.key` names it.
-        above: whether it lies on the claim's side of 0, as far as one can see.
+        above: whether the estimate is above 0; where a share is shown, its whole, too.
         p_different, p_equivalent: of both tests, unadjusted.
-        observed, deviation: mean and standard deviation over seeds of what further seeds are to decide.
+        observed, deviation: mean and standard deviation over seeds of what further seeds would decide.
         shown: the value and its interval.
-        detail: what else is to be said.
+        detail: further text.
     """
 
     key: frozenset[tuple[str, float]]
@@ -77,7 +77,7 @@ class Test:
 
     @classmethod
     def _of_share(cls, claim: Claim, network: Network, weights: Weights) -> "Test":
-        """More than half and a gap, both are to be shown: the larger of two p values is that of both."""
+        """The share must be above half, and there must be a gap: the larger of their p values is that of both."""
         assert claim.share is not None
         half, part, whole = network.values(weights, claim.share.part, claim.share.whole)
         gap, ends = paired(whole), paired(whole).interval()
@@ -96,7 +96,7 @@ class Test:
         )
 
     def verdict(self, claim: Claim, different: float, equivalent: float) -> str:
-        """The verdict by adjusted p values."""
+        """The verdict from adjusted p values."""
         if equivalent < SIGNIFICANCE:
             return EQUIVALENT
         if different < SIGNIFICANCE:
@@ -114,7 +114,7 @@ class Family:
     """Contrasts that are judged together.
 
     Attributes:
-        claim: the claim that they are of.
+        claim: the claim that they belong to.
         different, equivalent: adjusted p values by contrast.
     """
 
@@ -130,7 +130,7 @@ class Adjusted:
     families: list[Family] = field(default_factory=list)
 
     def add(self, claim: str, tests: Sequence[Test]) -> None:
-        """Adjusts those of the tests that are of no family yet."""
+        """Adjusts those of the tests that belong to no family yet."""
         new = {test.key: test for test in tests if self.of(test.key) is None}
         different = holm([test.p_different for test in new.values()])
         equivalent = holm([test.p_equivalent for test in new.values()])
@@ -178,7 +178,7 @@ def _judged(key: str, networks: Sequence[Network], adjusted: Adjusted) -> Iterat
 def steps_in_words(networks: Sequence[Network]) -> dict[str, str]:
     """How scores change from layer to layer, by network: "1→2 -11.7 falls, 2→3 -3.5 open, …".
 
-    Adjusted over all steps of all networks. Of two layers the step is what the claim itself tests.
+    Adjusted over all steps of all networks. For two layers, the step is what the claim itself tests.
     """
     values = {
         (network.name, f"{upper}→{upper + 1}"): network.values(fall(upper, upper + 1, network.depth))[0]

@@ -1,4 +1,4 @@
-"""The grid as the paper sets it."""
+"""The grid in the layout of the paper."""
 
 import pandas as pd
 
@@ -10,17 +10,17 @@ STATISTICS = {
     "sem": "± standard error of the mean",
     "ci": "with Student's 95 % interval of the mean",
 }
-"""What stands behind a mean."""
+"""What is shown after a mean."""
 
 
 def layout(table: pd.DataFrame, statistic: str, seeds: int, measured: str) -> Table:
-    """The grid in the paper's sections, the best individual layers underlined.
+    """The grid in the paper's sections, with the best individual layers underlined.
 
     Args:
-        table: as from `analysis.grid`.
+        table: as returned by `analysis.grid`.
         statistic: a key of `STATISTICS`.
         seeds: number of seeds asked for.
-        measured: what a score is the mean of, as from `analysis.notes.measured`.
+        measured: what a score is the mean of, as returned by `analysis.notes.measured`.
     """
     sections = []
     for section, title in SECTIONS.items():
@@ -38,7 +38,7 @@ def _row(name: str, row: pd.DataFrame, statistic: str) -> list[Cell]:
 
 
 def shown(cell: pd.Series, statistic: str = "std") -> str:
-    """A cell as text: "84.6 ± 0.1", "84.6 ± 0.1 (2)" where seeds are missing, "–" where no run can be.
+    """A cell as text: "84.6 ± 0.1", "84.6 ± 0.1 (2)" if seeds are missing, "–" if there can be no run.
 
     One seed shows no spread.
     """
@@ -57,5 +57,5 @@ def shown(cell: pd.Series, statistic: str = "std") -> str:
 
 
 def p_value(value: float) -> str:
-    """A p value as text: "0.031", "< 0.001", "–" where there is none."""
+    """A p value as text: "0.031", "< 0.001", "–" if there is none."""
     return "–" if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""The two frames that every table and figure is built on: a row per run and task, and a row per run."""
+"""The two frames from which every table and figure is made: a row per run and task, and a row per run."""
 
 from collections.abc import Container
 from pathlib import Path
@@ -30,16 +30,16 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
 
     Columns:
         run: the run's identity.
-        status: "finished", "failed", "running", "stopped" or "new", as the run says of itself; "interrupted"
-            where it was killed (it can be resumed); "incomplete" where it was finished, but its rows
-            are not all there; "unreadable" where its folder cannot be read.
+        status: "finished", "failed", "running", "stopped" or "new", as the run itself says; "interrupted" if it
+            was killed (it can be resumed); "incomplete" if it was finished, but its rows are not all there;
+            "unreadable" if its folder cannot be read.
         tasks_done: number of tasks whose rows are whole. A run that is resumed starts from its last
             checkpoint, which may be earlier.
         total_tasks: number of tasks of the whole run.
         score: mean over the last 15 % of the rows, computed from them: the online accuracy, from 0 to 1, or
             the error; NaN unless finished.
-        score_name: "accuracy" or "error": the column of `load_runs` that it is the mean of.
-        higher_is_better: which is the better of two scores.
+        score_name: "accuracy" or "error": the column of `load_runs` that the score is the mean of.
+        higher_is_better: whether the higher of two scores is the better one.
         percent: whether people read it in percent.
         reason: why it failed or cannot be used.
         attempt: how many times it was started or resumed.
@@ -51,11 +51,11 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
         provenance.version, provenance.commit, …: what computed it.
 
     Args:
-        paths: directories of run folders, or directories that hold collected results. A run that is in
-            several counts once: finished goes before unfinished, then later before earlier.
+        paths: directories of run folders, or directories that hold collected results. A run found in several
+            counts once: a finished copy wins over an unfinished one, then a later one over an earlier one.
 
     Raises:
-        UserError: for a path that is no directory, or results that cannot be read.
+        UserError: for a path that is not a directory, or results that cannot be read.
     """
     return _summaries(_sources(paths)).drop(columns="source")
 
@@ -72,12 +72,12 @@ def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.Data
         weight_magnitude.layer_1, …, weight_magnitude.output: the same by layer. NaN for layers that the
             network lacks.
         replaced.layer_1, …: number of units replaced in the task, likewise.
-        dead_units.layer_1, curvature_rank.output, curvature_rank, …: what diagnostics measured, by layer and of
-            the whole network. NaN in tasks that they were not taken for.
+        dead_units.layer_1, curvature_rank.output, curvature_rank, …: what diagnostics measured, by layer and for
+            the whole network. NaN in tasks in which they were not taken.
         status, and the config keys: as in `summarise`.
 
-    Collected results hold accuracy, error, loss and the total weight magnitude as they are, all other measures to
-    four digits, and of runs that were collected by earlier versions none of these.
+    Collected results hold accuracy, error, loss and the total weight magnitude exactly, and all other measures to
+    four digits; of runs that were collected by earlier versions, they lack the other measures.
 
     The rows of unfinished runs are included; a row that is being written, or was torn, is not.
 
@@ -121,7 +121,7 @@ def _sources(paths: tuple[str | Path, ...]) -> list[_Source]:
 
 
 def _summaries(sources: list[_Source]) -> pd.DataFrame:
-    """Each run once, with the number of the source that has it."""
+    """Each run once, with the index of the source that has it."""
     frames = [source.summaries().assign(source=number) for number, source in enumerate(sources)]
     runs = pd.concat([frame for frame in frames if len(frame)] or [pd.DataFrame(columns=["source"])])
     runs = runs.reindex(columns=[*RECORD, *(name for name in runs if name not in RECORD)])

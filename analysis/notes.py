@@ -1,4 +1,4 @@
-"""What stands below a table: where its numbers come from, and every run that it lacks."""
+"""The notes below a table: where its numbers come from, and every run that it lacks."""
 
 import re
 import shlex
@@ -14,11 +14,11 @@ from plasticity.score import window
 
 
 def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
-    """Sentences on missing runs, versions that differ, and seeds and lengths that are not shown.
+    """Sentences about missing runs, differing versions, and seeds and lengths that are not shown.
 
     Args:
-        runs: as from `analysis.summarise`.
-        found: as from `analysis.grid.cells`.
+        runs: as returned by `analysis.summarise`.
+        found: as returned by `analysis.grid.cells`.
     """
     others = other_lengths(runs, found)
     left_out = [f"There are runs of other lengths, which --tasks shows: {others}."] if others else []
@@ -32,7 +32,7 @@ def measured(found: pd.DataFrame) -> str:
 
 
 def missing(found: pd.DataFrame) -> list[str]:
-    """Every run without a score, and why: a line per network, problem and set of seeds; and what computes them."""
+    """Every run without a score, and why, a line per network, problem and set of seeds; and what computes them."""
     lacking = found[found["score"].isna()]
     if lacking.empty:
         return []
@@ -56,7 +56,7 @@ def missing(found: pd.DataFrame) -> list[str]:
 
 
 def _command(experiment: str, lacking: pd.DataFrame) -> str:
-    """The launch of an experiment, confined to the networks, methods and seeds that runs are missing of."""
+    """The launch of an experiment, confined to the networks, methods and seeds of which runs are missing."""
     networks = [network for network in NETWORKS if network in set(lacking["network"])]
     methods = list(dict.fromkeys(CELLS[replacement][1] for replacement in lacking["replacement"]))
     seeds = sorted(set(lacking["seed"]))
@@ -84,7 +84,7 @@ def problem(cell: pd.Series) -> str:
 
 
 def versions(found: pd.DataFrame) -> list[str]:
-    """Says so where not all runs shown were computed by the same version, commit and engine."""
+    """A sentence if the runs shown were computed by different versions, commits or engines."""
     keys = ["provenance.version", "provenance.commit", "provenance.engine"]
     shown = found.dropna(subset="score").drop_duplicates("run").reindex(columns=keys).fillna("unknown")
     counts = Counter(shown.itertuples(index=False, name=None))
@@ -98,7 +98,7 @@ def versions(found: pd.DataFrame) -> list[str]:
 
 
 def _short(commit: str) -> str:
-    """As much of a commit as people read; "-dirty" stays."""
+    """A commit, abbreviated for people; "-dirty" stays."""
     return re.sub(r"^([0-9a-f]{12})[0-9a-f]+", r"\1", commit)
 
 

@@ -67,15 +67,15 @@ INDIVIDUAL = ("layer_1", "layer_2", "layer_3", "last")
 """The columns that replace one layer."""
 
 DEEPER = tuple(f"layer_{number}" for number in range(4, 8))
-"""The layers that the table leaves out, of networks that have them before their last."""
+"""The layers that the table leaves out, where a network has them before its last one."""
 
 CELLS: dict[str, tuple[str, str]] = {
     **{replacement: (replacement, "cbp") for replacement in [*COLUMNS, *DEEPER, "none", "except_first"]},
     "tuned_bp": ("none", "bp"),
     "tuned_l2": ("none", "l2"),
 }
-"""Replacement set and tuned method of what a network is run with: the table's columns at the step size of continual
-backpropagation, and what they are compared with."""
+"""The replacement set and tuned method that a network is run with: the table's columns, at the step size of
+continual backpropagation, and the baselines that they are compared with."""
 
 FINDINGS = tuple(cell for cell in CELLS if cell != "tuned_l2")
 """The cells that the findings need."""
@@ -85,7 +85,7 @@ PUBLISHED_SEEDS = 3
 
 
 def names(network: str) -> str:
-    """What a network is called, in all of its rows: "Width 100 = ReLU = Depth 5"."""
+    """The names of a network in all of its rows: "Width 100 = ReLU = Depth 5"."""
     equal = {"depth_equal_parameters": " (same number of parameters)"}
     rows = [row for row in ROWS if row.network == network]
     suffix = equal.get(rows[0].section, "")
@@ -100,7 +100,7 @@ def run(network: str, cell: str, seed: int, tasks: int, examples_per_task: int) 
         cell: a key of `CELLS`.
         seed: the run's seed.
         tasks: number of tasks.
-        examples_per_task: number of examples of each.
+        examples_per_task: number of examples in each.
 
     Returns:
         None where the network has no such layer.

@@ -1,7 +1,7 @@
 """Runs at Weights & Biases, fetched as the folders that they were published from.
 
-A history at W&B is thinned when it is published, and sampled when it is read. So no number comes from one: every
-published run holds its whole table, its config and its state as files, and these make up its folder again.
+A history at W&B is thinned when it is published and sampled when it is read, so no number is taken from one: every
+published run also has its whole table, its config and its state as files, and its folder is rebuilt from these.
 """
 
 import os
@@ -20,20 +20,20 @@ FILES = {CONFIG: "config.yaml", STATE: "state.json", TABLE: "tasks.csv"}
 """The name that each file has in a run's folder."""
 
 AT_ONCE = 8
-"""Runs that are downloaded at once."""
+"""The number of runs to download at once."""
 
 
 def fetch(place: str) -> list[str]:
     """Downloads published runs that are not in the cache yet.
 
     Args:
-        place: ENTITY/PROJECT, or ENTITY/PROJECT/GROUP; a group may hold slashes.
+        place: ENTITY/PROJECT, or ENTITY/PROJECT/GROUP; a group may contain slashes.
 
     Returns:
-        a directory of run folders for each run at W&B: one run may be there more than once
+        a directory of run folders for each run at W&B; the same run may be in more than one
 
     Raises:
-        UserError: where there is no such project, or nothing that was published from here.
+        UserError: when there is no such project, or it has no runs that this package published.
     """
     entity, project, group = _parts(place)
     runs = _runs(f"{entity}/{project}", {"group": group} if group else {})
@@ -71,9 +71,9 @@ def _runs(path: str, filters: dict[str, Any]) -> list[Any]:
 
 
 def _folder(run: Any, root: Path) -> Path | None:
-    """The directory that holds a run's folder; None for a run that has not all of its files.
+    """The directory that holds a run's folder; None for a run that lacks one of its files.
 
-    An id at W&B is written to once, so that what is in the cache stays as it is.
+    An id at W&B is written to only once, so what is in the cache never goes stale.
     """
     identity, directory = str(run.config.get("run", "")), root / run.id
     if not re.fullmatch("[0-9a-f]{12}", identity):

@@ -1,4 +1,4 @@
-"""A table on its way to people: plain text, Markdown, LaTeX or HTML."""
+"""Tables as people read them: plain text, Markdown, LaTeX or HTML."""
 
 import html as html_module
 import re
@@ -51,7 +51,7 @@ def render(table: Table, form: str, standalone: bool = False) -> str:
 
 
 def text(table: Table) -> str:
-    """Aligned columns. _Underlined_."""
+    """Aligned columns, with _underlined_ cells."""
     body = [[f"_{cell.text}_" if cell.underlined else cell.text for cell in row] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(table.columns, *body, strict=True)]
 
@@ -66,7 +66,7 @@ def text(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A GitHub table, sections as rows in bold, <u>underlined</u>."""
+    """A GitHub table, with sections as rows in bold and <u>underlined</u> cells."""
 
     def line(values: list[str]) -> str:
         return f"| {' | '.join(values)} |"
@@ -84,7 +84,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, standalone: bool = False) -> str:
-    r"""A table to \\input, its notes as comments, or a whole document that compiles as it stands.
+    r"""A table to \input, with its notes as comments, or a whole document that compiles as it stands.
 
     A table longer than a page spans pages.
     """
@@ -173,7 +173,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": "$<$",
     ">": "$>$",
-    "-": "{-}",  # two of them are no dash
+    "-": "{-}",  # so that two do not make a dash
     "±": r"$\pm$",
     "×": r"$\times$",
     "−": "$-$",
@@ -187,7 +187,7 @@ _LATEX = {
 
 
 def _latex(value: str) -> str:
-    """Text in which LaTeX finds no commands, and no characters that it does not have."""
+    """Text with LaTeX's special characters escaped; characters that it does not have become "?"."""
     return "".join(_LATEX.get(character, character if character.isascii() else "?") for character in value)
 
 

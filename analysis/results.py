@@ -14,10 +14,10 @@ from plasticity.run import LEFT_OUT, flatten
 KEYS = ("run", "task")
 
 EXACT = ("accuracy", "error", "loss", "weight_magnitude")
-"""The columns of a row that are kept as they are. What else it has is kept to four digits."""
+"""The columns of a row that are kept exactly. All others are kept to four digits."""
 
 ROUNDED_BITS = 9
-"""Of the 23 bits behind a float32's first one, those that are given up: 14 are left, a relative error of 3e-5."""
+"""How many of the 23 mantissa bits of a float32 are dropped: 14 are left, a relative error of 3e-5."""
 
 DIRECTORY = Path(__file__).parent.parent / "results"
 """The committed results."""
@@ -30,12 +30,12 @@ class Results:
         self.path = path
 
     def exists(self) -> bool:
-        """Whether there is anything."""
+        """Whether there are any results."""
         return (self.path / "runs.parquet").exists()
 
     def summaries(self) -> pd.DataFrame:
         """A row per run; the columns are explained by `analysis.load.summarise`."""
-        frame = _read(self.path / "runs.parquet").rename(columns={"state": "status"})  # as it once was called
+        frame = _read(self.path / "runs.parquet").rename(columns={"state": "status"})  # its earlier name
         _check(frame, self.path / "runs.parquet", ("run", "status"), ("score", "tasks_done", "updated"))
         for key, value in flatten(LEFT_OUT).items():  # keys that were added later
             if key not in frame:
@@ -55,14 +55,14 @@ class Results:
         return chosen.astype(dict.fromkeys(chosen.select_dtypes("float32"), "float64"))
 
     def write(self, runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
-        """Replaces both files, each in one go. The same runs give the same bytes.
+        """Replaces both files, each atomically. The same runs give the same bytes.
 
         Args:
-            runs: as from `analysis.summarise`.
+            runs: as returned by `analysis.summarise`.
             tasks: `run`, `task` and the measures.
 
         Raises:
-            UserError: where they cannot be written.
+            UserError: when they cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -83,10 +83,10 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _check(frame: pd.DataFrame, path: Path, texts: Iterable[str], numbers: Iterable[str]) -> None:
-    """Makes sure that a frame has the columns that everything else relies on.
+    """Checks that a frame has the columns that everything else relies on.
 
     Raises:
-        UserError: naming the first that is missing, or holds something else.
+        UserError: naming the first column that is missing or has the wrong type.
     """
     for kind, names in (("text", texts), ("numbers", numbers)):
         fits = pd.api.types.is_numeric_dtype if kind == "numbers" else pd.api.types.is_string_dtype
@@ -96,7 +96,7 @@ def _check(frame: pd.DataFrame, path: Path, texts: Iterable[str], numbers: Itera
 
 
 def _rounded(column: pd.Series) -> pd.Series:
-    """A column as it is kept: measures to four digits, since all of them would take three times the space."""
+    """A column as it is kept: measures to four digits, since all digits would take three times the space."""
     if column.name in (*KEYS, *EXACT) or not pd.api.types.is_float_dtype(column):
         return column
     values = column.to_numpy(np.float32)
@@ -111,7 +111,7 @@ def _rounded(column: pd.Series) -> pd.Series:
 
 
 def _replace(path: Path, frame: pd.DataFrame) -> None:
-    # Numbers that hardly repeat are stored byte by byte: their first bytes differ little from row to row.
+    # Numbers that hardly repeat are stored byte by byte: their leading bytes vary little from row to row.
     numbers = [
         name for name in frame if frame[name].dtype.kind == "f" and frame[name].nunique() > len(frame) / 10
     ]

@@ -19,20 +19,20 @@ from plasticity.errors import UserError
 from plasticity.objectives import score_text
 
 ALWAYS = "optimiser.step_size"
-"""The config key that is shown even where it is the same for all."""
+"""The config key that is shown even if it is the same for all."""
 
 DIGITS = 2
-"""Behind the point of a score in percent."""
+"""Digits after the decimal point of a score in percent."""
 
 SCORE = ("score_name", "percent", "higher_is_better")
-"""Columns that say what a score is: scores of two kinds have no mean."""
+"""Columns that say what a score is: scores of different kinds are never averaged."""
 
 
 def listing(runs: pd.DataFrame) -> Table:
     """Every run: identity, status, tasks done, score, step size and the config keys that vary.
 
     Args:
-        runs: as from `analysis.summarise`.
+        runs: as returned by `analysis.summarise`.
     """
     keys = [key for key in config_columns(runs) if key != ALWAYS and runs[key].map(shown).nunique() > 1]
     keys.insert(0, ALWAYS)
@@ -60,10 +60,10 @@ def averages(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """A row for each combination of values of some keys, in their order.
 
     Columns: the keys; `runs` and `unfinished`, numbers of finished and other runs; `mean`, `std`, `sem`, `low` and
-    `high` of the scores of the finished ones, as from `analysis.statistics.describe`; and what the score is.
+    `high` of the scores of the finished ones, as returned by `analysis.statistics.describe`; and those of `SCORE`.
 
     Args:
-        runs: as from `analysis.summarise`.
+        runs: as returned by `analysis.summarise`.
         keys: columns.
     """
     rows = []
@@ -76,7 +76,7 @@ def averages(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def average_table(frame: pd.DataFrame, keys: Sequence[str]) -> Table:
-    """What `averages` found, for people."""
+    """The result of `averages`, for people."""
     rows = []
     for _, row in frame.iterrows():
         score = partial(score_text, percent=row["percent"], digits=DIGITS)

@@ -22,7 +22,7 @@ from plasticity.objectives import score_text
 from plasticity.run import Run, flatten
 
 METHODS = {"BP": "bp", "CBP": "cbp", "L2": "l2"}
-"""What `conf/tuned/` calls the methods."""
+"""The names of the methods in `conf/tuned/`."""
 
 SEARCHED = {
     "bp": {"step_size": "optimiser.step_size"},
@@ -40,7 +40,7 @@ class Ranking:
         method: a key of `SEARCHED`.
         settings: a row per setting: its hyperparameters; `mean`, `std`, `sem`, `low`, `high` as from
             `analysis.statistics.describe`; `seeds`, `failed` and `missing`, numbers of runs; `scores`, by seed.
-            Settings of which a run failed come last, then those without a score.
+            Settings with a failed run come last, and among both kinds those without a score.
         higher_is_better: which is the better of two scores.
     """
 
@@ -50,12 +50,12 @@ class Ranking:
 
     @property
     def best(self) -> pd.Series | None:
-        """The first setting; None where none has a score, or every one has a run that failed."""
+        """The first setting; None if every setting lacks a score or has a run that failed."""
         first = self.settings.iloc[0]
         return None if first["failed"] or not first["seeds"] else first
 
     def warnings(self) -> list[str]:
-        """Why the best may not be: runs are missing, it lies on the grid's edge, or the next is as good."""
+        """Why the best may not be: runs are missing, it lies on the edge of the grid, or the next is as good."""
         said = []
         lacking = int(self.settings["missing"].sum())
         if lacking:
@@ -70,7 +70,7 @@ class Ranking:
         return [*said, *self._ties()]
 
     def _ties(self) -> list[str]:
-        """The settings that seeds do not tell from the best: a paired 95 % interval of the difference holds 0."""
+        """The settings that seeds cannot tell from the best: a paired 95 % interval of the difference holds 0."""
         assert self.best is not None
         alike = []
         for _, other in self.settings.iloc[1:].iterrows():
@@ -91,7 +91,7 @@ def rank(experiment: Experiment) -> list[Ranking]:
     """A ranking for each method of a search.
 
     Args:
-        experiment: a search, and what there is of its runs.
+        experiment: a search, and what is known of its runs.
 
     Raises:
         UserError: for a run of a method that `conf/tuned/` does not have.
@@ -159,10 +159,10 @@ def tuned(name: str, rankings: Sequence[Ranking], experiment: Experiment, of: Se
     """What was chosen, as a file for `conf/tuned/`.
 
     Args:
-        name: of the file, without ending.
+        name: of the file, without extension.
         rankings: of the search.
         experiment: the search.
-        of: sentences on where it comes from.
+        of: sentences that say where the choice comes from.
 
     Raises:
         UserError: when a method has no best setting.
@@ -191,11 +191,11 @@ def tuned(name: str, rankings: Sequence[Ranking], experiment: Experiment, of: Se
 
 
 LENGTH = ("tasks", "examples", "examples_per_task", "record_every", "root")
-"""Keys of a data set that say how long a run is, or where files are, and do not belong to a network."""
+"""Keys of a dataset that say how long a run is or where files are, and are not part of a network."""
 
 
 def _network(run: Run, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """The groups and values that make the network and data set of a search what they are."""
+    """The groups and values that define the network and dataset of a search."""
     given = {key: value for key, _, value in (override.partition("=") for override in overrides)}
     groups = {"activation": given.get("activation", run.activation.name)}
     if "dataset" in given:

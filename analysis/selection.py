@@ -1,4 +1,4 @@
-"""Which runs, and which of them belong together: by conditions and by the values of keys."""
+"""Selects runs by conditions, and groups them by the values of keys."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,12 +14,12 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
     """The runs that meet all conditions.
 
     Args:
-        runs: as from `analysis.summarise`.
+        runs: as returned by `analysis.summarise`.
         conditions: each "column=value", such as "status=failed", "seed=0", "activation=relu",
             "replacement.layers=1,3" or "replacement.layers=[1,3]".
 
     Raises:
-        UserError: for a condition that is none, a column that does not exist, or a value that no run has.
+        UserError: for a malformed condition, a column that does not exist, or a value that no run has.
     """
     for condition in conditions:
         key, equals, value = condition.partition("=")
@@ -39,7 +39,7 @@ def column(runs: pd.DataFrame, key: str, option: str = "--where") -> str:
     """The column that a key names; a group, such as `activation`, stands for its name.
 
     Raises:
-        UserError: naming the option that gave the key, when there is none.
+        UserError: when there is none; it names the option that gave the key.
     """
     for name in (key, f"{key}.name"):
         if name in runs:
@@ -62,7 +62,7 @@ def _same(own: object, asked: str) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value as on the command line; whole numbers that a column holds as floats lose their point."""
+    """A value as on the command line; whole numbers that a column holds as floats lose their decimal point."""
     if value is None or value != value:
         return ""
     return f"{value:.10g}" if isinstance(value, float) else str(value)
@@ -72,8 +72,8 @@ def grouped(runs: pd.DataFrame, keys: Sequence[str], spelt: bool = False) -> pd.
     """What each run is called by the values of some keys, such as "relu, 0.005": categorical, in their order.
 
     Args:
-        runs: as from `analysis.summarise`.
-        keys: columns; none of them: all runs are called "".
+        runs: as returned by `analysis.summarise`.
+        keys: columns; if there are none, all runs are called "".
         spelt: with the names of the keys, as in "activation relu, step_size 0.005".
 
     Returns:
@@ -89,10 +89,10 @@ def grouped(runs: pd.DataFrame, keys: Sequence[str], spelt: bool = False) -> pd.
 
 
 def mixed(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """The config keys, other than the seed, in which runs differ that share the values of some keys.
+    """The config keys, other than the seed, that vary among runs with the same values of some keys.
 
     Args:
-        runs: as from `analysis.summarise`.
+        runs: as returned by `analysis.summarise`.
         keys: columns.
     """
     others = [key for key in config_columns(runs) if key not in (*keys, "seed")]
@@ -101,12 +101,12 @@ def mixed(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
 
 
 def mixture(runs: pd.DataFrame, keys: Sequence[str], means: str) -> list[str]:
-    """A sentence that warns of means over runs that differ in more than some keys; none where they do not.
+    """A sentence that warns of means over runs that differ in more than some keys; none if they do not.
 
     Args:
-        runs: as from `analysis.summarise`.
+        runs: as returned by `analysis.summarise`.
         keys: columns.
-        means: how the sentence calls them, such as "Means are over runs".
+        means: how the sentence begins, such as "Means are over runs".
     """
     others = mixed(runs, keys)
     if not others:

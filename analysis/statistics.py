@@ -1,8 +1,8 @@
 """The statistics of few seeds, each a few lines.
 
-All of them take it that the values of different seeds are independent and scatter normally; three seeds can
-neither show nor refute that. Cells of one seed share permutations and orders, so a comparison of cells is
-made within each seed first, and seeds are averaged then.
+All of them assume that the values of different seeds are independent and normally distributed; three seeds can
+neither show nor refute that. Cells of one seed share permutations and orders, so cells are first compared within
+each seed, and the comparisons are then averaged over seeds.
 """
 
 from bisect import bisect_left
@@ -18,10 +18,10 @@ CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 
 POWER = 0.8
-"""Chance to decide that a planned number of seeds has to give."""
+"""The probability of a decision that a planned number of seeds has to give."""
 
 MOST_SEEDS = 1000
-"""More seeds are not planned with."""
+"""The most seeds to plan with."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its standard error, which has a χ² distribution of some degrees of freedom behind it.
+    """A value with its standard error, whose square is χ²-distributed with some degrees of freedom, up to a factor.
 
     Attributes:
         value: the estimate.
@@ -59,8 +59,8 @@ class Estimate:
     def p_equivalent(self, margin: float) -> float:
         """The p value of two one-sided t tests (Schuirmann 1987): small where |value| is below the margin.
 
-        The hypothesis is that the true value lies at −margin, margin, or beyond; the larger of both counts.
-        It is below 5 % exactly where the 90 % interval lies within ± margin.
+        The null hypothesis is that the true value lies at −margin, margin, or beyond; the larger of both p values
+        counts. It is below 5 % exactly where the 90 % interval lies within ± margin.
         """
         return self._tail(margin - abs(self.value))
 
@@ -136,8 +136,8 @@ def fieller(numerator: np.ndarray, denominator: np.ndarray, confidence: float = 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p values (Holm 1979): the chance of any false rejection among them is at most the level.
 
-    The k-th smallest of m is multiplied by m − k + 1, and none is below one that was smaller before. It holds
-    for p values that depend on each other in any way.
+    The k-th smallest of m is multiplied by m − k + 1, and raised to the one before it if it is below that. This
+    holds for p values that depend on each other in any way.
     """
     order = np.argsort(p_values, kind="stable")
     factors = len(p_values) - np.arange(len(p_values))
@@ -150,10 +150,10 @@ def seeds_to_decide(
 ) -> int | None:
     """The smallest number of seeds that decides a paired comparison with a chance of at least `POWER`.
 
-    A difference that was seen beyond the margin is taken for the true one, and the two-sided t test has to
-    show it. Else either may be true, and both have to be shown: a difference as large as the margin by that
-    test, and no difference by two one-sided tests. The observed deviation is taken for the true one: after
-    three seeds that is a rough guess, which may be off by several times.
+    An observed difference beyond the margin is taken as the true one, and the two-sided t test has to show it.
+    Otherwise either may be true, and both have to be shown: a difference as large as the margin by that test, and
+    no difference by two one-sided tests. The observed deviation is taken as the true one: after three seeds that
+    is a rough guess, which may be off by a factor of several.
 
     Args:
         deviation: standard deviation over seeds of the difference within a seed.
@@ -181,7 +181,7 @@ def fewest_seeds(power: Callable[[int], float]) -> int | None:
     """The smallest number of seeds from 2 to `MOST_SEEDS` that gives a power of `POWER`; None if none does.
 
     Args:
-        power: by number of seeds; it must not fall.
+        power: by number of seeds; it must not decrease.
     """
     counts = range(2, MOST_SEEDS + 1)
     place = bisect_left(counts, POWER, key=power)
@@ -196,7 +196,7 @@ def power_different(effect: float, error: float, degrees: float, significance: f
 
 
 def power_equivalent(margin: float, error: float, degrees: float, significance: float) -> float:
-    """The chance that two one-sided t tests show a value to be within ± margin whose true value is 0."""
+    """The chance that two one-sided t tests show a value whose true value is 0 to be within ± margin."""
     critical = t_quantile(degrees, 1 - 2 * significance) * _errors(degrees)
     return float(np.mean(np.maximum(0, 2 * ndtr(margin / error - critical) - 1)))
 
@@ -208,5 +208,5 @@ def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
 
 @lru_cache(maxsize=64)
 def _errors(degrees: float) -> np.ndarray:
-    """Estimated over true standard error, √(χ²/degrees), at 2,000 equally likely places: [2000]."""
+    """Estimated over true standard error, √(χ²/degrees), at 2,000 equally likely quantiles: [2000]."""
     return np.sqrt(chdtri(degrees, (np.arange(2000) + 0.5) / 2000) / degrees)

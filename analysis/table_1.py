@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _contents(found: pd.DataFrame, arguments: argparse.Namespace) -> tuple[pd.DataFrame, Table]:
-    """What to show, as columns and as a picture."""
+    """What to show, as columns and as a table."""
     if arguments.compare:
         compared = compare(found)
         return compared, comparison(compared)

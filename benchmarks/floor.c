@@ -1,7 +1,7 @@
-/* Plain streams over weights in cache, as a training step goes over those that it needs: once to read them, for the
- * forward pass, and once more to read, change and write them. Each goes over `piece` weights at a time.
+/* Plain passes over weights in cache, like those of a training step over the weights that it needs: one that reads
+ * them, for the forward pass, and one that reads, changes and writes them. Each takes `piece` weights at a time.
  *
- * The sums are kept in many lanes, so that what is measured is the memory and not the latency of an addition. */
+ * Sums are kept in many lanes, so that memory is measured and not the latency of an addition. */
 enum { LANES = 128 };
 
 float read_stream(const float *weights, long count, long piece, long pieces)

@@ -1,4 +1,4 @@
-"""The floor under the time of a step: reading the weights that it must touch, then changing them, in cache."""
+"""The floor under a step's time: reading the weights that it must touch, then changing them, all in cache."""
 
 import ctypes
 import os
@@ -19,11 +19,11 @@ from plasticity.run import Run
 
 @dataclass(frozen=True)
 class Floor:
-    """What no step can be faster than, in microseconds.
+    """The least time that a step can take, in microseconds.
 
     Attributes:
-        reading: once through the weights that a step touches, for the forward pass.
-        changing: once more through them, to read, change and write them.
+        reading: one pass over the weights that a step touches, for the forward pass.
+        changing: one more pass over them, to read, change and write them.
     """
 
     reading: float
@@ -52,9 +52,9 @@ def measure(weights: int, piece: int, seconds: float = 0.3) -> Floor:
     """The floor for weights of this size, `piece` of which a step touches.
 
     Args:
-        weights: number of weights of the network, which says what cache they are in.
+        weights: number of weights of the network, which decides the cache they are in.
         piece: number of weights that a step touches.
-        seconds: how long to try each pass for; the best of several trials counts.
+        seconds: how long to repeat each pass; the best of several trials counts.
     """
     library = _library()
     memory = np.zeros(weights, np.float32)
@@ -79,7 +79,7 @@ def _best(stream: Callable[..., float], memory: np.ndarray, piece: int, pieces: 
 
 @cache
 def _library() -> ctypes.CDLL:
-    """floor.c, compiled for this very machine."""
+    """floor.c, compiled for this machine."""
     with tempfile.TemporaryDirectory() as folder:
         flags = ["-O3", "-march=native", "-ffast-math", "-fPIC", "-shared"]
         source, target = Path(__file__).with_suffix(".c"), Path(folder) / "floor.so"

@@ -24,7 +24,7 @@ from plasticity.run import Run
 def microseconds_per_step(run: Run, network: Network, task: Task, steps: int, repetitions: int) -> float:
     """The best of some repetitions on one core; compiling is not counted."""
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})  # of XLA's threads, too: it starts them at its first use
+    os.sched_setaffinity(0, {min(cores)})  # XLA's threads inherit it: they start at its first use
     try:
         return _microseconds_per_step(run, network, task, steps, repetitions)
     finally:

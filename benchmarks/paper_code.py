@@ -1,6 +1,6 @@
-"""The paper's own PyTorch code, timed where a checkout of it is at hand.
+"""Times the paper's own PyTorch code, where there is a checkout of it.
 
-It is built on the code of Dohare et al., github.com/shibhansh/loss-of-plasticity; either checkout does:
+It is built on the code of Dohare et al., github.com/shibhansh/loss-of-plasticity; either checkout will do:
 `lop.nets.deep_ffnn` has the network, `lop.algos.cbp` the learner.
 """
 
@@ -19,8 +19,8 @@ from plasticity.run import Run, flatten
 def microseconds_per_step(path: Path, run: Run, task: Task, steps: int = 400) -> float:
     """Time per step of the paper's code on the network of a run: continual backpropagation on all layers.
 
-    A step is what its experiment does with an example, and what our engines do with it: learn from it, note
-    whether it was classified rightly, and sum up the magnitude of each layer's weights.
+    A step does what both its experiment and our engines do with an example: learn from it, record whether it was
+    classified correctly, and add up the magnitudes of each layer's weights.
 
     Args:
         path: the checkout.

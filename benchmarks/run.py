@@ -1,11 +1,11 @@
 """What a run is spent on: python -m benchmarks.run
 
-Trains the base network for some tasks as the launcher's workers do, with checkpoints and diagnostics, and says
-which share of the time is the training step and which is everything around it; then publishes the run to W&B
-(offline), as a launch does beside the training. Then it says what the diagnostics none, basic and full cost a run
-of 1,100 tasks, as shares of its steps: all are timed in turn with the steps of one run, on one thread, in seconds
-of the processor, so that what else the machine does counts little. Measures that are rarely due are timed a few
-times, and counted as often as they are due.
+Trains the base network for some tasks as the launcher's workers do, with checkpoints and diagnostics, and reports
+which share of the time goes into the training step and which into everything around it; then publishes the run to
+W&B (offline), as a launch does alongside training. Finally it reports what the diagnostics none, basic and full
+cost a run of 1,100 tasks, relative to its steps: all are timed in turn with the steps of one run, on one thread, in
+CPU seconds, so that other load on the machine hardly matters. Measures that are rarely due are timed a few times,
+and weighted by how often they are due.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from plasticity.threads import VARIABLES, one_thread_each
 from plasticity.training import Attempt, Session, Silent, train
 
 COST_TASKS = 20
-"""Tasks that the cost of diagnostics is taken from: a multiple of the intervals of those in basic."""
+"""Number of tasks to time diagnostics over: a multiple of the intervals of those in basic."""
 
 RARE = 3
 """How often a rare measure is timed."""
@@ -45,7 +45,7 @@ class Shares:
         self.seconds: dict[str, float] = defaultdict(float)
 
     def timed(self, label: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, its time noted under a label."""
+        """The function, with its time recorded under a label."""
 
         def run(*arguments: Any, **options: Any) -> Any:
             began = time.perf_counter()
@@ -63,14 +63,14 @@ def main() -> None:
     parser.add_argument("--engine", default="auto", help="auto, native or reference")
     parser.add_argument("--diagnostics", default="basic", help="none, basic, full or one (default: basic)")
     arguments = parser.parse_args()
-    if any(os.environ.get(name) != "1" for name in VARIABLES):  # as the launcher's workers have it
+    if any(os.environ.get(name) != "1" for name in VARIABLES):  # as in the launcher's workers
         with one_thread_each():
             sys.exit(subprocess.call([sys.executable, "-m", "benchmarks.run", *sys.argv[1:]]))
     chosen = compose_settings([f"diagnostics={arguments.diagnostics}"]).diagnostics
 
     shares = Shares()
     run = Run(dataset=PermutedMnist(tasks=arguments.tasks))
-    run.dataset.open(0, None)  # loading MNIST is once per process, not per run
+    run.dataset.open(0, None)  # MNIST is loaded once per process, not per run
     learner = type(get(choose(arguments.engine, run).engine).learner(run, initial_network(run)))
     learner.learn = shares.timed("step", learner.learn)  # type: ignore[method-assign]
     for name in ("before", "after"):
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def report_publishing(folder: RunFolder, total: float) -> None:
-    """Prints what W&B costs (offline), which is spent beside the training and not in it."""
+    """Prints what W&B costs (offline); that time is spent alongside training, not in it."""
     target = Target(project="plasticity", directory=folder.path.parent)
     print("W&B, offline, in a process of its own beside the training:")
     with Publisher(target, Ledger(folder.path.parent / "ledger")) as publisher:
@@ -111,7 +111,7 @@ def report_publishing(folder: RunFolder, total: float) -> None:
 
 
 def report(seconds: dict[str, float], total: float, steps: int) -> None:
-    """Prints the shares; what no label claims is called the rest."""
+    """Prints the shares; time under no label is called the rest."""
     parts = dict(seconds) | {"rest": total - sum(seconds.values())}
     print(f"{steps:,} steps of the base network in {total:.2f} s: {1e6 * total / steps:.2f} µs per step")
     for label, spent in parts.items():
@@ -120,14 +120,14 @@ def report(seconds: dict[str, float], total: float, steps: int) -> None:
 
 
 def costs(engine: str) -> dict[str, float]:
-    """Seconds of the processor, per task of a full run, that steps and diagnostics take, by name."""
+    """CPU seconds, per task of a full run, that steps and diagnostics take, by name."""
     basic, full = (compose_settings([f"diagnostics={name}"]).diagnostics for name in ("basic", "full"))
     run = Run()
     learner = get(choose(engine, run).engine).learner(run, initial_network(run))
     stream = run.dataset.open(run.seed, None)
     seconds: dict[str, float] = defaultdict(float)
     rare = _by_interval([one for one in full if one not in basic])
-    _taken(learner, run, stream.task(0), full, True)  # what is imported at first use is once per process
+    _taken(learner, run, stream.task(0), full, True)  # imports at first use happen once per process
     for number in range(COST_TASKS):
         task = stream.task(number)
         seconds["basic"] += _timed(_taken, learner, run, task, basic, False)

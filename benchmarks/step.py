@@ -1,11 +1,11 @@
 """What a step costs: python -m benchmarks.step [--engines NAME …] [--networks NAME …] [--jax] [--paper-code PATH]
 
-Times the engines on the networks of the paper, after 20,000 steps of training, since what a step costs hangs on how
-many units are active. All times are medians on one core, in microseconds per step, with quartiles. What is compared
-is timed in turns, round after round, so that a burst of work elsewhere on the machine spoils a round and no figure.
-The floor is what this machine needs to go through the weights that a step must touch, once to read them and once to
-change them (see `benchmarks.floor`). Peers are the code behind the paper (--paper-code: a checkout of it), and the
-same step in JAX, dense, inside one compiled scan (--jax; `pip install '.[jax]'`).
+Times the engines on the networks of the paper, after 20,000 steps of training, since the cost of a step depends on
+how many units are active. All times are medians on one core, in microseconds per step, with quartiles. Whatever
+is compared is timed in turn, round after round, so that a burst of other work on the machine spoils a round and no
+figure. The floor is the time that this machine needs to go through the weights that a step must touch, once to read
+them and once to change them (see `benchmarks.floor`). Peers are the code behind the paper (--paper-code: a checkout
+of it), and the same step in JAX, dense, inside one compiled scan (--jax; `pip install '.[jax]'`).
 """
 
 import argparse
@@ -44,7 +44,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "tanh": {"activation": {"name": "tanh"}, "replacement": {"rate": 1e-6}, **SLOW},
     "base, l2": {"regulariser": {"name": "l2", "strength": 1e-3}},
 }
-"""The networks by what sets them apart from the base network, with the hyperparameters of their row."""
+"""The networks by what distinguishes them from the base network, with the hyperparameters of their row."""
 
 WARM_UP_TASKS = 2
 ROUNDS = 5
@@ -52,11 +52,11 @@ REPETITIONS = 5
 """In each round."""
 STEPS = 2_000
 SLOW_STEPS = 100
-"""Steps of a repetition of what takes about a millisecond per step."""
+"""Steps in a repetition of anything that takes about a millisecond per step."""
 
 
 def examples() -> PermutedDigits:
-    """MNIST, if it is on this machine; else digits made up of as many pixels, as easy to tell apart."""
+    """MNIST, if it is on this machine; else made-up digits, with as many pixels and as easy to tell apart."""
     os.environ["PLASTICITY_OFFLINE"] = "1"
     try:
         return PermutedMnist().open(seed=0, root=None)
@@ -80,7 +80,7 @@ def part(task: Task, number: int, steps: int) -> Task:
 
 
 def median_time(work: Callable[[int], object], repetitions: int = REPETITIONS) -> float:
-    """Seconds that a piece of work takes; it is given the number of the repetition."""
+    """Median time of a piece of work in seconds; `work` is called with the number of the repetition."""
     times = []
     for repetition in range(repetitions):
         began = time.perf_counter()
@@ -90,13 +90,13 @@ def median_time(work: Callable[[int], object], repetitions: int = REPETITIONS) -
 
 
 def time_per_step(learner: Learner, task: Task, steps: int) -> float:
-    """Microseconds per step of an engine, in repetitions of so many steps."""
+    """Microseconds per step of an engine, in repetitions of `steps` steps."""
     parts = [part(task, number, steps) for number in range(REPETITIONS)]
     return median_time(lambda number: learner.learn(parts[number], ignore)) / steps * 1e6
 
 
 def steps_per_second(run: Run, network: Network, task: Task, runs: int) -> float:
-    """Speed of several runs at a time, in a thread each."""
+    """Combined speed of several runs at once, each in its own thread."""
     learners = [NativeLearner(run, network) for _ in range(runs)]
 
     def learn_together(_: int) -> None:

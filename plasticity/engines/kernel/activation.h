@@ -1,7 +1,7 @@
 /* The activations of the hidden units, and the exponential, hyperbolic tangent and error function that they
- * and the cross-entropy need: within about two units in the last place, in additions and multiplications
- * only, so that no result depends on a mathematical library. The polynomials are minimax fits of the
- * relative error of the function named beside them. */
+ * and the cross-entropy need: accurate to about two units in the last place, and in basic arithmetic alone, so
+ * that no result depends on a mathematical library. The polynomials are minimax fits of the relative error of
+ * the function named beside them. */
 #ifndef ACTIVATION_H
 #define ACTIVATION_H
 
@@ -14,7 +14,7 @@ typedef enum { RELU, SELU, TANH, SIGMOID, LEAKY_RELU, ELU, SWISH, GELU } Activat
 
 static const float LEAKY_RELU_SLOPE = 0.01f;
 static const float SELU_ALPHA = 1.6732632423543772f, SELU_SCALE = 1.0507009873554805f;
-static const float LOWEST_EXPONENT = -87.33654f; /* e^x is no normal float below it */
+static const float LOWEST_EXPONENT = -87.33654f; /* below it, e^x is not a normal float */
 
 /* coefficient[0] + coefficient[1] · x + … */
 INLINE vec polynomial(const float *coefficient, const int degree, vec x)
@@ -40,7 +40,7 @@ INLINE Exponential exponential(vec x)
     return (Exponential){power_of_two(shifted), multiply_add(multiply(r, r), polynomial(expm1, 4, r), r)};
 }
 
-/* e^x for x ≤ 0; 0 where that is no normal float. */
+/* e^x for x ≤ 0; 0 where that is not a normal float. */
 INLINE vec exp_negative(vec x)
 {
     const Exponential e = exponential(x);
@@ -72,7 +72,7 @@ INLINE vec sigmoid_of(vec x)
     return divide(blend(less(x, all(0)), e, one), add(one, e));
 }
 
-/* erf(x) = x · p(x²) below 1; from 1 on 1 − e^q(|x|), until it is 1. */
+/* erf(x) = x · p(x²) below 1; from 1 on, 1 − e^q(|x|) until that is 1. */
 INLINE vec erf_of(vec x)
 {
     static const float small[] = {1.12837911f,    -0.37612626f,     0.112835854f,  -0.026853811f,
@@ -103,7 +103,7 @@ static inline double log_of(double x)
     return (double)k * 0.6931471805599453 + 2 * f * series;
 }
 
-/* One function per activation: h and its slope dh/dz, of 16 units. A NaN goes through them all. */
+/* One function per activation: h and its slope dh/dz, of 16 units. NaN propagates through all of them. */
 typedef struct {
     vec value, slope;
 } Response;

@@ -95,7 +95,7 @@ class Examples(ctypes.Structure):
 
 
 class Kernel(ctypes.Structure):
-    """The functions of `kernel.h`. Python's global lock is released while one of them runs."""
+    """The functions of `kernel.h`. Python's global interpreter lock is released while one of them runs."""
 
     _fields_ = [
         ("learn", ctypes.CFUNCTYPE(c_int64, POINTER(Learner), POINTER(Examples), c_int64, c_int64)),
@@ -116,7 +116,7 @@ def library() -> ctypes.CDLL:
 
     Raises:
         build.Unavailable: it cannot be built or loaded.
-        LayoutError: its structures are not those above.
+        LayoutError: its structures differ from those above.
     """
     path = build.library()
     try:
@@ -144,7 +144,7 @@ def check_layout(loaded: ctypes.CDLL, *structures: type[ctypes.Structure]) -> No
     """Compares structures with the library's, field by field: names, order, offsets and sizes.
 
     Raises:
-        LayoutError: with the first field that differs.
+        LayoutError: naming the first field that differs.
     """
     count = c_int64()
     table = loaded.plasticity_fields(byref(count))
@@ -159,7 +159,7 @@ def check_layout(loaded: ctypes.CDLL, *structures: type[ctypes.Structure]) -> No
 
 
 def _fields(structure: type[ctypes.Structure]) -> list[tuple[str, str, int, int]]:
-    """Rows of the table of `layout.h`, the nameless last one included."""
+    """Rows of the table of `layout.h`, including the nameless last one."""
     places = [(name, getattr(structure, name)) for name, *_ in structure._fields_]
     rows = [(structure.__name__, name, place.offset, place.size) for name, place in places]
     return [*rows, (structure.__name__, "", ctypes.sizeof(structure), 0)]
@@ -169,7 +169,7 @@ def kernel(variant: str | None = None) -> Kernel:
     """The kernel for this processor.
 
     Args:
-        variant: which one; None for the one that $PLASTICITY_KERNEL names, or the best.
+        variant: its name; None for the one that $PLASTICITY_KERNEL names, else the best one.
 
     Raises:
         build.Unavailable: it cannot be built.

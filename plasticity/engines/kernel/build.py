@@ -1,4 +1,4 @@
-"""Builds the kernel at its first use, with the C compiler at hand, into a cache that later uses share."""
+"""Builds the kernel at its first use, with whatever C compiler there is, into a cache that later uses share."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from plasticity.files import alone, atomic_write, sweep
 SOURCES = Path(__file__).parent
 FLAGS = (
     *("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math"),
-    "-ffp-contract=off",  # what is fused is said in the sources: so all variants compute the same
+    "-ffp-contract=off",  # the sources say what is fused, so that all variants compute the same
 )
 
 X86_64_V3 = ("-march=x86-64", "-mavx2", "-mfma", "-mbmi", "-mbmi2")
@@ -27,7 +27,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "v4": (*X86_64_V4, "-mprefer-vector-width=512"),
     }
 }
-"""Flags by variant of the step, by machine; `dispatch.c` chooses among them on the processor that runs."""
+"""Compiler flags of each variant of the step, by machine; `dispatch.c` chooses the variant at run time."""
 
 CACHE = "PLASTICITY_CACHE"
 
@@ -80,7 +80,7 @@ def compiler() -> list[str] | None:
     for name in [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]:
         try:
             command = shlex.split(name)
-        except ValueError:  # an open quotation mark
+        except ValueError:  # an unclosed quotation mark
             continue
         if command and shutil.which(command[0]):
             return command
@@ -116,9 +116,9 @@ def _build(compiler: list[str], extra_flags: tuple[str, ...], target: Path) -> N
 
 
 def _whole(library: Path) -> bool:
-    """Whether a library is as it was built: its digest stands at its end, where no loader looks.
+    """Whether a library is intact: its digest is appended to it, where no loader looks.
 
-    A damaged one must not even be loaded: one that was cut short ends the process (SIGBUS).
+    A damaged one must not even be loaded: a truncated library would end the process (SIGBUS).
     """
     try:
         contents = library.read_bytes()
@@ -128,7 +128,7 @@ def _whole(library: Path) -> bool:
 
 
 def _run_all(*commands: list[str]) -> None:
-    """Runs commands side by side. Raises Unavailable with the first error of one that fails."""
+    """Runs commands side by side. Raises Unavailable with the first error of a command that fails."""
     running = [
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for command in commands

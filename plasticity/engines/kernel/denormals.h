@@ -1,5 +1,5 @@
-/* Denormal numbers count as 0 while a task is learnt: the running means of a dead unit fade into them, and
- * every operation on one of them costs as much as a hundred others. */
+/* Denormal numbers count as 0 while a task is learnt: the running means of a dead unit decay into them, and
+ * each operation on one costs as much as a hundred others. */
 #ifndef DENORMALS_H
 #define DENORMALS_H
 

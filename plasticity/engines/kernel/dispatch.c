@@ -1,4 +1,4 @@
-/* The kernel for the processor that this runs on. */
+/* Chooses the kernel for the processor that this runs on. */
 #include <string.h>
 
 #include "kernel.h"
@@ -49,7 +49,7 @@ EXPORT const Field *plasticity_fields(int64_t *count)
     return FIELDS;
 }
 
-/* The first words of a random stream at a position, as plasticity.streams.words. */
+/* The first words of a random stream at a position, as in plasticity.streams.words. */
 EXPORT void plasticity_words(uint64_t seed, uint64_t purpose, const uint64_t *position, int64_t count,
                              uint64_t *words)
 {

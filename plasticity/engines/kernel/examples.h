@@ -1,11 +1,11 @@
-/* How an example's data come to the first layer. */
+/* How an example's data reach the first layer. */
 #ifndef EXAMPLES_H
 #define EXAMPLES_H
 
 #include "learner.h"
 
-/* Lists the inputs of an example that are not 0: a sparse example is such a list. That of a dense one is made in
- * the room for its place in the batch. */
+/* Lists the inputs of an example that are not 0. A sparse example is such a list already; that of a dense one is
+ * made in the buffer of its place in the batch. */
 static void show(Layer *layer, const Examples *examples, int64_t row, int place)
 {
     const int64_t start = examples->dense ? (int64_t)place * layer->inputs : examples->start[row];
@@ -24,12 +24,12 @@ static void show(Layer *layer, const Examples *examples, int64_t row, int place)
     }
 }
 
-/* What has still to be fetched of the data of an example. They lie anywhere in memory, and are asked for bit by
- * bit in the step before: asked for all at once, they would keep that step's own data waiting. */
+/* The part of an example's data that is still to be prefetched. It may lie anywhere in memory, and is prefetched
+ * little by little during the step before: all at once, it would hold up that step's own data. */
 typedef struct {
     const int32_t *index, *end;
     const float *entry;
-    int lines; /* to be asked for at a time: there are two occasions per layer, and an example has some 11 */
+    int lines; /* to prefetch at a time: there are two occasions per layer, and an example has some 11 */
 } Fetch;
 
 static Fetch fetch_of(const Learner *net, const Examples *examples, int64_t example)

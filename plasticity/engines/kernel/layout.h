@@ -1,5 +1,5 @@
-/* Where the fields of the structures are that Python mirrors: `binding.py` compares its own with this table
- * when it loads the library. In the order of the fields; where a structure ends, a nameless one says so. */
+/* The layout of the structures that Python mirrors: `binding.py` compares its own with this table when it loads
+ * the library. Fields come in their order; a nameless one marks the end of a structure. */
 #ifndef LAYOUT_H
 #define LAYOUT_H
 

@@ -1,4 +1,4 @@
-"""The kernel's memory: arrays aligned and padded as `learner.h` wants them, structures that point to them."""
+"""The kernel's memory: arrays aligned and padded as `learner.h` requires, and structures that point to them."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from plasticity.datasets.task import SparseRows, Task
 from plasticity.engines.kernel import binding
 
 LANES = 16
-"""Floats in a vector; arrays are padded with zeros to whole vectors, and start at multiples of one's size."""
+"""Floats in a vector; arrays are padded with zeros to whole vectors, and start at multiples of a vector's size."""
 
 
 def aligned(shape: int | tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Zeros that start where a vector may."""
+    """Zeros, aligned so that vectors can be loaded from their start."""
     length, step = int(np.prod(shape)) * np.dtype(dtype).itemsize, 4 * LANES
     memory = np.zeros(length + step, np.uint8)
     start = -memory.ctypes.data % step
@@ -23,7 +23,7 @@ def padded(length: int) -> int:
 
 
 def body_and_tail(units: int) -> tuple[int, int]:
-    """The lengths of both parts of a row of weights: whole vectors, and a half or a quarter of one."""
+    """The lengths of the two parts of a row of weights: whole vectors, and a half or a quarter of one, if any."""
     for tail in (LANES // 4, LANES // 2):
         if 0 < units % LANES <= tail:
             return units // LANES * LANES, tail
@@ -31,7 +31,7 @@ def body_and_tail(units: int) -> tuple[int, int]:
 
 
 class LayerMemory:
-    """A linear layer and the units that it leads to.
+    """A linear layer and the units that it feeds.
 
     Args:
         inputs: number of inputs.
@@ -43,7 +43,7 @@ class LayerMemory:
 
     def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray, batch: int = 1):
         self.inputs, self.units = inputs, units
-        rows, stride = padded(inputs + 1), padded(units)  # one row more, of zeros
+        rows, stride = padded(inputs + 1), padded(units)  # one more row, of zeros
         self.body_length, self.tail_length = body_and_tail(units)
         self.arrays = {
             "body": aligned((rows, self.body_length)),
@@ -65,7 +65,7 @@ class LayerMemory:
             "slope": aligned((batch, stride)),
             "error": aligned((batch, padded(units + 1))),
         }
-        self.current["z"] = self.current["activation"]  # written over, which is quicker
+        self.current["z"] = self.current["activation"]  # h overwrites z, which is faster
         self.current["observed"] = self.current["activation"]
         self["bias"][:] = bias
         of_inputs = np.zeros((inputs, self.body_length + self.tail_length), np.float32)
@@ -74,7 +74,7 @@ class LayerMemory:
         self.arrays["tail"][:inputs] = of_inputs[:, self.body_length :]
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """What units have of an array, without its padding: [units]."""
+        """The units' part of an array, without its padding: [units]."""
         return self.arrays[name][: self.units]
 
     @property
@@ -84,10 +84,10 @@ class LayerMemory:
         return np.ascontiguousarray(rows[self.arrays["place"], : self.units].T)
 
     def arrange(self, order: np.ndarray | None) -> None:
-        """Puts the rows of weights in an order: row i will be that of input order[i]. None: of input i.
+        """Reorders the rows of weights: row i becomes that of input order[i]; of input i if `order` is None.
 
         Raises:
-            ValueError: it is not an order of the inputs.
+            ValueError: it is not a permutation of the inputs.
         """
         inputs = np.arange(self.inputs, dtype=np.int32)
         order = inputs if order is None else order
@@ -99,20 +99,20 @@ class LayerMemory:
         self.arrays["place"][order] = inputs
 
     def use_all_of(self, below: "LayerMemory") -> None:
-        """Makes all units of the layer below the inputs in use; else the kernel lists them in each step."""
+        """Takes all units of the layer below as inputs in use; otherwise the kernel lists them in each step."""
         self.current["row"][:, : self.inputs] = np.arange(self.inputs)
         self.current["value"] = below.current["activation"]
 
     def keep_pre_activations(self) -> None:
-        """Keeps z beside h."""
+        """Keeps z in an array of its own, not in that of h."""
         self.current["z"] = aligned(self.current["activation"].shape)
 
     def observe(self, observed: np.ndarray) -> None:
-        """Makes utilities and running means of an array of another layer, in place of its own activations."""
+        """Bases utilities and running means on an array of another layer, not on this layer's activations."""
         self.current["observed"] = observed
 
     def structure(self, place: int) -> binding.Layer:
-        """The layer as the kernel takes it, for the example at a place in the batch."""
+        """The layer as the kernel expects it, for the example at a place in the batch."""
         arrays = self.arrays | {name: array[place] for name, array in self.current.items()}
         pointers = {name: array.ctypes.data for name, array in arrays.items()}
         return binding.Layer(
@@ -127,7 +127,7 @@ class LayerMemory:
 
 
 class ExampleMemory:
-    """The examples of task after task, checked, since the kernel follows their indices unseen.
+    """The examples of one task after another, checked because the kernel follows their indices blindly.
 
     Args:
         inputs: number of inputs of an example.
@@ -141,10 +141,10 @@ class ExampleMemory:
         self.targets: np.ndarray | None = None
 
     def structure(self, task: Task) -> binding.Examples:
-        """A task as the kernel takes it; it points to arrays that stay until the next call.
+        """A task as the kernel expects it; its arrays stay valid until the next call.
 
         Raises:
-            ValueError: an array does not fit the network, or an index leads out of an array.
+            ValueError: an array does not fit the network, or an index is out of bounds.
         """
         if task.rows is not self.rows or task.targets is not self.targets:
             self.targets = None
@@ -157,7 +157,7 @@ class ExampleMemory:
         return binding.Examples(first_step=task.first_step, count=task.examples, **pointers)
 
     def _take_rows(self, rows: SparseRows | np.ndarray) -> None:
-        """Takes the rows that tasks draw on; mostly once in a run."""
+        """Takes the rows that tasks draw on; usually once in a run."""
         self.rows = None
         if isinstance(rows, SparseRows):
             self.columns, self.count = rows.columns, len(rows.start) - 1
@@ -198,7 +198,7 @@ class ExampleMemory:
 
 
 def _indices(array: np.ndarray, end: int, dtype: type = np.int32) -> np.ndarray:
-    """An array of indices from 0 to below `end`, as the kernel reads it."""
+    """An array of indices from 0 to below `end`, as the kernel expects it."""
     if array.size and (array.min() < 0 or array.max() >= end):
         raise ValueError(f"indices from {array.min()} to {array.max()} into {end} items")
     return np.ascontiguousarray(array, dtype)

@@ -1,4 +1,4 @@
-/* Philox4x64-10 (Salmon et al. 2011), the words behind every random draw, as `plasticity.streams` has them. */
+/* Philox4x64-10 (Salmon et al. 2011), the words behind every random draw, as in `plasticity.streams`. */
 #ifndef PHILOX_H
 #define PHILOX_H
 
@@ -8,7 +8,7 @@ typedef struct {
     uint64_t key[2];     /* seed and purpose */
     uint64_t counter[4]; /* block, then the position in the stream */
     uint64_t block[4];   /* the last four words */
-    int used;            /* how many of them are gone */
+    int used;            /* how many of them are used up */
 } Stream;
 
 enum { REPLACEMENT = 4, RANDOM_UTILITY = 5, CHANCE = 10 }; /* plasticity.streams.Purpose */

@@ -11,7 +11,7 @@ INLINE int64_t age_of(const Learner *net, const Layer *layer, int unit)
     return net->clock - layer->born[unit];
 }
 
-/* η^age; 0 where it is too small to be seen in 1 − η^age. */
+/* η^age; 0 where it is too small to change 1 − η^age. */
 static double faded(const Learner *net, int64_t age)
 {
     if (age >= net->faded_at)
@@ -24,7 +24,7 @@ static double faded(const Learner *net, int64_t age)
     return power;
 }
 
-/* A running mean corrected for its start: over 1 − η^age. */
+/* A running mean corrected for its start, by dividing it by 1 − η^age. */
 INLINE float corrected(float running, double fading)
 {
     return (float)(running / (1 - fading));
@@ -42,13 +42,13 @@ INLINE vec corrected_means(const Learner *net, const Layer *layer, int first, ve
     return load(mean);
 }
 
-/* What the example at a place in the batch has of what a layer observes: 16 units. */
+/* What a layer observes of the example at a place in the batch: 16 units. */
 INLINE vec observed(const Learner *net, const Layer *layer, int place, int first)
 {
     return load(layer[place * (net->depth + 1)].observed + first);
 }
 
-/* Running mean activation and running utility of the units between two layers; of h and y of a batch the mean. */
+/* Updates running mean activation and utility of the units between two layers, from h and y, or batch means. */
 INLINE void observe_by(const Utility utility, const int batch, const Learner *net, const Layer *layer,
                        const Layer *next)
 {
@@ -92,10 +92,10 @@ static void observe(const Learner *net, const Layer *layer, const Layer *next)
 #undef CASE
 }
 
-/* Counts the eligible units, and finds out when there will be one more. */
+/* Counts the eligible units, and finds when there will be one more. */
 static void count_mature(const Learner *net, Layer *layer)
 {
-    int64_t shortest = INT64_MAX; /* the time that a unit still has under the threshold */
+    int64_t shortest = INT64_MAX; /* the shortest time until a unit reaches the threshold */
     layer->mature = 0;
     for (int i = 0; i < layer->units; i++) {
         const int64_t left = net->maturity_threshold - age_of(net, layer, i);
@@ -120,7 +120,7 @@ static void rank_units(const Learner *net, Layer *layer, int number, int64_t ste
     }
 }
 
-/* Lower ranks first, of equals the first unit, NaN last. */
+/* Lower ranks first; among equals, the first unit; NaN last. */
 INLINE int precedes(const float *rank, int a, int b)
 {
     const int a_is_nan = isnan(rank[a]), b_is_nan = isnan(rank[b]);
@@ -129,12 +129,12 @@ INLINE int precedes(const float *rank, int a, int b)
     return rank[a] < rank[b] || (!(rank[b] < rank[a]) && a < b);
 }
 
-/* How many units a layer is to lose. */
+/* The number of units to replace in a layer. */
 static int due(const Learner *net, Layer *layer, Stream *chances)
 {
     const double more = layer->rate * layer->mature;
     if (net->by_chance) {
-        const float chance = unit_interval(chances); /* also where it is of no use: they are the layers' in turn */
+        const float chance = unit_interval(chances); /* drawn even if unused: layers draw in turn */
         return more >= 1 ? (int)more : chance < more;
     }
     layer->debt += more;
@@ -143,7 +143,7 @@ static int due(const Learner *net, Layer *layer, Stream *chances)
     return units;
 }
 
-/* Puts the units that the layer is to lose into `chosen`, the least useful first. */
+/* Puts the units to replace into `chosen`, the least useful first. */
 static void choose_units(const Learner *net, Layer *layer, int number, int64_t step, Stream *chances)
 {
     if (net->clock >= layer->next_mature)
@@ -165,7 +165,7 @@ static void choose_units(const Learner *net, Layer *layer, int number, int64_t s
             }
 }
 
-/* Replaces a unit: draws its incoming weights again, and sets everything else of it to 0. */
+/* Replaces a unit: draws new incoming weights, and sets everything else of it to 0. */
 static void replace_unit(const Learner *net, Layer *layer, Layer *next, int number, int unit, int64_t step)
 {
     if (net->bias_compensation) {
@@ -189,7 +189,7 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     layer->fading[unit] = 1;
 }
 
-/* The rest of it, once units are observed: all layers choose, then what they chose is replaced, in order. */
+/* The rest of a step, once the units are observed: all layers choose, then replace in order what they chose. */
 static void replace(Learner *net, int64_t step)
 {
     int any = 0;

@@ -1,7 +1,7 @@
-/* What a step does with the rows of a layer's weights. A row holds the weights that lead out of one input,
- * side by side, and only rows whose input is not 0 are touched. Sums of rows are unrolled for every number of
- * vectors up to MOST_BLOCKS, so that they stay in registers; of wider layers the columns are done in pieces.
- * How it is cut into pieces does not show in the results. */
+/* What a step does with the rows of a layer's weights. A row holds the weights that lead out of one input, side
+ * by side, and only rows whose input is not 0 are touched. Sums of rows are unrolled for every number of vectors
+ * up to MOST_BLOCKS, so that they stay in registers; wider layers are cut into pieces of columns, which does not
+ * change the results. */
 #ifndef ROWS_H
 #define ROWS_H
 
@@ -12,7 +12,7 @@
 enum { MOST_BLOCKS = 16 };
 #define EACH_WIDTH(DO) \
     DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15) DO(16)
-#else /* half as many registers, or fewer, of half the size */
+#else /* smaller registers, and mostly fewer */
 enum { MOST_BLOCKS = 7 };
 #define EACH_WIDTH(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
 #endif
@@ -24,8 +24,8 @@ enum { MOST_BLOCKS = 7 };
 #endif
 #define EACH_BLOCK(b) UNROLL for (int b = 0; b < blocks; b++)
 
-/* The rows of a layer's weights from a column on, and one of them: whole vectors, and what is left of one.
- * The tails of several rows share a cache line, which otherwise their padding would fill. */
+/* The rows of a layer's weights from a column on, and a single row: whole vectors (body), and the rest (tail).
+ * The tails of several rows share a cache line that their padding would otherwise fill. */
 typedef struct {
     float *body, *tail;
     int64_t body_length, tail_length;
@@ -52,7 +52,7 @@ INLINE float *weight(const Layer *layer, int input, int unit)
     return unit < layer->body_length ? row.body + unit : row.tail + (unit - layer->body_length);
 }
 
-/* The b-th vector of a row; of the last one only the first lanes may be there. */
+/* The b-th vector of a row; the last one may have only its first lanes. */
 INLINE vec load_block(const int blocks, const int tail, Row row, const int b)
 {
     return tail && b == blocks - 1 ? load_first(tail, row.tail) : load(row.body + b * LANES);
@@ -87,7 +87,7 @@ SPECIALISED void sum_rows(const int blocks, const int tail, const int chains, co
     EACH_BLOCK(b) store(sum + column + b * LANES, chain[0][b]);
 }
 
-/* Four inputs in use and their values; if there are fewer left, the row of zeros stands in for the others. */
+/* Four inputs in use and their values; if there are fewer left, the row of zeros stands in for the rest. */
 typedef struct {
     int32_t input[4];
     float value[4];
@@ -109,9 +109,9 @@ INLINE Four four_from(const Layer *layer, int first)
     return four;
 }
 
-/* What is going on in four rows, in one part of their lanes. They move, row += change · error, and |row| after it
- * is summed; or they send back the sum of error · row; or both, in which case row is that before it moves. The
- * lanes of the sums are still to be summed. */
+/* The update of four rows, in one part of their lanes. Either they move, row += change · error, and their new
+ * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves.
+ * The lanes of these sums are added up later. */
 typedef struct {
     float *row[4];
     floats change[4], product[4], magnitude[4];
@@ -133,7 +133,7 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
     }
 }
 
-/* Along four whole rows, one part of their lanes after the other: so all that is being summed stays in registers. */
+/* Updates four whole rows, one part of their lanes after the other, so that all partial sums stay in registers. */
 INLINE void update_four(const int tail, const int moves, const int sends, const Layer *layer, const Four *four,
                         float rate, vec product[4], vec magnitude[4])
 {
@@ -161,7 +161,7 @@ INLINE void update_four(const int tail, const int moves, const int sends, const 
     }
 }
 
-/* The rows come in the opposite order to `sum_rows`: what was read last is still in the nearest cache. */
+/* Takes the rows in the opposite order to `sum_rows`: those read last are still in the nearest cache. */
 SPECIALISED void update_rows(const int tail, const int moves, const int sends, Layer *layer, float rate,
                              float *sent)
 {
@@ -188,8 +188,8 @@ SPECIALISED void update_rows(const int tail, const int moves, const int sends, L
         case 8: update_rows(8, moves, sends, layer, rate, sent); break;       \
     }
 
-/* Moves the rows in use by rate · value · error and keeps their Σ|w|. If `sent` is not null, the products
- * error · row, of the rows as they were before, go there, to the places of their inputs. */
+/* Moves the rows in use by rate · value · error and updates their Σ|w|. If `sent` is not null, it receives the
+ * products error · row, of the rows as they were before, at the places of their inputs. */
 static void descend(Layer *layer, float rate, float *sent)
 {
     if (sent)
@@ -198,7 +198,7 @@ static void descend(Layer *layer, float rate, float *sent)
         UPDATE_ROWS(1, 0, layer, rate, NULL)
 }
 
-/* The products error · row alone, of the rows in use. */
+/* Only sends back the products error · row of the rows in use. */
 static void send_back(Layer *layer, float *sent)
 {
     UPDATE_ROWS(0, 1, layer, 0, sent)
@@ -217,7 +217,7 @@ SPECIALISED void sum_magnitudes(const int blocks, const int tail, const Layer *l
     EACH_BLOCK(b) store(sum + column + b * LANES, total[b]);
 }
 
-/* These functions for n vectors, of the last of which `tail` lanes are kept apart, and tables of them. */
+/* These functions for n vectors, the last of which has `tail` lanes that are kept apart, and tables of them. */
 #define CHAINS(n) (n <= 2 ? 4 : n <= 5 ? 2 : 1)
 #define DEFINE_FOR(n, tail)                                                                            \
     static void sum_rows_##n##_##tail(const Layer *layer, int column, float *sum)                      \
@@ -267,7 +267,7 @@ static void incoming_magnitude(const Layer *layer, float *magnitude)
     EACH_PIECE(column, layer) OF_PIECE(SUM_MAGNITUDES_OF, layer, column)(layer, column, magnitude);
 }
 
-/* Σ|w| of every row, in the order of sums that `descend` has. */
+/* Σ|w| of every row, summed in the same order as by `descend`. */
 static void measure_rows(Layer *layer)
 {
     for (int input = 0; input < layer->inputs; input++) {

@@ -1,6 +1,6 @@
 /* Online learning, one example or one batch at a time: predict, descend, replace.
- * `plasticity.engines.reference` is the definition. This file is compiled once for every kind of processor, as
- * the KERNEL of that name; what is in the headers is part of it. */
+  * `plasticity.engines.reference` is the definition. This file, with its headers, is compiled once for every kind
+  * of processor, each time with another name for KERNEL. */
 #include <string.h>
 
 #include "denormals.h"
@@ -8,14 +8,14 @@
 #include "kernel.h"
 #include "replacement.h"
 
-/* Rounds once, and in no direction more than in the other: a scale that is rounded itself would not. */
+/* Rounds once and without bias, which a scale that is itself rounded would not do. */
 static void scale_all(float *number, int64_t count, double scale)
 {
     for (int64_t i = 0; i < count; i++)
         number[i] = (float)(scale * number[i]);
 }
 
-/* Multiplies all weights and biases out, so that the scale is 1 again. */
+/* Multiplies the scale into all weights and biases, so that it is 1 again. */
 static void fold_scale(Learner *net)
 {
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
@@ -27,8 +27,8 @@ static void fold_scale(Learner *net)
     net->scale = 1;
 }
 
-/* h of a layer from its z, and the list of the units that pass something on: the active ones of ReLU, whose
- * slope is 1; of other activations always all. */
+/* Computes h of a layer from its z, and lists the units that pass something on: for ReLU the active ones, whose
+ * slope is 1; for other activations always all. */
 static void pass_on(const Learner *net, Layer *from, Layer *to)
 {
     const float *z = from->z;
@@ -45,7 +45,7 @@ static void pass_on(const Learner *net, Layer *from, Layer *to)
     }
 }
 
-/* z of a layer, from the rows that its inputs use. */
+/* Computes z of a layer from the rows of its inputs in use. */
 static void linear(const Learner *net, const Layer *layer, float *z)
 {
     const vec scale = all((float)net->scale);
@@ -54,7 +54,7 @@ static void linear(const Learner *net, const Layer *layer, float *z)
         store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
 }
 
-/* The layers as the example at a place in the batch has them. */
+/* The layers of the example at a place in the batch. */
 INLINE Layer *layers_of(const Learner *net, int place)
 {
     return net->layer + place * (net->depth + 1);
@@ -109,7 +109,7 @@ static double squared_error(const Layer *output, const float *target)
     return total / (float)output->units;
 }
 
-/* The error of the units below a layer, from what it sent back to them: nothing to inactive ones of ReLU. */
+/* The error of the units below a layer, from what it sent back to them; it sends nothing to inactive ReLU units. */
 static void pass_back(const Learner *net, Layer *below, vec scale)
 {
     for (int i = 0; i < below->stride; i += LANES) {
@@ -124,9 +124,9 @@ INLINE void move_bias(Layer *layer, float rate)
         store(layer->bias + i, multiply_add(all(rate), load(layer->error + i), load(layer->bias + i)));
 }
 
-/* Backpropagation and the step of gradient descent, layer by layer from the output on: the error goes
- * through a layer's weights as they were before its step, in one pass with it. The units between two layers
- * that have moved are observed at once, while what that reads is in the nearest cache. */
+/* Backpropagation and gradient descent, layer by layer from the output down: the error passes through a layer's
+ * weights as they were before its step, in the same pass that changes them. As soon as the layers on both sides
+ * of units have moved, the units are observed, while the weights are still in the nearest cache. */
 static void learn_from_error(Learner *net, Fetch *next)
 {
     const vec scale = all((float)net->scale);
@@ -146,7 +146,7 @@ static void learn_from_error(Learner *net, Fetch *next)
     }
 }
 
-/* The same for a batch: nothing moves before every example has sent its error back. */
+/* The same for a batch: no layer moves before every example has sent its error back. */
 static void learn_from_errors(Learner *net)
 {
     const vec scale = all((float)net->scale);
@@ -170,7 +170,7 @@ static void learn_from_errors(Learner *net)
     }
 }
 
-/* Σ|w| of each layer after the step. Infinite or undefined weights show in the next step's loss. */
+/* Σ|w| of each layer after the step. If their sum is not finite, learning ends at the next step. */
 static void measure_layers(Learner *net)
 {
     double total = 0;
@@ -182,7 +182,7 @@ static void measure_layers(Learner *net)
     net->finite = isfinite(total);
 }
 
-/* The loss of the example at a place in the batch, and all that backpropagation takes. */
+/* The loss of the example at a place in the batch; leaves all that backpropagation needs. */
 INLINE double predict_example(Learner *net, const Examples *examples, int64_t example, int place, Fetch *next)
 {
     const int64_t row = examples->order[example];
@@ -215,8 +215,8 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     return 1;
 }
 
-/* Derives all that is not part of the learner's state from it, so that a learner made from a stored state
- * continues exactly as the one that stored it. */
+/* Derives everything else from the learner's state, so that a learner made from a stored state continues
+ * exactly like the one that stored it. */
 static void begin_task(Learner *net)
 {
     Layer *output = &net->layer[net->depth];
@@ -235,7 +235,7 @@ static void begin_task(Learner *net)
     net->right = 0;
 }
 
-/* Whether the kernel knows all that a learner asks for, and the examples have what its loss compares with. */
+/* Whether the kernel supports everything that a learner uses, and the examples have the targets of its loss. */
 static int is_known(const Learner *net, const Examples *examples)
 {
     const int64_t activation = net->activation, loss = net->loss, utility = net->utility;

@@ -1,5 +1,5 @@
-/* Sums over the lanes of vectors, always in the same order: lanes j and j + 8 are added first, then what is
- * in j and j + 4, j and j + 2, j and j + 1. */
+/* Sums over the lanes of vectors, always in the same order: lanes j and j + 8 are added first, then the results in
+ * j and j + 4, j and j + 2, j and j + 1. */
 #ifndef SUMS_H
 #define SUMS_H
 
@@ -11,7 +11,7 @@
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ints){__VA_ARGS__})
 #endif
 
-/* Within each four lanes: lanes i and j of a, then those of b. */
+/* Within each group of four lanes: lanes i and j of a, then those of b. */
 #define FOUR(q, i, j) q + i, q + j, PART + q + i, PART + q + j
 #if PART == 16
 #define PAIRS(a, b, i, j) SHUFFLE(a, b, FOUR(0, i, j), FOUR(4, i, j), FOUR(8, i, j), FOUR(12, i, j))
@@ -21,8 +21,8 @@
 #define PAIRS(a, b, i, j) SHUFFLE(a, b, FOUR(0, i, j))
 #endif
 
-/* Each of these takes groups of n lanes, one group for each sum in the making, adds their upper halves to
- * their lower halves and packs the results for x and for y into one vector. */
+/* Each of these takes groups of n lanes, one group for each unfinished sum, adds their upper halves to their
+ * lower halves and packs the results for x and for y into one vector. */
 INLINE vec halve_16(vec x, vec y)
 {
 #if PART == 16
@@ -65,7 +65,7 @@ INLINE vec halve_2(vec x, vec y)
     return x;
 }
 
-/* The sums of the lanes of four vectors, not yet quite: in four lanes each. */
+/* The unfinished sums of the lanes of four vectors, in four lanes each. */
 INLINE vec four_sums(const vec x[4])
 {
     return halve_8(halve_16(x[0], x[1]), halve_16(x[2], x[3]));

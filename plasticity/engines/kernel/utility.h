@@ -1,4 +1,4 @@
-/* The utilities of plasticity.replacement, by number in that order. */
+/* The utilities, numbered as in plasticity.engines.native.UTILITIES. */
 #ifndef UTILITY_H
 #define UTILITY_H
 

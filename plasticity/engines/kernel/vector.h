@@ -1,8 +1,8 @@
 /* Sixteen floats at a time, with the same results on every processor, bit for bit.
  *
- * A `vec` has 16 lanes however wide the registers are. What is summed is summed lane by lane, and then the
- * lanes in one fixed order. `multiply_add` rounds once everywhere, in hardware or, where that has no such
- * instruction, in software; beyond it the compiler may fuse nothing (-ffp-contract=off). */
+  * A `vec` has 16 lanes however wide the registers are. Sums are built up lane by lane, and then the lanes are
+  * added in one fixed order. `multiply_add` rounds once everywhere, in hardware or, where that has no such
+  * instruction, in software; apart from it, the compiler may fuse nothing (-ffp-contract=off). */
 #ifndef VECTOR_H
 #define VECTOR_H
 
@@ -29,11 +29,11 @@ enum { LANES = 16, PARTS = LANES / PART };
 
 #if defined __OPTIMIZE__
 #define INLINE static inline __attribute__((always_inline))
-#else /* to be looked into, and so to be built in seconds */
+#else /* for debugging and sanitizers: has to build in seconds */
 #define INLINE static inline
 #endif
 #if defined FUSED_IN_SOFTWARE
-#define UNROLL /* arithmetic takes all the time there */
+#define UNROLL /* nearly all the time goes into arithmetic there */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
@@ -195,7 +195,7 @@ INLINE floats fused(floats a, floats b, floats c)
 typedef double doubles __attribute__((vector_size(16)));
 typedef int64_t longs __attribute__((vector_size(16)));
 
-/* In doubles, in which a·b is exact. Their sum is rounded to odd, so that rounding it a second time, to a
+/* Computed in doubles, in which a·b is exact. Their sum is rounded to odd, so that the second rounding, to a
  * float, cannot go astray (Boldo and Melquiond 2008). */
 INLINE doubles fused_to_odd(doubles a, doubles b, doubles c)
 {
@@ -206,7 +206,7 @@ INLINE doubles fused_to_odd(doubles a, doubles b, doubles c)
     return (doubles)((longs)sum + (inexact & even & towards_error));
 }
 
-/* Called, not inlined: it is far too long to be unrolled with the rows. */
+/* Not inlined: it is far too long to be unrolled with the rows. */
 static __attribute__((noinline)) floats fused(floats a, floats b, floats c)
 {
     const doubles low = fused_to_odd((doubles){a[0], a[1]}, (doubles){b[0], b[1]}, (doubles){c[0], c[1]});
