@@ -16,7 +16,7 @@ import pytest
 
 from plasticity.threads import VARIABLES
 
-# What is computed here is computed as in a worker, which has one thread: set before numpy is imported.
+# The tests compute with one thread, as a worker does; this has to be set before numpy is imported.
 os.environ |= dict.fromkeys(VARIABLES, "1")
 # The tests start hundreds of processes, which need not each compile the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -42,7 +42,7 @@ LONGEST = (
     "native_build",
     "publish",
 )
-"""The files of tests that take longest, and so come first: no process waits for another at the end."""
+"""The slowest test files, which come first so that no process is left waiting for another at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,7 +60,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen | Fork, 
 
 
 def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> Path:
-    """Starts a run, kills all of its processes a moment after its first checkpoint, and gives its folder."""
+    """Starts a run, kills all of its processes a moment after its first checkpoint, and returns its folder."""
     process = command.fork(*arguments)
     wait_for(lambda: command.folders() and (command.folders()[0] / "checkpoint.npz").exists(), process)
     time.sleep(pause)
@@ -72,14 +72,14 @@ def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> 
 
 @cache
 def warm(*modules: str) -> Warm:
-    """A process that this one's commands are forked from, and that has imported some modules."""
+    """A process with some modules imported, from which this one's commands are forked."""
     started = Warm(*modules)
     atexit.register(started.end)
     return started
 
 
 NEEDS_TORCH = {"engine=reference", "engine=compiled", "--config-dir"}
-"""Arguments of runs that take PyTorch, which takes seconds to import; and whose forks take longer than others."""
+"""Arguments of runs that use PyTorch, which takes seconds to import and makes forks slower."""
 
 
 def uninterrupted(directory: Path, *overrides: str) -> dict[str, bytes]:
@@ -102,7 +102,7 @@ class Command:
         self.directory = directory
         self.runs = directory / "runs"
         self.tree = ROOT
-        self.folder: Path | None = None  # where it is started, if not in the tree
+        self.folder: Path | None = None  # where it starts, if not in the tree
         self.environment: dict[str, str] = {}  # beyond that of the tests
         self.started: list[subprocess.Popen | Fork] = []
 
@@ -137,12 +137,12 @@ class Command:
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def _environment(self, own: dict[str, str]) -> dict[str, str]:
-        """That of a user, who has not been told about threads."""
+        """A user's environment, in which nothing says how many threads to use."""
         usual = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         return usual | {"COLUMNS": "200"} | self.environment | own
 
     def _in_runs(self, arguments: tuple[str, ...]) -> list[str]:
-        """The arguments, with the directory of runs where they can take it."""
+        """The arguments, with the directory of runs if they accept one."""
         shown = {"--cfg", "--info", "--shell-completion", "-sc"} & set(arguments)
         return [*arguments] if shown else [*arguments, f"runs_dir={self.runs}"]
 
@@ -160,7 +160,7 @@ class Command:
         return [state for state in self.states().values() if state["status"] == "running"]
 
     def tables(self) -> dict[str, bytes]:
-        """The rows of every run, as they are on the disk."""
+        """The rows of every run, as they are on disk."""
         return {folder.name: (folder / "tasks.csv").read_bytes() for folder in self.folders()}
 
 

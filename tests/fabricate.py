@@ -22,9 +22,9 @@ def fabricate(
     updated: float = 1.0,
     extra: Sequence[Mapping[str, float]] = (),
 ) -> RunFolder:
-    """A run with a row for each of some task accuracies, and further columns of it.
+    """A run with a row for each of some task accuracies, and with further columns in those rows.
 
-    As a mapping, the config is as long as they are.
+    If `config` is a mapping, the run has as many tasks as there are accuracies.
     """
     if not isinstance(config, Run):
         config = Run.of({"dataset": {"tasks": len(accuracies)}} | dict(config or {}))
@@ -64,7 +64,7 @@ def fabricate(
 def put(
     runs_dir: Path, network: str, replacement: str, scores: Sequence[float], tasks: int = 1, **options: Any
 ) -> None:
-    """A run of a cell of Table 1 for each of some scores, seeds from 0."""
+    """A run of a cell of Table 1 for each of some scores, with seeds from 0."""
     for seed, one in enumerate(scores):
         fabricate(runs_dir, run(network, replacement, seed, tasks, 10_000), [one] * tasks, **options)
 

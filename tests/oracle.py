@@ -1,6 +1,6 @@
-"""A second account of one step, in NumPy and double precision, with every derivative written out by hand.
+"""A second implementation of a step, in NumPy and double precision, with every derivative written out by hand.
 
-It shares nothing with the package but the streams of draws, which are part of what a run is.
+It shares nothing with the package but the streams of draws, which are part of the definition of a run.
 """
 
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ class Oracle:
         return sums, values[:-1]
 
     def step(self, example: np.ndarray, target: np.ndarray, step: int) -> Step:
-        """One step on an example, or on a batch of them, each gone through by itself."""
+        """One step on an example, or on a batch, whose examples are processed one by one."""
         batch = [(example, target)] if example.ndim == 1 else list(zip(example, target, strict=True))
         losses, scores, gradients, hidden = [], [], [], []
         for one, wanted in batch:
@@ -120,7 +120,7 @@ class Oracle:
         return Step(sum(losses) / len(batch), sum(scores), chosen)
 
     def _judge(self, outputs: np.ndarray, target: np.ndarray) -> tuple[float, float, np.ndarray]:
-        """The loss, the score, and the loss's derivative by the outputs."""
+        """The loss, the score, and the derivative of the loss with respect to the outputs."""
         if self.run.dataset.objective.name == "squared_error":
             difference = outputs - target
             error = float(np.mean(difference**2))
@@ -131,7 +131,7 @@ class Oracle:
         return float(-np.log(share[target])), right, share - np.eye(len(outputs))[target]
 
     def _gradient(self, example: np.ndarray, sums: list, hidden: list, error: np.ndarray) -> list:
-        """The derivatives of one example's loss by the weights and the biases of each layer."""
+        """The derivatives of one example's loss with respect to the weights and the biases of each layer."""
         inputs, gradient = [example, *hidden], []
         for layer in reversed(range(len(self.weights))):
             gradient.insert(0, (np.outer(error, inputs[layer]), error))
@@ -140,14 +140,14 @@ class Oracle:
         return gradient
 
     def _observed(self, sums: list, hidden: list) -> list[np.ndarray]:
-        """What the layers take for their activations."""
+        """What the layers observe as their activations."""
         if self.run.replacement.observed == "hidden":
             return hidden
         listed = [values for pair in zip(sums, hidden, strict=False) for values in pair]  # z₁, h₁, z₂, h₂, …
         return listed[: len(hidden)]
 
     def _descend(self, gradients: list) -> None:
-        """Along the mean of the examples' gradients."""
+        """Descends along the mean of the examples' gradients."""
         step_size = self.run.optimiser.step_size
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             of_weights = sum(gradient[layer][0] for gradient in gradients) / len(gradients)
@@ -156,7 +156,7 @@ class Oracle:
             self.biases[layer] = bias - step_size * (of_biases + self.decay * bias)
 
     def _remember(self, layer: int, activations: list[np.ndarray]) -> None:
-        """Means over the examples of a step; a step ages a unit, and fades what it remembers, once."""
+        """Means over the examples of a step, which ages a unit and decays its running means only once."""
         eta, size = self.run.replacement.decay_rate, len(activations)
         self.age[layer] = self.age[layer] + 1
         mean = sum(activations) / size
@@ -166,7 +166,7 @@ class Oracle:
         self.utility[layer] = eta * self.utility[layer] + (1 - eta) * y
 
     def _usefulness(self, layer: int, h: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-        """The y of the table of utilities."""
+        """The y of each unit, as in the table of utilities."""
         w_out = np.abs(self.weights[layer + 1]).sum(axis=0) / len(self.weights[layer + 1])
         w_in = np.abs(self.weights[layer]).sum(axis=1) / self.weights[layer].shape[1]
         match self.run.replacement.utility.name:
@@ -255,7 +255,7 @@ def small_run(
     weight_decay: float = 0.0, seed: int = 0, layers: tuple[int, ...] | None = None,
     widths: tuple[int, ...] | None = None, batch_size: int = 1, **replacement: Any,
 ) -> Run:  # fmt: skip
-    """A run of a small network; all layers are replaced where `layers` does not say otherwise."""
+    """A run of a small network; all layers are replaced unless `layers` says otherwise."""
     return Run(
         model=Model(width=width, depth=depth, widths=widths),
         activation=activation,
@@ -283,7 +283,7 @@ def random_task(run: Run, examples: int, number: int = 0) -> Task:
 
 
 def shown(run: Run, task: Task, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """The example of a step and its target; or the batch, with one dimension more."""
+    """The example of a step and its target; or the batch, with one more dimension."""
     size = run.dataset.batch_size
     if size == 1:
         return task.example(step), task.targets[task.order[step]]
@@ -295,6 +295,6 @@ def shown(run: Run, task: Task, step: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_tensors(example: np.ndarray, target: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is shown, as a reference learner's step takes it."""
+    """An example and its target as a reference learner's step takes them."""
     kind = torch.int64 if np.asarray(target).dtype.kind == "i" else torch.float32
     return torch.from_numpy(example), torch.tensor(target, dtype=kind)

@@ -10,7 +10,7 @@ SUMMARY = {"score": 0.8125, "effective_rank.layer_1": 7.5, "engine": "native"}
 
 
 def rows(count: int) -> list[dict[str, Any]]:
-    """A diagnostic is measured at every 5th task, and missing at the others."""
+    """Rows with a diagnostic that is measured in every 5th task, and missing in the others."""
     missing = float("nan")
     return [
         {

@@ -53,7 +53,7 @@ def test_measures_are_collected_to_four_digits_and_counts_exactly(tmp_path):
     assert there["weight_magnitude.layer_1"].dtype == float
 
 
-def test_unfinished_runs_are_no_results(tmp_path):
+def test_unfinished_runs_are_not_results(tmp_path):
     fabricate(tmp_path / "runs", {"dataset": {"tasks": 2}}, [0.5], status="stopped")
     with pytest.raises(UserError, match="There are no finished runs in"):
         collect([str(tmp_path / "runs")], tmp_path / "results")
@@ -113,7 +113,7 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
     assert collected() == first
 
 
-def test_who_dies_while_writing_leaves_the_old_results(tmp_path, monkeypatch):
+def test_dying_while_writing_leaves_the_old_results(tmp_path, monkeypatch):
     results = tmp_path / "results"
     fabricate(tmp_path / "runs", {}, [0.5])
     collect([str(tmp_path / "runs")], results)

@@ -31,7 +31,7 @@ AWKWARD = "100 % of $x_1 & {y}: #~^ \\ – “naïve”"
 
 @pytest.fixture
 def runs(tmp_path):
-    """Runs in every state there is; the base network is complete but for one."""
+    """Runs in every possible state; those of the base network are complete but for one."""
     directory = tmp_path / "runs"
     for column, score in zip(COLUMNS, (0.84, 0.83, 0.71, 0.68, 0.61), strict=True):
         for seed in range(3):
@@ -44,7 +44,7 @@ def runs(tmp_path):
 
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):
-    """Calls a command in this process; gives what it prints, or the sentence that it ends with."""
+    """Calls a command in this process; returns what it prints, or the sentence that it ends with."""
 
     def call(module, *arguments, runs="runs", stream="out"):
         where = ["--runs", str(tmp_path / runs)] if runs else []
@@ -266,7 +266,7 @@ def test_latex_as_a_document(call, runs, module):
 def test_comparison_with_the_published_table(call, runs):
     said = call("table_1", "--compare", "published")
     # v = (0.02 + 0.0025)/4, √(v · 2/3 + 0.0025/3) = 0.068. Both tests: 0.45/√(v · 2/3) = 7.35 on 4 degrees of
-    # freedom is 0.0009: twice, times five cells that are judged, and times four for the second smallest.
+    # freedom leaves 0.0009: times two tails and five judged cells, or times four as the second smallest.
     cell = r"All Layers +84\.1 ± 0\.1 +84\.6 ± 0\.0 +-0\.5 +0\.07 +0\.009 +0\.004 +"
     row = r"^Width 100 +" + cell
     assert re.search(row + "equivalent$", said, re.MULTILINE)

@@ -62,7 +62,7 @@ def test_verdicts(tmp_path):
         "equivalent", "differs", "undecided", "undecided"
     ]  # fmt: skip
     assert pd.isna(own["last"]["verdict"]) and pd.isna(own["last"]["error"])
-    # However many seeds of ours, three published ones that scatter by more than a point show nothing.
+    # However many seeds we had, three published ones that scatter by more than a point would show nothing.
     assert pd.isna(own["layer_2"]["needed"])
     assert own["depth_2"]["needed"] > 3
     # Holm: four cells are judged, and the smallest of their p values is multiplied by 4.
@@ -123,7 +123,7 @@ def test_cells_of_one_experiment_that_are_printed_with_one_decimal(seeds, deviat
     for edge in (-1, 1):
         shifted = [own.difference(value + edge) for own, value in zip(pooled, differences, strict=True)]
         assert np.mean([own.p_equivalent(1 - ROUNDING) < 0.05 for own in shifted]) < 0.05 + tolerance
-    if deviation > 0.1:  # else rounding, which is the same for all that have this mean, is most of the error
+    if deviation > 0.1:  # otherwise most of the error is rounding, the same for all with this mean
         scores = [normal_score(rounded(estimate)) for estimate in estimates]
         assert np.std(scores) == pytest.approx(1, abs=4 / sqrt(2 * number))
         assert np.mean(np.abs(scores) > 1.96) == pytest.approx(0.05, abs=tolerance)

@@ -1,4 +1,4 @@
-"""Figures: what they are drawn from, what they say that they lack, and what is on them."""
+"""Figures: what they are drawn from, what they report as missing, and what they show."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def runs(tmp_path):
 
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):
-    """Calls a command in this process; gives what it prints, or the sentence that it ends with."""
+    """Calls a command in this process; returns what it prints, or the sentence that it ends with."""
 
     def call(module, *arguments):
         monkeypatch.setattr("sys.argv", [module.__name__, *map(str, arguments)])

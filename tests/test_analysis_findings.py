@@ -19,14 +19,14 @@ BASE = {
     "layer_3": 68 + 0.4 * NOISE, "layer_4": 65 - 0.1 * NOISE, "last": 61 + 0.3 * NOISE,
     "none": 60 + 0.3 * NOISE, "tuned_bp": 74 - 0.2 * NOISE, "except_first": 75 + 0.2 * NOISE,
 }  # fmt: skip
-"""Scores in percent of a network of 5 layers, over 3 seeds."""
+"""Scores of a network of 5 layers, in percent, over 3 seeds."""
 
 FLAT = {
     "all": 76.0 - 0.02 * NOISE, "layer_1": 76.05 + 0.01 * NOISE, "layer_2": 76.02 - 0.03 * NOISE,
     "layer_3": 75.97 + 0.02 * NOISE, "layer_4": 76.03 + 0.01 * NOISE, "last": 76.01 - 0.01 * NOISE,
     "none": 76.1 + 0.02 * NOISE, "tuned_bp": 76.1 + 0.02 * NOISE, "except_first": 76.0 + 0.03 * NOISE,
 }  # fmt: skip
-"""Those of one on which nothing makes a difference."""
+"""Scores of a network on which nothing makes a difference."""
 
 
 def frame(same=(), **networks):
@@ -51,7 +51,7 @@ def judged(network, scores, **changed):
 
 
 def assert_is_paired(finding, values):
-    """A finding on one network is scipy's t test of its contrast."""
+    """Checks a finding on one network against scipy's t test of its contrast."""
     oracle = stats.ttest_1samp(values, 0)
     assert finding.p_different == pytest.approx(oracle.pvalue)
     assert (finding.low, finding.high) == pytest.approx(tuple(oracle.confidence_interval()))
@@ -92,7 +92,7 @@ def test_a_network_that_is_as_the_paper_says():
     assert [found[claim].verdict for claim in ("a1", "a2", "b1", "b2", "c")] == ["holds"] * 5
     assert "d1" not in found
     assert {finding.seeds for finding in found.values()} == {3}
-    # 0.8 · 83 + 0.4 · 71 − 0.4 · 65 − 0.8 · 61, and the same of what scatters.
+    # 0.8 · 83 + 0.4 · 71 − 0.4 · 65 − 0.8 · 61, and the same weights for the noise.
     assert found["a1"].value == pytest.approx(20)
     assert_is_paired(found["a1"], 20 + (0.08 + 0.08 + 0.04 - 0.24) * NOISE)
     # x = −1.5 … 1.5, Σx² = 5: (−1.5 · 71 − 0.5 · 68 + 0.5 · 65 + 1.5 · 61)/5 = −3.3 a layer.
@@ -106,7 +106,7 @@ def test_both_shares_of_the_gap():
     same, tuned = found["b1"], found["b2"]
     assert (same.value, tuned.value) == (pytest.approx(23 / 24), pytest.approx(9 / 10))
     assert same.detail == "gap 24.0 [23.3, 24.7]"
-    # Layer 1 less the middle, 0.1 − 0.15 of scatter, and the gap, −0.3 of it: the larger of both p values.
+    # Layer 1 less the midpoint has 0.1 − 0.15 of the noise, the gap −0.3 of it: the larger of both p values.
     half, gap = (stats.ttest_1samp(values, 0).pvalue for values in (11 - 0.05 * NOISE, 24 - 0.3 * NOISE))
     assert same.p_different == pytest.approx(max(half, gap))
     for finding, base in ((same, BASE["none"]), (tuned, BASE["tuned_bp"])):
@@ -156,7 +156,7 @@ def test_a_layer_that_helps_more_than_the_one_above_it_contradicts():
 def test_steps_are_adjusted_for_each_other():
     found = judged("width_100", BASE)["a1"]
     assert found.detail == "1→2 -12.0 falls, 2→3 -3.0 falls, 3→4 -3.0 falls, 4→5 -4.0 falls"
-    # Two steps that would be shown alone, and are not as the last two of four.
+    # Two steps that would be significant alone, but not as the last two of four.
     found = judged("width_100", BASE, layer_4=65 - 0.5 * NOISE, last=61 + 0.7 * NOISE)["a1"]
     for step in (3 + 0.9 * NOISE, 4 - 1.2 * NOISE):
         assert 0.025 < stats.ttest_1samp(step, 0).pvalue < 0.05

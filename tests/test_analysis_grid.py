@@ -94,7 +94,7 @@ def test_a_run_collected_and_on_disk_counts_once(tmp_path):
     assert (own["mean"], own["seeds"]) == (62.5, 2)
 
 
-def test_seeds_beyond_those_asked_for_are_told_of(tmp_path):
+def test_seeds_beyond_those_asked_for_are_mentioned(tmp_path):
     put(tmp_path, "width_100", "all", [0.5, 0.5, 0.5, 0.9])
     runs = summarise(tmp_path)
     assert cell(grid(runs), "width", "Width 100", "all")["mean"] == 50
@@ -114,7 +114,7 @@ def test_lengths_are_not_mixed(tmp_path):
         grid(runs, tasks=7)
 
 
-def test_runs_that_are_no_part_of_the_table_are_refused(tmp_path):
+def test_runs_that_are_not_part_of_the_table_are_refused(tmp_path):
     fabricate(tmp_path, {"model": {"width": 7}}, [0.5])
     with pytest.raises(UserError, match="None of the 1 runs belongs to Table 1"):
         grid(summarise(tmp_path))

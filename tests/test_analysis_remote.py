@@ -18,7 +18,7 @@ TABLE = ["-m", "analysis.table_1", "--tasks", "20", "--format", "csv"]
 
 @pytest.fixture
 def published(client: Client) -> Client:
-    """Some runs of Table 1, published with one row of ten."""
+    """Some runs of Table 1, published with every tenth row."""
     runs = client.directory / "runs"
     for number, replacement in enumerate(["all", "layer_1"]):
         for seed in range(2):
@@ -60,12 +60,12 @@ def test_table_1_from_w_and_b_equals_table_1_from_the_store_and_a_run_without_it
 
 
 @pytest.mark.parametrize("place", ["tester", "/x"])
-def test_a_place_that_is_no_project_is_refused(place: str):
+def test_a_place_that_is_not_a_project_is_refused(place: str):
     with pytest.raises(UserError, match=f"--wandb {place} is refused: it must be ENTITY/PROJECT"):
         fetch(place)
 
 
-def test_a_project_without_runs_is_said_in_a_sentence(client: Client):
+def test_a_project_without_runs_is_reported_in_a_sentence(client: Client):
     process = client.start(sys.executable, "-m", "analysis.runs", "--wandb", "tester/nothing")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "Traceback" not in err and "tester/nothing" in err

@@ -1,4 +1,4 @@
-"""Ruined folders and files: what cannot be used is named and left out, and all else is collected."""
+"""Ruined folders and files: what cannot be used is named and left out, and everything else is collected."""
 
 import pandas as pd
 import pytest

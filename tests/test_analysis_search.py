@@ -12,7 +12,7 @@ from analysis.experiments import Experiment, method
 from plasticity.launch.compose import compose, experiment
 
 OF = ["model.width=7", "activation=tanh", "dataset.tasks=1"]
-"""What is searched for."""
+"""The network and stream of the searches."""
 
 BEST = {"BP": (0.005, 0), "CBP": (0.001, 1e-4), "L2": (0.005, 1e-3)}
 """The winners, away from every edge: step size, and rate or strength."""
@@ -27,7 +27,7 @@ def setting(run):
 
 
 def spread(run):
-    """Seeds that differ much, settings that differ little: only pairs tell them apart."""
+    """Seeds that differ much, settings that differ little: only paired differences tell them apart."""
     return 0.1 * run.seed
 
 
@@ -40,7 +40,7 @@ def compose_once(monkeypatch):
 
 
 def fill(directory, score, overrides=OF):
-    """The runs of a search with the scores that a function gives them; None: no run, a text: it failed so."""
+    """The runs of a search, with scores from a function; None: no such run, a text: the reason why it failed."""
     runs = searched(*overrides)
     for run in runs:
         own = score(run)
@@ -96,7 +96,7 @@ def test_known_winners_come_first_without_a_warning(tmp_path):
         )  # t₂ · 0.1/√3
 
 
-def test_a_winner_on_the_edge_of_the_grid_is_warned_of(tmp_path):
+def test_a_winner_on_the_edge_of_the_grid_gives_a_warning(tmp_path):
     fill(tmp_path, lambda run: 0.5 + run.optimiser.step_size + spread(run))
     found = ranked(tmp_path)
     assert found["bp"].warnings() == ["step_size=0.01 is the largest of the grid: the best may lie beyond"]
@@ -106,7 +106,7 @@ def test_a_winner_on_the_edge_of_the_grid_is_warned_of(tmp_path):
     assert said == ["rate=1e-05 is the smallest of the grid: the best may lie beyond"]
 
 
-def test_a_tie_and_a_lead_within_seeds_are_warned_of(tmp_path):
+def test_a_tie_and_a_lead_within_seeds_give_warnings(tmp_path):
     equal = {(0.005, 0), (0.001, 0)}
     fill(tmp_path, lambda run: 0.6 if setting(run) in equal else 0.4)
     assert ranked(tmp_path)["bp"].warnings() == ["within seeds of step_size=0.001"]
@@ -139,7 +139,7 @@ def test_a_setting_with_a_failed_run_is_never_chosen(tmp_path):
     assert ranking.settings.iloc[-1]["failed"] == 1
 
 
-def test_of_errors_the_smallest_wins(tmp_path):
+def test_the_smallest_error_wins(tmp_path):
     of = ["dataset=bit_flipping", "dataset.examples=40000", "model.depth=1", "model.width=3"]
     winner = {"BP": (0.001, 0), "CBP": (0.005, 1e-4), "L2": (0.001, 1e-3)}
     scores = {}

@@ -23,7 +23,7 @@ EXPERIMENTS = 4000
 
 
 def share_of(events):
-    """How often something happened, and 4 standard errors of that were its chance 5 %."""
+    """How often something happened, and 4 standard errors of that share if the chance is 5 %."""
     return np.mean(events), 4 * sqrt(0.05 * 0.95 / len(events))
 
 
@@ -133,7 +133,7 @@ def test_holm_by_hand():
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("effects", [0, 5])
 def test_holm_rejects_any_true_hypothesis_at_most_once_in_twenty(seeds, effects):
-    # 11 contrasts that share half of their variance; as many as `effects` of them have a large effect.
+    # 11 contrasts that share half of their variance; `effects` of them have a large effect.
     generator = np.random.default_rng(seeds)
     shift = np.where(np.arange(11) < effects, 20.0, 0.0)
     wrong = []
@@ -187,7 +187,7 @@ def test_fiellers_interval_covers_a_share(seeds, whole, correlation):
 @pytest.mark.parametrize("degrees", [2, 9, 40])
 @pytest.mark.parametrize("ratio", [0.1, 2, 5, 12])
 def test_the_power_of_a_t_test_is_that_of_scipys_noncentral_t(degrees, ratio):
-    critical = stats.t.ppf(0.995, degrees)  # at 1 %; beyond a ratio of 1 the other tail is nothing
+    critical = stats.t.ppf(0.995, degrees)  # at 1 %; beyond a ratio of 1 the other tail is negligible
     exact = stats.nct.sf(critical, degrees, ratio) + (ratio < 1) * stats.nct.sf(critical, degrees, -ratio)
     assert power_different(ratio, 1, degrees, 0.01) == pytest.approx(exact, abs=1e-3)
 
@@ -207,7 +207,7 @@ def test_the_power_of_an_equivalence_test_is_the_integral_over_its_error(degrees
 
 @pytest.mark.parametrize(("effect", "seeds"), [(1.0, 10), (0.5, 34), (0.25, 128)])
 def test_seeds_for_a_difference_are_those_of_the_tables(effect, seeds):
-    # The numbers that tables of the paired t test have for a power of 80 % at 5 % (Cohen's d_z).
+    # The numbers that tables of the paired t test give for a power of 80 % at 5 % (Cohen's d_z).
     assert seeds_to_decide(1.0, effect, effect / 2) == seeds
     assert seeds_to_decide(1.0, -effect, effect / 2) == seeds
 

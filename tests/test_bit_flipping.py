@@ -1,4 +1,4 @@
-"""The Bit-Flipping problem: its target by hand, the schedule of its bits, and runs of it from start to end."""
+"""The Bit-Flipping problem: its target by hand, the schedule of its bits, and runs of it from start to finish."""
 
 import csv
 import json
@@ -77,7 +77,7 @@ def test_target_is_of_ones_drawn_from_the_seed_and_stays():
         assert set(np.unique(values)) == {-1, 1}
         assert abs(values.mean()) < 6 / np.sqrt(values.size)
     assert (one.weights == other.weights).mean() == pytest.approx(0.5, abs=0.03)
-    # Whatever else is different: the problem of a seed has one target.
+    # Whatever else differs, a seed has one target.
     again = stream(seed=1, flip="one", flip_after=10_000).target
     assert np.array_equal(one.weights, again.weights) and np.array_equal(one.outgoing, again.outgoing)
 
@@ -131,7 +131,7 @@ def test_task_needs_no_task_before_it(flip):
         for array, same in zip(shown(task), shown(other), strict=True):
             assert np.array_equal(array, same)
         assert (task.number, task.first_step) == (number, 50 * number)
-    later = at_once.task(40)  # not one of the first, and the first after all
+    later = at_once.task(40)  # a late task, but the first one asked for
     assert np.array_equal(shown(later)[0], shown(stream(3, flip=flip, flip_after=50).task(40))[0])
     assert np.array_equal(shown(at_once.task(1))[0], shown(in_turn.task(1))[0])
 
@@ -176,7 +176,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("values", "sentence"), REFUSED)
-def test_what_cannot_be_is_refused(values, sentence):
+def test_impossible_values_are_refused(values, sentence):
     with pytest.raises(ConfigError) as refusal:
         Run.of({"dataset": {"name": "bit_flipping"} | values})
     assert f"dataset.{sentence}" in str(refusal.value)

@@ -1,4 +1,4 @@
-"""The compiled engine beside the reference engine, with parts that it has never seen."""
+"""The compiled engine against the reference engine, with parts that it has never seen."""
 
 import sys
 
@@ -43,7 +43,7 @@ def my_parts(tmp_path_factory):
 
 
 def both(run, tasks):
-    """The results of each task, and the networks after the last, of both engines."""
+    """The results of each task, and the networks after the last one, of both engines."""
     found = []
     stream = run.dataset.open(run.seed, None)
     for name in ("reference", "compiled"):
@@ -79,7 +79,7 @@ def test_it_learns_and_replaces_as_the_reference_engine_does():
     assert assert_equal(run) > 10
 
 
-def test_a_method_of_replacement_of_ones_own_is_called_after_every_step():
+def test_a_users_own_replacement_method_is_called_after_every_step():
     run = plasticity.Run(
         replacement=Oldest(layers="all"),
         model=plasticity.compose(*SMALL).model,
@@ -89,7 +89,7 @@ def test_a_method_of_replacement_of_ones_own_is_called_after_every_step():
 
 
 def test_learners_of_different_runs_side_by_side_each_take_their_own_steps():
-    """No step checks whether it is the one that was compiled: one learner must never take another's."""
+    """No step checks whether it was compiled for its learner, so one learner must never get another's."""
     run = ["activation=my_parts.Slope", "model.depth=1", *SMALL[:1], *SMALL[2:], *OFTEN[:2]]
     runs = [plasticity.compose(*run, f"optimiser.step_size={step_size}") for step_size in (0.02, 0.03)]
     learners = {

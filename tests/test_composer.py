@@ -63,7 +63,7 @@ def test_every_combination_is_what_hydra_composes(loader, master):
 
 
 def test_every_combination_is_read_as_hydra_composes_it(loader, master):
-    """Also where seed or set decide more than themselves: through tuned.method, an interpolation, no rate."""
+    """Also where the seed or the set decides other values, through tuned.method, an interpolation or no rate."""
     composer = Composer.of_sweep(loader, master)
     reader = SweepReader(composer)
     shared = [

@@ -48,7 +48,7 @@ def test_one_command_creates_the_dashboard_and_updates_it(client: Client):
     (runs,) = first["spec"]["section"]["runSets"]
     keys = [(key["section"], key["name"]) for key in runs["grouping"]]
     assert keys == [("config", "network.value"), ("config", "replacement_set.value")]
-    assert {"network", "replacement_set"} <= set(config)  # what is grouped by is in every run
+    assert {"network", "replacement_set"} <= set(config)  # every run has the keys that runs are grouped by
     assert json.dumps(runs).count("units_replaced")
 
 

@@ -85,7 +85,7 @@ def test_units_on_the_linear_side_of_nine_examples_in_ten_are_linearised():
     assert linearised_units(z, share=1.0) == 0.25
 
 
-def test_of_units_alike_all_but_the_last_are_duplicates():
+def test_all_but_the_last_of_equal_units_are_duplicates():
     one, other = np.array([1, 2, 3, 0], np.float32), np.array([3, 0, -1, 5], np.float32)
     alike = np.stack([one, other, 4 * one, 1e-20 * one, -one, np.zeros(4, np.float32)], axis=1)
     assert duplicate_units(alike) == pytest.approx(2 / 6)
@@ -266,7 +266,7 @@ def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def explicit_gradients(weights, biases, examples, targets, activation, loss) -> list[np.ndarray]:
-    """Every example's gradient in each layer's weights, one backward pass each: [examples, units, inputs]."""
+    """Every example's gradient for each layer's weights, one backward pass each: [examples, units, inputs]."""
     parameters = [torch.tensor(weight, dtype=torch.float64, requires_grad=True) for weight in weights]
     gradients = []
     for example, target in zip(
@@ -280,7 +280,7 @@ def explicit_gradients(weights, biases, examples, targets, activation, loss) -> 
 
 
 def rank_at(gradients: np.ndarray, share: float = 0.99) -> int:
-    """By the singular values of all gradients: [examples, weights]."""
+    """The approximate rank, by the singular values of all gradients: [examples, weights]."""
     values = np.linalg.svd(gradients, compute_uv=False) ** 2
     return next(k for k in range(1, len(values) + 1) if values[:k].sum() >= share * values.sum())
 
@@ -333,7 +333,7 @@ def test_curvature_does_not_depend_on_the_scale():
     assert curvature_rank(errors * tiny, inputs) == expected
     assert curvature_rank(errors * huge, inputs * huge) == expected
     assert curvature_ranks([errors * tiny, errors], [inputs, inputs * tiny]) == ([expected] * 2, expected)
-    # Beside the second layer the first one is nothing.
+    # The first layer is negligible beside the second one.
     assert curvature_ranks([errors * tiny, errors[:, :1]], [inputs, inputs[:, :1]]) == ([expected, 1], 1)
 
 

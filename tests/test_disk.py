@@ -1,4 +1,4 @@
-"""What is on the disk: whole rows, in spite of a disk that fills up, and before a checkpoint promises them."""
+"""What is on disk: only whole rows, even if the disk fills up, and all rows before a checkpoint promises them."""
 
 import os
 import random
@@ -56,7 +56,7 @@ def test_space_that_comes_and_goes_costs_no_row(command, fresh, disk):
 
 
 def test_what_a_checkpoint_promises_is_on_the_disk_before_it(tmp_path, monkeypatch):
-    """As a power cut would find it: no name before its contents, and no checkpoint before its rows."""
+    """As after a power cut: no name before its contents, and no checkpoint before its rows."""
     synced: dict[str, int] = {}
     sync, move = os.fsync, os.replace
     checkpoints = []

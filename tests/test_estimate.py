@@ -1,4 +1,4 @@
-"""How long a launch takes, how it is said, and what its runs are called."""
+"""How long a launch takes, how that is worded, and what its runs are called."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_the_duration_is_that_of_the_worker_that_is_done_last():
     ("seconds", "said"),
     [(0, "1 s"), (40.4, "40 s"), (89, "89 s"), (90, "2 min"), (1140, "19 min"), (7800, "2 h 10 min")],
 )
-def test_durations_are_said_as_people_do(seconds, said):
+def test_durations_are_worded_as_people_would(seconds, said):
     assert spoken(seconds) == said
 
 

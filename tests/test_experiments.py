@@ -81,7 +81,7 @@ def test_an_experiment_takes_the_arguments_of_its_command(command):
     )
 
 
-def test_what_is_no_experiment_is_refused():
+def test_an_unknown_experiment_and_values_that_are_no_list_are_refused():
     with pytest.raises(UserError, match=r"experiment=figure_2 is refused: it must be one of .*figure_1, "):
         experiment("figure_2")
     with pytest.raises(UserError, match="combinations takes lists of values"):

@@ -1,4 +1,4 @@
-"""A few seconds of the fuzz; `python -m tests.fuzz` goes on for as long as it is told to."""
+"""A few seconds of the fuzzer; `python -m tests.fuzz` runs for as long as it is told to."""
 
 from fuzz import folders, overrides
 from hypothesis import HealthCheck, example, given, seed, settings

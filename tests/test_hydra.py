@@ -38,19 +38,19 @@ def test_every_launcher_and_sweeper_gives_the_same_runs(elsewhere, fresh):
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_launcher_of_hydras_hears_that_a_run_failed(elsewhere, launcher):
+def test_hydras_own_launchers_learn_that_a_run_failed(elsewhere, launcher):
     done = elsewhere("-m", *TINY, f"hydra/launcher={launcher}", "optimiser.step_size=1e20,2e20")
     assert done.returncode == 1 and "BrokenProcessPool" not in done.stderr
     assert "Failed: diverged in task 0" in done.stdout
 
 
-def test_a_mistake_comes_back_from_a_process_of_joblibs(elsewhere):
+def test_a_mistake_is_reported_from_a_joblib_process(elsewhere):
     done = elsewhere("-m", *TINY, "hydra/launcher=joblib", "replacement.rate=-1,-2")
     assert done.returncode == 1 and "replacement.rate=-1 is refused: it must be a number" in done.stderr
     assert "BrokenProcessPool" not in done.stderr and not elsewhere.folders()
 
 
-def test_a_launcher_of_hydras_puts_its_files_where_it_is_told_to(elsewhere, tmp_path):
+def test_hydras_own_launchers_put_their_files_where_they_are_told_to(elsewhere, tmp_path):
     directories = [f"hydra.sweep.dir={tmp_path}/sweep", "hydra.sweep.subdir=${hydra.job.num}"]
     done = elsewhere("-m", *TINY, "hydra/launcher=basic", "hydra/sweeper=basic", *directories, "seed=3")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Sets of images beside MNIST: small files in their formats, made here and served on this machine."""
+"""Image sets other than MNIST: small files in their formats, made here and served on this machine."""
 
 import gzip
 import hashlib
@@ -50,7 +50,7 @@ ZIP = zipped()
 
 @pytest.fixture
 def mirror(monkeypatch):
-    """A mirror on this machine, which notes what it is asked for, and two sets of images that it has."""
+    """A mirror on this machine, which records its requests, and the two sets of images that it has."""
     state = SimpleNamespace(asked=[], files={f"/{name}": content for name, content in SERVED.items()})
     state.files["/all.zip"] = ZIP
 
@@ -163,7 +163,7 @@ def test_the_refusal_says_what_was_tried_and_how_to_put_the_files_in_place(name,
         "PLASTICITY_DATA",
     ):
         assert expected in by_hand
-    # As it says:
+    # Do as it says:
     (tmp_path / name).mkdir(exist_ok=True)
     for file in files:
         (tmp_path / name / file).write_bytes(ZIP if file == "all.zip" else SERVED[file])

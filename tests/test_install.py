@@ -19,11 +19,11 @@ from plasticity import __version__
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = ("dataset.tasks=1", "dataset.examples_per_task=50")
 NEITHER = (".*", "runs", "results", "build", "*.egg-info", "__pycache__", "wandb", "outputs", "multirun")
-"""What of a checkout is not tracked by git, or too large to copy."""
+"""Parts of a checkout that git does not track, or that are too large to copy."""
 
 
 def python(*arguments: object, cwd: Path) -> str:
-    """What a Python command prints to standard output; it has to succeed."""
+    """What a Python command prints to standard output; the command has to succeed."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
     )

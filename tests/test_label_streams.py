@@ -92,7 +92,7 @@ def test_every_task_keeps_the_images_and_counts_and_shuffles_the_labels(digits):
         assert sorted(task.order.tolist()) == sorted(tasks.chosen.tolist())
         labels = task.targets[tasks.chosen]
         assert np.array_equal(np.bincount(labels, minlength=10), np.bincount(own, minlength=10))
-        for before in (own, previous):  # they agree as often as chance has it
+        for before in (own, previous):  # they agree only by chance
             assert abs((labels == before).mean() - 0.1) < 6 * np.sqrt(0.09 / 1_200)
         previous = labels
     assert len(set(tasks.chosen.tolist())) == 1_200 and tasks.chosen.max() > 59_000

@@ -62,7 +62,7 @@ def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command
     ],
     ids=["reference", "native"],
 )
-def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, tmp_path, run):
+def test_a_run_killed_at_a_random_moment_resumes_to_the_same_numbers(command, tmp_path, run):
     for kill in range(2):
         process = command.fork(*run)
         wait_for(lambda: command.folders() and (command.folders()[0] / "state.json").exists(), process)
@@ -76,7 +76,7 @@ def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_numbers(command, tm
     assert command.tables() == uninterrupted(tmp_path / "whole", *run)
 
 
-def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(command, tmp_path):
+def test_ctrl_c_says_what_is_kept_and_the_same_command_resumes(command, tmp_path):
     process = command.fork(*LONGER)
     wait_for(lambda: command.folders() and (command.folders()[0] / "tasks.csv").exists(), process)
     wait_for(lambda: (command.folders()[0] / "tasks.csv").read_bytes().count(b"\n") > 3, process)
@@ -190,7 +190,7 @@ def test_a_directory_that_cannot_be_written_is_refused(command):
     assert f"runs_dir={command.runs} is refused: it must be a directory that can be written to" in done.stderr
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(command, disk):
+def test_a_full_disk_is_reported_and_nothing_is_lost(command, disk):
     disk("3m")
     ballast = command.runs / "ballast"
     process = command.fork(*LONGER, "checkpoint_seconds=0.05")

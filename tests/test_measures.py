@@ -138,7 +138,7 @@ def test_both_engines_measure_the_same_in_the_same_state(activation):
 
 
 class Fixed:
-    """A learner with activations, and a network, of one's choice."""
+    """A learner with given activations and a given network."""
 
     def __init__(self, network, *activations):
         self.fixed, self.of_layers = network, [np.array(h, np.float32) for h in activations]
@@ -150,7 +150,7 @@ class Fixed:
         return self.fixed
 
 
-def test_columns_are_called_by_measure_and_layer():
+def test_columns_are_named_after_measure_and_layer():
     run = small_run(width=3, depth=2)
     alive, half = np.array([[1, 2, 3], [4, 5, 7], [1, 0, 1]]), np.array([[1, 0, 2], [1, 0, 2], [1, 0, 2]])
     view = View(run, Fixed(initial_network(run), alive, half), random_task(run, 3))
@@ -260,7 +260,7 @@ def test_a_regression_has_no_probes():
     assert Probing()(View(run, learner_of(run), random_task(run, 20))) == {}
 
 
-def test_a_measurement_is_of_what_is_due():
+def test_only_measures_that_are_due_are_taken():
     run = small_run()
     parts = [DeadUnits(every=2), Rank(every=3), Utilities(every=2)]
     columns = []
@@ -295,7 +295,7 @@ def test_basic_is_part_of_full():
     assert basic.items() < full.items()
 
 
-def test_diagnostics_are_no_part_of_a_runs_identity():
+def test_diagnostics_are_not_part_of_a_runs_identity():
     chosen = ["none", "basic", "full", "dead_units", "[basic,curvature_rank]"]
     runs = compose_all([[f"diagnostics={name}"] for name in chosen])
     assert len(set(runs)) == 1 and len({run.identity for run in runs}) == 1

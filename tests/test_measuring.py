@@ -1,4 +1,4 @@
-"""Measures and runs that are interrupted, finished without them, or measured from snapshots."""
+"""Measures of runs that are interrupted, finished without them, or measured from snapshots."""
 
 import os
 import shutil
@@ -138,7 +138,7 @@ def test_a_run_that_gives_other_numbers_when_it_is_computed_again_keeps_its_resu
     assert files(plain) == before and command.states()[plain.name]["status"] == "finished"
 
 
-def test_who_is_killed_while_computing_again_loses_nothing(command):
+def test_being_killed_while_computing_again_loses_nothing(command):
     long = [*SHAPE, *REPLACING, "dataset.tasks=24"]
     assert command(*long, "diagnostics=none").returncode == 0
     (folder,) = command.folders()

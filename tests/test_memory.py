@@ -1,4 +1,4 @@
-"""Networks that cannot fit: refused by themselves, before they start."""
+"""Networks that cannot fit into memory: each is refused on its own, before it starts."""
 
 import resource
 import subprocess

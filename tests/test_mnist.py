@@ -53,7 +53,7 @@ def cache(tmp_path: Path, good_files: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def mirror_server(good_files: Path) -> Iterator[SimpleNamespace]:
-    """A mirror on this machine that notes what it is asked for, and answers while its gate is open."""
+    """A mirror on this machine, which records its requests, and answers while its gate is open."""
     files = {f"/{name}.gz": gzip.compress((good_files / name).read_bytes(), compresslevel=1) for name in MD5}
     state = SimpleNamespace(asked=[], gate=threading.Event())
 
@@ -89,7 +89,7 @@ def mirror(mirror_server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> S
 
 @pytest.fixture
 def package_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is all that pip can see."""
+    """An empty folder, which is all that pip can see."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for name, value in {"CONFIG_FILE": os.devnull, "NO_INDEX": "1", "FIND_LINKS": str(folder)}.items():
@@ -99,7 +99,7 @@ def package_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_source(package_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """No network: the only mirror refuses connections, and pip sees nothing. Gives the mirror's address."""
+    """No network: the only mirror refuses connections, and pip sees nothing. Returns the mirror's address."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -120,7 +120,7 @@ def shared_root() -> Iterator[Path]:
 
 @contextmanager
 def read_only(root: Path) -> Iterator[None]:
-    """Within it this process may read the cache directory and not write to it, even if it belongs to root."""
+    """Lets this process read the cache directory but not write to it, even if it runs as root."""
     user = os.geteuid()
     folders = (root, root / "mnist")
     for folder in folders:
@@ -267,7 +267,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: py
         mnist_sources.from_wheel(wheel)
     assert not trace.exists()
     pickle.loads(payload)
-    assert trace.exists()  # the pickle was a loaded one
+    assert trace.exists()  # so the pickle does run a command when loaded
 
 
 @pytest.mark.parametrize("name", [b"builtins\neval", b"numpy\nload", b"numpy\nndarray.tofile", b"os\nsystem"])

@@ -38,10 +38,10 @@ torch.set_num_threads(1)
 pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
 
 TOLERANCE = 2e-5
-"""What two float32 computations of a short segment may differ by, relative to numbers of the order of 1.
+"""How much two float32 computations of a short segment may differ, relative to numbers of the order of 1.
 
-A sum of up to 40 products in another order differs by up to 40 roundings of 6e-8 each, 2e-6; twenty steps
-with a step size of 0.1 add their errors up, and a utility may divide by a mean weight of about 0.2.
+A sum of up to 40 products in another order differs by up to 40 roundings of 6e-8 each, 2e-6; the errors of twenty
+steps with a step size of 0.1 add up, and a utility may divide by a mean weight of about 0.2.
 """
 
 
@@ -74,7 +74,7 @@ def sparse(task: Task, seed: int = 0) -> Task:
 
 
 def learnt(run: Run, tasks: list[Task], kernel: str | None = None) -> tuple[Network, list[TaskResult]]:
-    """What a native learner makes of some tasks from the start."""
+    """The network and the results of a native learner after some tasks from the start."""
     learner = NativeLearner(run, initial_network(run))
     learner.kernel = binding.kernel(kernel)
     results = [learner.learn(task, ignore) for task in tasks]
@@ -85,11 +85,11 @@ def learnt(run: Run, tasks: list[Task], kernel: str | None = None) -> tuple[Netw
 
 
 MARGINS: list[float] = []
-"""How close the choices of a watched method came to others, relative to the utilities; emptied task by task."""
+"""How close each choice of a watched method was to another, relative to the utilities; cleared for each task."""
 
 
 class WatchedReplacement(ContinualBackpropagation):
-    """The definition, which also notes how close the choice of a unit came to another one."""
+    """The definition, which also records how close the choice of a unit was to another one."""
 
     def _choose(self, memory: Memory, step: Step, layer: int, owed: float) -> list[int]:
         chosen = super()._choose(memory, step, layer, owed)
@@ -97,7 +97,7 @@ class WatchedReplacement(ContinualBackpropagation):
         ranking = self.utility.ranking(utility, lambda: step.draw(layer))
         others = (memory["age"][layer] > self.maturity_threshold).nonzero().flatten().tolist()
         others = [unit for unit in others if unit not in chosen]
-        # Also among the chosen: their order decides where they are in the stream of draws and compensations.
+        # Also among the chosen: their order decides in which order their compensations are added.
         for i, unit in enumerate(chosen):
             for other in chosen[i + 1 :] + others:
                 low, high = float(ranking[unit]), float(ranking[other])
@@ -116,7 +116,7 @@ def watched(run: Run) -> Run:
 def compare(run: Run, tasks: list[Task]) -> tuple[int, int]:
     """Steps both engines side by side, each task from the reference's network.
 
-    A task in which the reference's choice of a unit hangs on less than the tolerance is not compared.
+    A task in which the reference's choice of a unit depends on less than the tolerance is not compared.
 
     Returns:
         number of tasks compared, and of units replaced in them
@@ -144,7 +144,7 @@ def compare(run: Run, tasks: list[Task]) -> tuple[int, int]:
 
 
 def assert_agree(found: Network, expected: Network) -> None:
-    """Up to single precision; ages, which tell the units that were replaced and when, and debts exactly."""
+    """Up to single precision; ages, which show what was replaced and when, and debts exactly."""
     arrays, others = found.arrays(), expected.arrays()
     assert set(arrays) == set(others)
     for name, array in arrays.items():
@@ -269,14 +269,14 @@ def test_weight_decay_however_strong_equals_the_reference(strength):
 
 
 def test_strong_weight_decay_over_a_long_task_equals_the_reference():
-    """It multiplies the weights by 0.5 in every step: by 10⁻⁹⁰ in all."""
+    """It multiplies the weights by 0.5 in every step, by 10⁻⁹⁰ in all."""
     run = small_run(inputs=5, width=6, depth=2, weight_decay=5.0, layers=())
     assert compare(run, [random_task(run, 300)])[0] == 1
 
 
 @pytest.mark.parametrize("decay", [1e-4, 1e-6, 5e-8])
 def test_weight_decay_of_many_steps_is_as_strong_as_it_should_be(decay):
-    """Units without inputs that are dead change by it alone: after t steps (1 − decay)^t of them is left."""
+    """It alone changes dead units without inputs: after t steps (1 − decay)^t of their weights is left."""
     tasks, steps = 3, 10_000
     run = small_run(inputs=4, width=20, step_size=0.1, weight_decay=decay / 0.1, layers=())
     start = initial_network(run)
@@ -351,7 +351,7 @@ def test_any_decay_rate_equals_the_reference(decay_rate):
     assert compare(run, segments(run, number=10, steps=10))[0] >= 7
 
 
-def test_of_equal_utilities_the_first_unit_is_replaced_and_undefined_ones_come_last():
+def test_among_equal_utilities_the_first_unit_is_replaced_and_undefined_ones_come_last():
     run = small_run(inputs=2, width=40, rate=2 / 40, maturity_threshold=5, utility="weight")
     network = initial_network(run)
     network.remembered("age")[0][:] = 1000
@@ -558,7 +558,7 @@ def test_network_is_a_copy_and_the_one_it_started_from_stays():
     assert_identical(network, kept)
 
 
-# --- What the kernel is made of --------------------------------------------------------------------------
+# --- The parts of the kernel ------------------------------------------------------------------------------
 
 
 def test_structures_are_those_of_the_kernel():
@@ -623,7 +623,7 @@ def test_words_are_those_of_the_streams(seed, position):
 
 
 def respond(activation: str, z: np.ndarray, kernel: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """h and slope as the kernel has them."""
+    """h and slope as the kernel computes them."""
     arrays = [aligned(padded(len(z))) for _ in range(3)]
     arrays[0][: len(z)] = z
     pointers = [array.ctypes.data for array in arrays]
@@ -721,7 +721,7 @@ KINDS = {
     "model": Model, "activation": Activation, "replacement": Replacement, "replacement.utility": Utility,
     "regulariser": Regulariser, "optimiser": Optimiser, "dataset.objective": Objective,
 }  # fmt: skip
-"""Every kind of part that a step is made of, by config key."""
+"""Every kind of part that a step consists of, by config key."""
 
 PARTS = [(key, name) for key, kind in KINDS.items() for name in names(kind)]
 
@@ -760,7 +760,7 @@ def test_every_part_with_a_native_form_is_one_of_those_compared():
 
 
 class MyReLU(ReLU):
-    """A user's subclass computes something else, and so does every other one here."""
+    """A user's subclass, which may compute something else; so may all of those below."""
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         return z.relu().square()
@@ -839,7 +839,7 @@ def test_learners_side_by_side_equal_learners_one_after_the_other():
         learner, results = NativeEngine().learner(run, initial_network(run)), []
         for number in range(3):
             if together:
-                meeting.wait(timeout=30)  # they cannot get past it but at the same time
+                meeting.wait(timeout=30)  # they only get past it together
             results.append(learner.learn(random_task(run, 200, number), ignore))
         return learner.network(), results
 

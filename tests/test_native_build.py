@@ -41,7 +41,7 @@ def script(path: Path, text: str) -> Path:
 
 @pytest.fixture(scope="module")
 def compiler(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiler, in a hurry, since nothing is computed: what it is asked for again it copies."""
+    """A compiler for tests that compute nothing: it does not optimise, and copies what it compiled before."""
     folder, real = tmp_path_factory.mktemp("compiler"), shutil.which(os.environ.get("CC") or "cc")
     return script(
         folder / "cc",
@@ -96,7 +96,7 @@ def test_without_a_compiler_one_sentence_says_so(tmp_path):
     assert reason == (
         "The native engine needs a C compiler, and there is none called /nonexistent/cc: install gcc, or set "
         "the environment variable CC"
-    )  # without a full stop: it ends the sentences of others
+    )  # without a full stop: other sentences end with it
     nothing = python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC="", PATH="/nonexistent")
     assert "there is none called cc, gcc or clang: install gcc" in output(nothing)
 
@@ -167,7 +167,7 @@ def mounted(folder: Path, options: str) -> None:
     [("noexec", "cannot be loaded"), ("size=8k", "No space left on device")],
     ids=["noexec", "full"],
 )
-def test_a_cache_that_is_no_use_is_said(tmp_path, compiler, options, said):
+def test_an_unusable_cache_is_reported(tmp_path, compiler, options, said):
     mounted(tmp_path / "cache", options)
     try:
         assert said in output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path / "cache", CC=compiler))

@@ -37,7 +37,7 @@ def test_layers_of_different_widths():
         assert [array.shape for array in network.remembered(kind)] == [(7,), (4,)]
     bounds = [sqrt(2) * sqrt(3 / 784), sqrt(2) * sqrt(3 / 7), sqrt(3 / 4)]
     for weight, bound in zip(network.weights, bounds, strict=True):
-        # Of n ≥ 28 uniform draws the largest is in the upper fifth of the bound but for 0.8^28 = 0.2 %.
+        # The largest of n ≥ 28 uniform draws is in the upper fifth of the bound but for a chance of 0.8^28 = 0.2 %.
         assert 0.8 * bound < np.abs(weight).max() <= np.float32(bound)
 
 
@@ -48,7 +48,7 @@ GAIN = {
 
 
 def test_uniform_start_is_that_of_pytorchs_linear_layers_biases_included():
-    """U(−1/√inputs, 1/√inputs), whatever the activation; of weights and biases, each drawn by itself."""
+    """U(−1/√inputs, 1/√inputs), whatever the activation; weights and biases are drawn separately."""
     network = initial(model={"widths": [300, 150], "initial": "uniform"}, activation="selu")
     for weight, bias in zip(network.weights, network.biases, strict=True):
         bound = 1 / sqrt(weight.shape[1])
@@ -86,7 +86,7 @@ def test_weights_start_uniform_within_the_bound_of_their_layer(activation, gain)
     for weight, bound in zip(network.weights, bounds, strict=True):
         assert weight.dtype == np.float32
         assert np.abs(weight).max() <= np.float32(bound)
-        # Of n uniform draws the largest is expected n / (n + 1) of the bound; n is 800 or more.
+        # The largest of n uniform draws is expected at n / (n + 1) of the bound; n is 800 or more.
         assert np.abs(weight).max() > 0.98 * bound
         # Mean 0 ± 5 standard errors b / √(3 n); variance b² / 3 ± 5 of b² · √(4 / 45 n).
         assert abs(weight.mean()) < 5 * bound / sqrt(3 * weight.size)

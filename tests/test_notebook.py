@@ -1,4 +1,4 @@
-"""Runs from Python, as the package's docstring has it."""
+"""Runs from Python, as in the package's docstring."""
 
 from dataclasses import replace
 

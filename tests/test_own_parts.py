@@ -62,7 +62,7 @@ def test_a_sweep_over_own_parts_has_a_run_for_each_of_them(mine):
         state, kept = json.loads((folder / "state.json").read_text()), config(folder)
         names = tuple(kept[key]["name"] for key in ("activation", "regulariser", "dataset"))
         chosen.add(names)
-        own = any("my_parts" in name for name in names[:2])  # any engine takes examples from anywhere
+        own = any("my_parts" in name for name in names[:2])  # every engine takes examples from any dataset
         assert state["provenance"]["engine"] == ("reference" if own else "native")
         assert all(0.01 < row["mean_weight"] < 0.1 for row in rows(folder))
     assert len(mine.folders()) == len(chosen) == 8

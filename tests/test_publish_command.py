@@ -107,7 +107,7 @@ def test_it_says_what_is_left_and_the_same_command_publishes_it(
     ("endpoint", "after", "attempt"),
     [
         ("file_stream", 1, "1-2"),  # rows have arrived, not the run's end
-        ("HistoryPage", 0, "1"),  # all has arrived, and nobody knows
+        ("HistoryPage", 0, "1"),  # everything has arrived, but that is not known
     ],
 )
 def test_after_sigkill_while_publishing_no_row_is_doubled(
@@ -155,7 +155,7 @@ def test_a_signal_ends_it_at_once_and_every_process_of_it(client: Client, number
     wait_until_gone(client)
 
 
-def test_a_directory_without_runs_is_said_in_a_sentence(client: Client):
+def test_a_directory_without_runs_is_reported_in_a_sentence(client: Client):
     process = start(client)
     assert process.communicate(timeout=60)[1] == f"There are no runs in {client.directory / 'runs'}.\n"
     assert process.returncode == 1

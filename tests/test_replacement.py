@@ -131,7 +131,7 @@ def test_three_steps_by_hand(bias_compensation):
         )  # fmt: skip
 
 
-# --- Beside the oracle ---------------------------------------------------------------------------------
+# --- Against the oracle --------------------------------------------------------------------------------
 
 
 def side_by_side(run: Run, steps: int, tolerance: float = 1e-5) -> list[int]:
@@ -203,7 +203,7 @@ def test_forty_steps_of_the_published_bit_flipping_code_equal_the_oracle(
 
 
 def test_whole_units_are_replaced_without_chance_and_the_rest_is_forgotten():
-    # 7 units · 0.4 = 2.8: two in each of ten steps. A debt would have made up 28.
+    # 7 units · 0.4 = 2.8: two in each of ten steps. A debt would have come to 28.
     run = small_run(
         width=7, activation="tanh", rate=0.4, maturity_threshold=0, accrual="chance", decay_rate=0.9
     )
@@ -230,7 +230,7 @@ def test_forty_batches_equal_the_oracle(activation, loss, utility, bias_compensa
         bias_compensation=bias_compensation,
     )  # fmt: skip
     replaced = side_by_side(run, 40, tolerance=1e-4)
-    # As many as of single examples: ages and debts count steps.
+    # As many as with single examples: ages and debts count steps.
     assert all(4 <= number <= 12 for number in replaced)
 
 
@@ -249,7 +249,7 @@ def test_layers_of_different_widths_equal_the_oracle(batch_size):
 
 
 def made(run: Run, **arrays) -> tuple[ReferenceLearner, Network]:
-    """A learner whose start is changed as said: lists by layer of what to set."""
+    """A learner whose start has the given arrays in place of its own, each a list by layer."""
     network = initial_network(run)
     named = network.arrays()
     for kind, layers in arrays.items():
@@ -285,13 +285,13 @@ def one_layer(width: int, rate: float, maturity: int = 0, **replacement) -> Run:
         ([0.0] * 100, 7, [0, 1, 2, 3, 4, 5, 6]),  # wide enough for a sort that is not stable to show
     ],
 )
-def test_of_equals_the_first_are_replaced(activations, number, chosen):
+def test_among_equals_the_first_are_replaced(activations, number, chosen):
     width = len(activations)
     learner, _ = made(one_layer(width, rate=number / width), weights=[1, 1])
     assert follow(learner, [activations]) == [chosen]
 
 
-def test_of_equals_the_first_that_is_mature_is_replaced():
+def test_among_equals_the_first_that_is_mature_is_replaced():
     learner, _ = made(one_layer(4, rate=0.5, maturity=5), weights=[1, 1], age=[[4, 5, 9, 4]])
     assert follow(learner, [[0.0] * 4]) == [[1]]  # units 1 and 2 are eligible: 0.5 · 2
 
@@ -478,7 +478,7 @@ def test_compensation_keeps_what_the_next_layer_gets_from_a_constant_unit():
     assert np.abs(0.75 * before.weights[1][:, 1]).min() > 1e-3
 
 
-# --- What a new unit is made of ------------------------------------------------------------------------
+# --- The state of a new unit ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Ruined folders: whatever becomes of a run's files, it is computed again or resumed; no other notices."""
+"""Ruined folders: whatever happens to a run's files, it is computed again or resumed, and no other is affected."""
 
 import json
 import subprocess
@@ -85,7 +85,7 @@ RUINED = {
 
 @dataclass
 class Ruined:
-    """A sweep whose runs were ruined in a way each, and launched again."""
+    """A sweep whose runs were each ruined in another way, and which was launched again."""
 
     command: Command
     done: subprocess.CompletedProcess
@@ -113,7 +113,7 @@ class StopAfter(Silent):
 
 
 def ruined(directory: Path, ruins: dict, tasks: int) -> Ruined:
-    """Computes a run for each way of ruining it, up to `tasks`, and one more; then ruins them and launches."""
+    """Computes a run for each way to ruin it, up to `tasks`, and one more; ruins all but the last, and launches."""
     command, whole = Command(directory), directory / "whole"
     for seed in range(len(ruins) + 1):
         train(run(seed), RunFolder.of(whole, run(seed)), Session())

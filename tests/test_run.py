@@ -143,7 +143,7 @@ def test_identity_never_changes(values, digits):
 
 @dataclass(frozen=True, kw_only=True)
 class Gentle(SGD):
-    """A part of somebody else's, at the defaults of what it inherits from."""
+    """Somebody else's part, with the defaults of the class that it inherits from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ class Rise(Activation):
     slope: float = number(0.5, above=0)
 
 
-def test_a_part_of_ones_own_counts_with_its_import_path_and_every_field():
+def test_a_users_own_part_counts_with_its_import_path_and_every_field():
     path = f"{__name__}.Rise"
     run = Run(activation=Rise())
     assert run.values()["activation"] == {"name": path, "slope": 0.5}

@@ -46,7 +46,7 @@ def free_port() -> int:
 def slurm():
     """The environment of a running cluster."""
     folder = tempfile.mkdtemp(prefix="slurm-")
-    Path(folder).chmod(0o755)  # munge insists
+    Path(folder).chmod(0o755)  # munge insists on it
     started = subprocess.run(
         [ROOT / "tests/slurm/start.sh", folder],
         env=os.environ | {"SLURM_LAB_PORT": str(free_port()), "SLURM_LAB_CPUS": "2"}
@@ -89,7 +89,7 @@ def quiet(seconds: float = 100) -> None:
 
 
 def hurry(job: str) -> None:
-    """Has a requeued job start at once, not after SLURM's usual wait."""
+    """Makes a requeued job start at once, without SLURM's usual wait."""
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
 
 
@@ -144,8 +144,8 @@ def test_a_second_launch_submits_only_what_no_living_job_covers(cluster):
     assert third.returncode == 0 and len(cluster.tables()) == 5
 
 
-def test_a_job_that_is_requeued_lives_at_every_moment(cluster):
-    """While it is COMPLETING, too, for as long as its processes take to leave."""
+def test_a_requeued_job_counts_as_living_at_every_moment(cluster):
+    """Even while it is COMPLETING, for as long as its processes take to end."""
     assert cluster(*SLURM, *LONG).returncode == 0
     (job,) = jobs()
     until(cluster.running)
@@ -172,7 +172,7 @@ def test_the_folder_of_a_refused_submission_is_removed_by_the_next(cluster):
 
 
 @pytest.mark.parametrize("how", ["requeue", "preempt", "kill"])
-def test_an_interrupted_job_goes_on_to_the_same_numbers(cluster, uninterrupted, how):
+def test_an_interrupted_job_resumes_to_the_same_numbers(cluster, uninterrupted, how):
     force = ["force=true"] if how == "requeue" else []  # of the submission, not of every start
     submitted = cluster(*SLURM, *LONG, *force)
     assert submitted.returncode == 0, submitted.stderr
@@ -212,7 +212,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def test_a_job_that_reaches_its_time_limit_goes_on(cluster):
+def test_a_job_that_reaches_its_time_limit_resumes(cluster):
     run = ["dataset.tasks=100000", "dataset.examples_per_task=100", "model.width=20"]
     limited = ["hydra.launcher.minutes=1", "hydra.launcher.signal_seconds=50"]
     assert cluster(*SLURM[:3], *limited, *run).returncode == 0
@@ -335,7 +335,7 @@ def test_a_machine_without_slurms_commands_says_so(cluster, tmp_path, monkeypatc
     assert not list(cluster.runs.glob(".jobs/*"))
 
 
-def test_a_disk_that_is_full_once_the_code_is_frozen_is_said(cluster, disk):
+def test_a_disk_that_is_full_once_the_code_is_frozen_is_reported(cluster, disk):
     disk("200k")
     done = cluster(*SLURM, *SHORT)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
@@ -352,7 +352,7 @@ def test_a_disk_that_is_full_once_the_code_is_frozen_is_said(cluster, disk):
 @pytest.mark.skipif(
     not shutil.which("setpriv"), reason="there is no setpriv, which makes root obey permissions"
 )
-def test_what_a_second_user_may_not_write_to_is_said(cluster, theirs):
+def test_what_a_second_user_may_not_write_to_is_reported(cluster, theirs):
     assert cluster(*SLURM, *SHORT).returncode == 0
     quiet()
     os.chown(cluster.runs / theirs, 12345, 12345)

@@ -52,7 +52,7 @@ def test_pytorch_reads_a_snapshot(tmp_path):
 @pytest.mark.parametrize("engine", AVAILABLE)
 @pytest.mark.parametrize("activation", ["relu", "selu", "gelu"])
 def test_a_loaded_network_has_the_runs_own_accuracy_and_loss(tmp_path, engine, activation):
-    # With a step size of nearly 0 the run's online accuracy in the next task is that of the snapshot.
+    # With a step size of nearly 0, the run's online accuracy in the next task is that of the snapshot.
     run, folder = computed(
         tmp_path, f"activation={activation}", "optimiser.step_size=0.01", snapshot_every=2, engine=engine
     )

@@ -1,4 +1,4 @@
-"""Fifteen kills of the storm; `python -m tests.storm` has as many as it is told to."""
+"""Fifteen kills of the storm; `python -m tests.storm` makes as many as it is told to."""
 
 import random
 

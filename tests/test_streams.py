@@ -105,7 +105,7 @@ def test_unit_interval_is_exact():
 
 
 def chi_square(values: np.ndarray, cells: int) -> float:
-    """Of whole numbers below `cells`, all expected equally often, in standard deviations from its mean."""
+    """Of whole numbers below `cells`, all expected equally often; in standard deviations from its mean."""
     counts = np.bincount(values, minlength=cells)
     assert len(counts) == cells
     statistic = ((counts - len(values) / cells) ** 2).sum() / (len(values) / cells)

@@ -155,7 +155,7 @@ def yaml_layers(folder):
 
 
 def test_a_sweeper_that_wants_scores_gets_them(command, tmp_path):
-    """A sweeper in the manner of Optuna's: launches a batch, and chooses the next one by its scores."""
+    """A sweeper like Optuna's: it launches a batch, and chooses the next one by the scores."""
     plugins = tmp_path / "hydra_plugins"
     plugins.mkdir()
     (plugins / "halving.py").write_text(

@@ -1,4 +1,4 @@
-"""Nobody watching: no run depends on its launch's output, nor on the moment at which Ctrl-C comes."""
+"""Unwatched launches: no run depends on its launch's output, nor on the moment at which Ctrl-C comes."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""The loopback W&B server: the real client and the real `wandb sync` find in it what they need."""
+"""The loopback W&B server: the real client and the real `wandb sync` get what they need from it."""
 
 import json
 import sys
@@ -77,7 +77,7 @@ def test_an_offline_run_arrives_whole_through_sync(client: Client):
     published(client.server, "first", range(40), code)
 
 
-def test_an_online_run_arrives_whole_and_goes_on_where_it_ended(client: Client):
+def test_an_online_run_arrives_whole_and_resumes_where_it_ended(client: Client):
     client.python(RUN, "online", "first", 0, 30, 0)
     published(client.server, "first", range(30))
     client.python(RUN, "online", "first", 30, 50, 0, "resume")

@@ -1,7 +1,7 @@
 """Fixtures for Weights & Biases: the loopback server, and processes in which the real client talks to it.
 
-A test module asks for them with `from wandb_fixture import client, wandb_server, wandb_service`. The server is one
-for the module, and empty for each test.
+A test module imports them: `from wandb_fixture import client, wandb_server, wandb_service`. One server serves a
+module, and is emptied for each test.
 """
 
 import os
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def variables(server: WandbServer, directory: Path) -> dict[str, str]:
-    """What sends W&B's client to a server, and keeps it out of the user's own folders."""
+    """Variables that send W&B's client to a server, and keep it out of the user's own folders."""
     folders = {f"WANDB_{name}_DIR": str(directory / name.lower()) for name in ("CONFIG", "CACHE", "DATA")}
     return folders | {
         "WANDB_BASE_URL": server.address, "WANDB_API_KEY": KEY, "WANDB_DIR": str(directory),
@@ -38,7 +38,7 @@ class Client:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.environment = kept | variables(server, directory) | {
             "HOME": str(directory), "TMPDIR": str(directory), "PYTHONPATH": path, "WANDB_SILENT": "true",
-            "PLASTICITY_CACHE": str(cache_directory().parent),  # where the kernel is built already
+            "PLASTICITY_CACHE": str(cache_directory().parent),  # where the kernel is already built
         }  # fmt: skip
         self.started: list[subprocess.Popen] = []
 
@@ -72,7 +72,7 @@ class Client:
         return sorted(self.directory.glob("wandb/offline-run-*"))
 
     def close(self) -> None:
-        """Ends what still runs, and what that started."""
+        """Ends what still runs, with all that it started."""
         for process in self.started:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -95,7 +95,7 @@ def wandb_server(wandb_service: WandbServer) -> Iterator[WandbServer]:
 
 
 def processes(server: WandbServer) -> list[str]:
-    """The processes other than this one that know a server, W&B's own among them."""
+    """The processes, other than this one, whose environment names a server, including W&B's own."""
     found = []
     for environment in Path("/proc").glob("[0-9]*/environ"):
         try:

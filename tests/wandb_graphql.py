@@ -165,7 +165,7 @@ class Service:
         return {"deleteRun": {"clientMutationId": None}}
 
     def resume_status(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """What the client needs to go on with a run."""
+        """What the client needs to resume a run."""
         run = self.run(variables)
         bucket = run and run.node() | {
             "logLineCount": len(run.lines.get("output.log", {})),
@@ -219,7 +219,7 @@ class Service:
         return {"project": {"run": run and run.node()}}
 
     def parquet_history(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """No row is exported to Parquet here: all are to be read from the pages."""
+        """No row is exported to Parquet here: all have to be read from the pages."""
         run = self.run(variables, "runName")
         return {"project": {"run": run and {"parquetHistory": {"parquetUrls": [], "liveData": []}}}}
 
@@ -231,7 +231,7 @@ class Service:
         return {"project": {"run": run and {"history": rows}}}
 
     def sampled_history(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """The rows of some steps, last one included, that hold all the keys asked for; never a sample."""
+        """The rows of some steps, including the last one, that have all the keys asked for; never a sample."""
         run, spec = self.run(variables, "run"), json.loads(variables["spec"])
         if run is None:
             return {"project": {"run": None}}
@@ -291,7 +291,7 @@ class Service:
         return {"upsertView": {"view": view, "inserted": "id" not in variables}}
 
     def all_views(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """The workspaces of a name, by which they are looked up."""
+        """The workspaces with a name, by which they are looked up."""
         found = [view for view in self.views if view["name"] == variables["viewName"]][-1:]
         nodes = [
             {"node": {"id": "view", "displayName": view["displayName"], "spec": json.dumps(view["spec"])}}

@@ -26,7 +26,7 @@ class Fault:
         endpoint: the name of a GraphQL operation, "file_stream", "upload" or "download".
         status: the HTTP status to answer with; None for a fault of the connection.
         retry_after: seconds for the header `Retry-After`.
-        how: of a fault of the connection: "hang" (no answer), "cut_request" (closed before it is read) or
+        how: for a fault of the connection: "hang" (no answer), "cut_request" (closed before it is read) or
             "cut_answer" (done, but closed before the answer).
         times: how often; None for ever.
         after: requests that go through before the first fault.
@@ -49,7 +49,7 @@ class Request:
     """A request as it came in.
 
     Attributes:
-        status: what it was answered with; 0 for none.
+        status: what it was answered with; 0 if there was no answer.
     """
 
     endpoint: str
@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def _request(self, body: bytes) -> Request:
-        """What is asked for: its endpoint, its run's id, and its body."""
+        """The request: its endpoint, its run's id, and its body."""
         parts = unquote(self.path).strip("/").split("/")
         if parts == ["graphql"] and self.command == "POST":
             sent = json.loads(body)
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         return Request(f"{self.command} {self.path}", None, None)
 
     def _answer(self, request: Request, body: bytes) -> _Answer:
-        """The answer, of which every change of the service's memory is a part."""
+        """Answers a request; this includes any change of the service's memory."""
         with self.wandb.lock:
             try:
                 if request.endpoint in ("upload", "download"):
@@ -229,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return _Answer(200, json.dumps({"data": data}).encode(), {"Content-Type": "application/json"})
             except Refused as refusal:
                 return _Answer(refusal.status, _errors(str(refusal)))
-            except Exception as error:  # whatever it is, the test is to fail
+            except Exception as error:  # whatever it is, the test has to fail
                 self.wandb.unknown.append(f"{type(error).__name__}: {error}")
                 return _Answer(400, _errors(str(error)))
 

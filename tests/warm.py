@@ -1,9 +1,9 @@
 """Commands in processes that need not import or load anything: each is forked from one that has done so.
 
-A fork is a process of its own, with its own arguments, environment, folder, output and end, and so are its workers,
-which it forks in turn. Only their start is not that of a fresh interpreter, which takes longer than a small sweep.
-The start itself, what may happen meanwhile, and jobs on a cluster are tested in processes that are started as a
-user's are: by `test_unwatched`, `test_storm` and `test_slurm`.
+A fork is a process of its own, with its own arguments, environment, folder, output and exit code, and so are its
+workers, which it forks in turn. Only their start differs from that of a fresh interpreter, which takes longer than
+a small sweep. The start itself, what may happen meanwhile, and jobs on a cluster are tested in processes started
+like a user's: by `test_unwatched`, `test_storm` and `test_slurm`.
 """
 
 import contextlib
@@ -26,17 +26,17 @@ from plasticity.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 300.0
-"""Longest time that a command may take where nothing else is said."""
+"""The longest that a command may take, unless said otherwise."""
 
 ALWAYS = ("plasticity.launch.command", "plasticity.launch.sweep", "plasticity.launch.local")
 
 
 class Fork:
-    """A process that another one forked: what the tests need of `subprocess.Popen`.
+    """A process that another one forked, with those parts of `subprocess.Popen` that the tests need.
 
     Args:
         pid: of the process, which leads a group of its own.
-        out: the end of a pipe that its output comes from, as a file descriptor.
+        out: file descriptor of the end of a pipe from which its output comes.
         err: likewise.
         ended: likewise; its exit code comes from there.
     """
@@ -60,7 +60,7 @@ class Fork:
         return self.returncode
 
     def communicate(self, timeout: float = SECONDS) -> tuple[str, str]:
-        """Its output and errors, to its end; one that takes longer is killed."""
+        """Its output and errors, in full; a process that takes longer is killed."""
         with ThreadPoolExecutor(2) as readers:
             texts = [readers.submit(stream.read) for stream in (self.stdout, self.stderr)]
             try:
@@ -107,7 +107,7 @@ class Warm:
 
 
 def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
-    """Forks a process for each request. In the fork, returns its arguments and its output; else None at the end."""
+    """Forks a process for each request. Returns its arguments and output in the fork, and None at the end."""
     running: dict[int, tuple[int, int]] = {}  # by what tells its end: a process, and where its exit code goes
     while True:
         for ready in select.select([connection, *running], [], [])[0]:
@@ -139,7 +139,7 @@ def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
 
 
 class Forking:
-    """In place of `multiprocessing`, for the local launcher: workers are forked, whatever they are asked to be."""
+    """Stands in for `multiprocessing` in the local launcher: workers are forked, whatever method is asked for."""
 
     get_start_method = staticmethod(multiprocessing.get_start_method)
 

@@ -1,4 +1,4 @@
-"""A fuzz: whatever is typed, and whatever is in a run's folder, ends with a sentence or with the run.
+"""A fuzzer: whatever is typed, and whatever is in a run's folder, the end is a sentence or a finished run.
 
     python -m tests.fuzz --minutes 60
 """  # fmt: skip

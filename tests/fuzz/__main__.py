@@ -12,7 +12,7 @@ BATCH = {"overrides": 100, "folders": 300}
 
 
 def main() -> None:
-    """Fuzzes for some time, each batch with another seed; ends with the first finding, made small."""
+    """Fuzzes for some time, each batch with another seed; ends at the first finding, shrunk to a small example."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--random-seed", type=int, default=0, metavar="N", help="of the first batch")

@@ -45,7 +45,7 @@ changes = st.one_of(
 )
 ruins = st.lists(st.tuples(st.sampled_from(FILES), changes), min_size=1, max_size=3)
 stages = st.sampled_from([2, 5])
-"""Number of tasks after which the run was left."""
+"""Number of tasks after which the run was stopped."""
 
 
 class _StopAfter(Silent):
@@ -87,7 +87,7 @@ def run(tasks: int, changed: list[tuple[str, tuple]]) -> None:
     """Ruins a run's folder; looks at it, launches it, and looks again.
 
     Raises:
-        AssertionError: when a run is neither finished nor refused with a sentence, or something is in the way.
+        AssertionError: when a run is neither finished nor refused with a sentence, or anything else is left behind.
     """
     with tempfile.TemporaryDirectory() as place:
         runs = Path(place, "runs")

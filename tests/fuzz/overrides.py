@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from plasticity.launch import command
 
 SECONDS = 60
-"""After which a command line is stuck; a machine that is busy with other things may be slow."""
+"""Seconds after which a command line counts as stuck: many, since a busy machine may be slow."""
 
 GROUPS = {
     "activation": ["relu", "tanh", "selu", "gelu", "plasticity.activations.ReLU", "os.path.join"],
@@ -32,7 +32,7 @@ GROUPS = {
     "tuned": ["width_20", "selu", "depth_2"],
     "experiment": ["first_layer"],
     "hydra/launcher": ["local", "slurm", "basic"],
-    "hydra/job_logging": ["none", "stdout"],  # not default, which is to write a file
+    "hydra/job_logging": ["none", "stdout"],  # not the default, which writes a file
 }
 KEYS = [
     *("model.width", "model.depth", "model.widths", "activation.slope", "replacement.layers"),
@@ -90,7 +90,7 @@ def run(arguments: list[str]) -> None:
     """Makes a dry run of a command line in an empty folder.
 
     Raises:
-        AssertionError: when it ends otherwise than with an exit code or a sentence, or leaves anything.
+        AssertionError: when it ends in any way but with an exit code or a sentence, or leaves anything behind.
     """
     if any(
         argument.startswith("-") and set(argument[1:]) & set("hs")
@@ -112,7 +112,7 @@ def run(arguments: list[str]) -> None:
 
 @contextlib.contextmanager
 def _process_of_its_own(place: Path, arguments: list[str]) -> Iterator[None]:
-    """Puts this process into the state in which a command starts, and puts it back."""
+    """Puts this process into the state in which a command starts, and restores it afterwards."""
     before, argv, environment, path = Path.cwd(), sys.argv, dict(os.environ), list(sys.path)
     GlobalHydra.instance().clear()
     (place / "cwd").mkdir()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs SLURM for the tests where it may: as root, on Debian. Elsewhere those tests are skipped.
+# Installs SLURM for the tests where possible, as root on Debian. Elsewhere those tests are skipped.
 command -v slurmctld >/dev/null || [ -x /usr/sbin/slurmctld ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "SLURM is not installed, and only root on Debian can do so here: its tests are skipped."

@@ -27,22 +27,22 @@ def storm(
     before: Counter[str] | None = None,
     engines: Sequence[str] = ENGINES,
 ) -> Counter[str]:
-    """Seasons until so many kills.
+    """Runs seasons until there have been `kills` kills.
 
     Args:
-        folder: where seasons come and go, and what is known of the uninterrupted sweep stays.
-        kills: how many, those of `before` included.
+        folder: holds the seasons, which come and go, and the rows of the uninterrupted sweep, which stay.
+        kills: how many, including those of `before`.
         random_seed: decides what happens in each season.
         on_cluster: whether there is a cluster to submit to.
         season: number of the first season.
         before: what was done in earlier seasons.
-        engines: of which each season has one.
+        engines: each season uses one of them.
 
     Returns:
         what was done, and how often
 
     Raises:
-        Broken: saying how to see it again.
+        Broken: saying how to reproduce it.
     """
     counts = Counter(before or {})
     expected: dict[str, dict[str, bytes]] = {}
@@ -71,7 +71,7 @@ def storm(
 
 
 def main() -> None:
-    """Reads the arguments, and has it storm."""
+    """Reads the arguments and runs the storm."""
     parser = argparse.ArgumentParser(prog="python -m tests.storm")
     parser.add_argument("--kills", type=int, default=30, metavar="N")
     parser.add_argument("--random-seed", type=int, default=random.randrange(10**6), metavar="N")

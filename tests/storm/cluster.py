@@ -18,16 +18,16 @@ LAUNCHER = (
     *("hydra/launcher=slurm", "hydra.launcher.cpus_per_job=2", "hydra.launcher.minutes=30"),
     "launch.runs_per_job=4",
 )
-"""What submits a sweep in place of computing it here."""
+"""Arguments that submit a sweep instead of computing it here."""
 
 
 class Cluster:
-    """A cluster that this process, and what it starts, submits to."""
+    """A cluster to which this process, and whatever it starts, submits."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="storm-slurm-"))
-        self.folder.chmod(0o755)  # munge insists
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # of jobs, too
+        self.folder.chmod(0o755)  # munge insists on it
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # jobs inherit it
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1] // 1000 * 1000 + 17
@@ -39,7 +39,7 @@ class Cluster:
         os.environ["PATH"] = f"{self.folder}/bin:{os.environ['PATH']}:/usr/sbin"
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops it."""
         subprocess.run([ROOT / "tests/slurm/stop.sh", self.folder], timeout=120)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -63,14 +63,14 @@ def workers() -> list[int]:
 
 
 def strike(sent: int, choices: random.Random) -> str | None:
-    """Does to a job, or to one of its workers, what happens on a cluster.
+    """Does to a job, or to one of its workers, one of the things that happen on a cluster.
 
     Args:
         sent: the signal, where one is sent.
         choices: decides the rest.
 
     Returns:
-        what was done; None where there was nobody to do it to
+        what was done; None if there was nothing to do it to
     """
     queued, computing = jobs(), workers()
     if not queued:
@@ -93,7 +93,7 @@ def strike(sent: int, choices: random.Random) -> str | None:
 
 
 def hurry() -> None:
-    """Has requeued jobs start at once, not after SLURM's usual wait."""
+    """Makes requeued jobs start at once, without SLURM's usual wait."""
     for job in jobs():
         _slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 SWEEPS = ("seed=range(0,3)", "seed=range(1,5)")
-"""They have runs in common."""
+"""Two sweeps with runs in common."""
 
 WHOLE = "seed=range(0,5)"
-"""The runs of all of them."""
+"""The runs of both of them."""
 
 COMMON = (
     *("model.width=20", "model.depth=2", "replacement=all,layer_1", "checkpoint_seconds=0.1"),
@@ -26,16 +26,16 @@ LENGTHS = {
     "native": ("dataset.tasks=200", "dataset.examples_per_task=500"),
     "reference": ("dataset.tasks=12", "dataset.examples_per_task=40"),
 }
-"""Some tenths of a second per run, by engine."""
+"""Settings with which a run takes some tenths of a second, by engine."""
 
 ORPHANED = re.compile(
     r'Traceback \(most recent call last\):\n  File "<string>", line 1, in <module>\n'
     r"(  .*\n)*    preparation_data = .*\n(  .*\n)*EOFError: Ran out of input\n"
 )
-"""What Python itself prints in a worker whose launcher is killed before it has said what the worker is."""
+"""What Python itself prints in a worker whose launcher is killed before it has told the worker what to do."""
 
 OUTPUTS = ("kept", "kept", "full", "closed", "left")
-"""What becomes of what a launch prints: kept in a file, on a full disk, closed, into a pipe whose reader leaves."""
+"""Where a launch's output goes: a file that is kept, a full disk, a closed stream, a pipe whose reader leaves."""
 
 
 def arguments(sweep: str, engine: str, runs_dir: Path) -> list[str]:
@@ -45,11 +45,11 @@ def arguments(sweep: str, engine: str, runs_dir: Path) -> list[str]:
 
 
 class Launch:
-    """A launch in a session of its own, where its processes are found even after its launcher died.
+    """A launch in a session of its own, where its processes are found even after its launcher has died.
 
     Args:
         command: what to run.
-        log: where its output goes, where it is kept.
+        log: the file for its output, if that is kept.
         output: one of `OUTPUTS`.
         file_bytes: how large a file it may write; None for no limit.
     """
@@ -76,11 +76,11 @@ class Launch:
 
     @property
     def alive(self) -> bool:
-        """Whether any of its processes is there."""
+        """Whether any of its processes is alive."""
         return self.process.poll() is None or bool(self.members())
 
     def said(self) -> str:
-        """What it printed, where that was kept."""
+        """What it printed, if that was kept."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return ORPHANED.sub("", text) if (self.process.poll() or 0) < 0 else text
 
@@ -96,7 +96,7 @@ class Launch:
         """Sends a signal to the whole launch ("group"), its "launcher" or a "worker".
 
         Returns:
-            what was done; None where there was nobody to do it to
+            what was done; None if there was nothing to do it to
         """
         pids = {"group": self.members(), "launcher": [self.process.pid], "worker": self.workers()}[target]
         if target == "launcher" and self.process.poll() is not None:

@@ -1,4 +1,4 @@
-"""Ruined files of runs, each in a way that can be told from a whole file."""
+"""Ways to ruin a run's files, each of which can be told from a whole file."""
 
 import json
 import random
@@ -65,10 +65,10 @@ RUINS: dict[str, tuple[Callable[[Path, random.Random], None], ...]] = {
 
 
 def ruin(folders: list[Path], choices: random.Random) -> tuple[str, Path] | None:
-    """Ruins a file of one of some runs, as it is then: whoever has it open goes on with it.
+    """Ruins a file of one of some runs in place: a process that has it open keeps writing to it.
 
     Returns:
-        what was done, and to which run; None where there was nothing to ruin
+        what was done, and to which run; None if there was nothing to ruin
     """
     if not folders:
         return None
@@ -83,7 +83,7 @@ def ruin(folders: list[Path], choices: random.Random) -> tuple[str, Path] | None
 
 
 def ruin_whole(folders: list[Path], choices: random.Random) -> tuple[str, Path] | None:
-    """Puts a file in the place of a run's folder; only while nobody computes it."""
+    """Puts a file in the place of a run's folder; only to be used while no process computes the run."""
     if not folders:
         return None
     folder = choices.choice(folders)

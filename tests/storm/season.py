@@ -20,7 +20,7 @@ from .ruins import ruin, ruin_whole
 USUAL = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSEGV)
 STOPPING = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 PATIENCE = 240.0
-"""Seconds after which what has not ended by itself is stuck."""
+"""Seconds after which whatever has not ended by itself counts as stuck."""
 
 
 class Broken(Exception):
@@ -33,7 +33,7 @@ class Season:
     Args:
         folder: an empty folder, for the runs and the logs.
         engine: the engine of all launches.
-        expected: the rows of each run as they have to be.
+        expected: the rows that each run has to have.
         choices: decides what happens.
         on_cluster: whether there is a cluster to submit to.
     """
@@ -50,7 +50,7 @@ class Season:
         self.runs.mkdir()
 
     def pass_over(self, kills: int) -> Counter[str]:
-        """Strikes until so many kills, or until all runs are finished; then sees how everything stands.
+        """Strikes until there have been `kills` kills, or all runs are finished; then verifies the result.
 
         Returns:
             what was done, and how often
@@ -114,7 +114,7 @@ class Season:
         time.sleep(self.choices.uniform(0, 0.7))
 
     def _strike(self) -> str | None:
-        """Does something bad; says what, or gives None where it came too late."""
+        """Does something bad; returns what, or None if it came too late."""
         kinds = ["group"] * 4 + ["launcher"] * 2 + ["worker"] * 5 + ["ruin"] * 3
         kinds += ["disk"] * 2 * self.disk + ["job"] * 5 * self.on_cluster
         kind, sent = self.choices.choice(kinds), self._signal()
@@ -158,7 +158,7 @@ class Season:
         return done
 
     def _look(self) -> None:
-        """Makes sure that what was finished before, and not ruined since, is as it was."""
+        """Checks that runs which were finished before, and not ruined since, are unchanged."""
         for folder in run_folders(self.runs):
             if folder.state().status == "finished":
                 with suppress(OSError):
@@ -182,7 +182,7 @@ class Season:
             time.sleep(0.05)
 
     def _verify(self) -> None:
-        """The last launch, which nothing befalls, and what there is afterwards."""
+        """Runs a last launch, undisturbed, and checks what there is afterwards."""
         last = Launch(arguments(WHOLE, self.engine, self.runs), self.logs / "last.txt")
         self.launches.append(last)
         self._await([last])
@@ -222,7 +222,7 @@ def fill(path: Path, piece: int = 65536) -> None:
 
 @contextmanager
 def small_disk(folder: Path, size: str = "48m") -> Iterator[bool]:
-    """Makes a folder a disk of its own, where this process may; gives whether it is one."""
+    """Mounts a small disk at a folder, if this process may; yields whether it did."""
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     mounted = shutil.which("mount") is not None and subprocess.run(mount, capture_output=True).returncode == 0
     try:
