@@ -1,4 +1,4 @@
-# make run: the main job, in under three minutes.  make test: every test.  Both install what they need first.
+# make run: a short experiment, in under three minutes.  make test: every test.  Both install what they need first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -8,8 +8,8 @@ SHORT = experiment=first_layer seed=0 dataset.tasks=$(TASKS) runs_dir=runs/short
 .PHONY: run test check
 
 run: $(VENV)/installed
-	@echo "The first-layer experiment in short: the base network, 7 replacement sets, $(TASKS) of 1,100 tasks,"
-	@echo "one seed of 3. Loss of plasticity has only begun by then. The full one, a quarter of an hour on two cores:"
+	@echo "A short version of the first-layer experiment: the base network, 7 replacement sets, $(TASKS) of 1,100 tasks,"
+	@echo "one of 3 seeds. Loss of plasticity has only just begun by then. In full, a quarter of an hour on two cores:"
 	@echo "    $(BIN)/python launch.py experiment=first_layer"
 	$(BIN)/python launch.py $(SHORT)
 	$(BIN)/python -m analysis.runs --runs runs/short
