@@ -75,7 +75,8 @@ def main() -> None:
     """Reads the arguments, finds the runs, draws."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.calibration",
-        description="Draws the differences between Table 1 as measured and as published against a normal.",
+        description="Draws the differences between Table 1 as measured and as published against a normal "
+        "distribution.",
     )
     run_arguments(parser)
     parser.add_argument(
@@ -83,13 +84,13 @@ def main() -> None:
         type=Path,
         default=Path("calibration"),
         metavar="FILE",
-        help="without ending; default: calibration",
+        help="without extension; default: calibration",
     )
     arguments = parser.parse_args()
     runs = table_runs(sources(arguments))
     compared = compare(cells(runs, COLUMNS, arguments.seeds, arguments.tasks, arguments.examples_per_task))
     if compared["score"].isna().all():
-        raise UserError("No cell has the two seeds that a comparison with the published table takes.")
+        raise UserError("No cell has the two seeds that a comparison with the published table needs.")
     figure = draw(compared)
     try:
         for ending in ("pdf", "png"):

@@ -50,7 +50,7 @@ def source_arguments(parser: argparse.ArgumentParser, default: str) -> None:
         nargs="+",
         default=[],
         metavar="ENTITY/PROJECT[/GROUP]",
-        help="runs that were published to Weights & Biases, with their whole tables",
+        help="runs that were published to Weights & Biases, with their complete tables",
     )
 
 

@@ -73,16 +73,25 @@ def _arguments() -> argparse.Namespace:
         "--y", required=True, metavar="COLUMN", help="such as accuracy or weight_magnitude.layer_1"
     )
     parser.add_argument(
-        "--by", required=True, nargs="+", metavar="KEY", help="a curve for each of its values"
+        "--by", required=True, nargs="+", metavar="KEY", help="one curve for each of its values"
     )
     parser.add_argument(
-        "--panel", nargs="+", default=[], metavar="KEY", help="a panel for each of its values"
+        "--panel", nargs="+", default=[], metavar="KEY", help="one panel for each of its values"
     )
     parser.add_argument(
-        "--where", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="only runs with these"
+        "--where",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only runs with these values",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("curves"), metavar="FILE", help="without ending; default: curves"
+        "--output",
+        type=Path,
+        default=Path("curves"),
+        metavar="FILE",
+        help="without extension; default: curves",
     )
     return parser.parse_args()
 

@@ -160,15 +160,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.figures",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Draws figures as PDF and PNG, each from the runs of the experiment of its name:\n\n"
+        description="Draws figures as PDF and PNG, each from the runs of the experiment of the same name:\n\n"
         + "\n".join(f"  {name:<24} {each.title}" for name, each in FIGURES.items()),
     )
     parser.add_argument(
         "given",
         nargs="*",
         metavar="NAME | KEY=VALUE",
-        help="figures, such as figure_3 or 3 (default: all); and what launch.py was given for their runs, such "
-        "as dataset.tasks=20 seed=0,1",
+        help="figures, such as figure_3 or 3 (default: all); and the arguments that launch.py was given for "
+        "their runs, such as dataset.tasks=20 seed=0,1",
     )
     source_arguments(parser, "the committed results")
     parser.add_argument(
@@ -219,13 +219,15 @@ def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figur
         frame = frame[frame["task"] < declared.first]
     if frame.empty:
         number = len(experiment.runs)
-        return None, [f"{name} is not drawn: none of its {number} runs is finished. {experiment.command}"]
+        return None, [
+            f"{name} is not drawn: none of its {number} runs is finished. To compute them: {experiment.command}"
+        ]
     figure = declared.draw(frame)
     said = [drawing.explain(frame)]
     if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
         said.append(
             f"Without values by layer: {', '.join(unmeasured)}. "
-            f"{experiment.command} launch.missing_measures=compute has them."
+            f"To compute them: {experiment.command} launch.missing_measures=compute"
         )
     said += experiment.missing(declared.panel, declared.line)
     drawing.note(figure, said)

@@ -50,7 +50,7 @@ def main() -> None:
     """Reads the arguments, finds the runs, writes the verdicts."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.findings",
-        description="The paper's claims, judged for each network of Table 1 on runs of one's own.",
+        description="The paper's claims, judged for each network of Table 1 on your own runs.",
     )
     table_arguments(parser)
     arguments = parser.parse_args()

@@ -92,7 +92,7 @@ def _check_kinds(config: Mapping[str, Any]) -> None:
     for key, usual in flatten(LEFT_OUT).items():
         kinds = (str,) if isinstance(usual, str) else (int, float, type(None))
         if not isinstance(config.get(key, usual), kinds):
-            raise ValueError(f"config.yaml makes no sense: {key} is {config[key]!r}")
+            raise ValueError(f"config.yaml is invalid: {key} is {config[key]!r}")
 
 
 def _state(folder: RunFolder) -> RunState:
@@ -128,7 +128,7 @@ def _scores(folder: RunFolder, state: RunState) -> list[float]:
     try:
         stored_rows.check(stored_rows.whole(path).splitlines(), state.tasks_per_record, state.score_name)
     except ValueError as error:
-        raise ValueError(f"tasks.csv makes no sense: {error}") from error
+        raise ValueError(f"tasks.csv is invalid: {error}") from error
     for header, lines in stored_rows.sections(path):
         column = header.split(b",").index(state.score_name.encode())
         scores += [float(line.split(b",", column + 1)[column]) for line in lines]

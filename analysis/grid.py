@@ -168,6 +168,6 @@ def _length(
         return PAPER
     if len(chosen) == 1:
         return chosen[0]
-    wrong = "of different lengths, which one table cannot mix" if chosen else "not of the length asked for"
+    wrong = "of different lengths, which one table cannot mix" if chosen else "not of the requested length"
     listed = _listed(lengths)
     raise UserError(f"The runs are {wrong}. There are {listed}. Choose with --tasks and --examples-per-task.")

@@ -44,7 +44,9 @@ def fetch(place: str) -> list[str]:
     left = [run.name for run, folder in zip(runs, found, strict=True) if folder is None]
     if left:
         shown = ", ".join(left[:5]) + ", …" * (len(left) > 5)
-        print(f"{len(left)} runs at {place} have no whole table and are left out: {shown}.", file=sys.stderr)
+        print(
+            f"{len(left)} runs at {place} have no complete table and are left out: {shown}.", file=sys.stderr
+        )
     folders = [str(folder) for folder in found if folder is not None]
     if not folders:
         raise UserError(

@@ -126,7 +126,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.runs",
-        description="Lists runs: how far they are, what they scored, and what differs between them.",
+        description="Lists runs: how far they have got, what they scored, and how they differ.",
     )
     source_arguments(parser, "runs")
     parser.add_argument(
@@ -135,7 +135,7 @@ def _arguments() -> argparse.Namespace:
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="only runs with these, such as status=failed activation=relu replacement.layers=1",
+        help="only runs with these values, such as status=failed activation=relu replacement.layers=1",
     )
     parser.add_argument(
         "--by", nargs="+", metavar="KEY", help="means over the runs that share the values of these keys"

@@ -101,7 +101,9 @@ def rank(experiment: Experiment) -> list[Ranking]:
         run = experiment.runs[row["run"]]
         name = METHODS.get(method(run))
         if name is None:
-            raise UserError(f"A search is of BP, CBP and L2; {method(run)} is none of them ({row['run']}).")
+            raise UserError(
+                f"A search compares BP, CBP and L2; {method(run)} is none of them ({row['run']})."
+            )
         flat = flatten(run.values())
         values = tuple(float(flat[key]) for key in SEARCHED[name].values())
         groups.setdefault(name, {}).setdefault(values, []).append(row)
@@ -177,7 +179,7 @@ def tuned(name: str, rankings: Sequence[Ranking], experiment: Experiment, of: Se
         choices[ranking.method] = {key: float(ranking.best[key]) for key in SEARCHED[ranking.method]}
     if lacking := [key for key in SEARCHED if key not in choices]:
         raise UserError(
-            f"{name} is not written: such a file has all methods, and the search lacks {', '.join(lacking)}."
+            f"{name} is not written: such a file needs all methods, and the search lacks {', '.join(lacking)}."
         )
     groups, values = _network(network, experiment.overrides)
     lines = ["# @package _global_", *(f"# {sentence}" for sentence in of), "defaults:", "  - /tuned_method"]
@@ -219,7 +221,7 @@ def main() -> None:
     """Reads the arguments, finds the runs, ranks them."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.search",
-        description="Ranks the settings of experiment=search for each method, and says how sure the best is.",
+        description="Ranks the settings of experiment=search for each method, and says how certain the best is.",
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="as given to launch.py, such as model.width=50"
@@ -228,7 +230,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="search", metavar="NAME", help="default: search")
     parser.add_argument("--write", metavar="NAME", help="write the choice as conf/tuned/NAME.yaml")
     parser.add_argument(
-        "--config-dir", type=Path, metavar="DIR", help="with --write: into this directory of configs instead"
+        "--config-dir", type=Path, metavar="DIR", help="with --write: into this config directory instead"
     )
     arguments = parser.parse_args()
     experiment = Experiment.of(

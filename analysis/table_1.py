@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
         default="std",
         help="population standard deviation (default), standard error, or Student's 95 %% interval",
     )
-    parser.add_argument("--compare", choices=["published"], help="cell by cell, beside the paper's numbers")
+    parser.add_argument("--compare", choices=["published"], help="compare each cell with the paper's numbers")
     return parser.parse_args()
 
 

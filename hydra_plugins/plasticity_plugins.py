@@ -175,8 +175,8 @@ class LocalLauncher(Launcher):
             from plasticity.errors import UserError
 
             raise UserError(
-                f"hydra.launcher.{min(values)} is refused: it is for a cluster, and needs hydra/launcher=slurm "
-                "(or that of your cluster) beside it."
+                f"hydra.launcher.{min(values)} is refused: it is for a cluster, and also needs "
+                "hydra/launcher=slurm (or that of your cluster)."
             )
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

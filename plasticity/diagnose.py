@@ -92,7 +92,7 @@ def diagnose(
 def _claimed(folder: RunFolder, resources: ExitStack, said: list[str]) -> Subject | None:
     """A run to measure, held until the end; None, with the reason, where it cannot be."""
     if not folder.snapshots():
-        said.append(f"  {folder.path}: it keeps no snapshots.")
+        said.append(f"  {folder.path}: it has no snapshots.")
     elif not resources.enter_context(folder.claim()):
         said.append(f"  {folder.path}: it is being computed by another process.")
     else:
@@ -140,11 +140,11 @@ def main() -> None:
     """Reads the arguments and measures."""
     parser = argparse.ArgumentParser(
         prog="python -m plasticity.diagnose",
-        description="Measures finished runs from their snapshots, and adds the columns to their rows.",
+        description="Measures finished runs from their snapshots, and adds the measures to their rows as columns.",
         epilog="For example: python -m plasticity.diagnose runs diagnostics=full diagnostics.rank.examples=500",
     )
-    parser.add_argument("runs", nargs="+", help="directories of runs, or folders of runs")
-    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a further directory of configs")
+    parser.add_argument("runs", nargs="+", help="directories of runs, or the folders of single runs")
+    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="an additional config directory")
     arguments = parser.parse_args()
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts

@@ -62,10 +62,10 @@ def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str |
         raise UserError(f"{folder.path} holds no run.") from error
     kept = folder.snapshots()
     if not kept or (task is not None and task not in kept):
-        there = f"there are those before the tasks {', '.join(map(str, kept))}" if kept else "there are none"
+        there = f"there are some from before tasks {', '.join(map(str, kept))}" if kept else "there are none"
         asked = "a snapshot" if task is None else f"a snapshot from before task {task}"
         raise UserError(
-            f"{folder.path} lacks {asked}: {there}. snapshots.every=N keeps that before every Nth task."
+            f"{folder.path} lacks {asked}: {there}. snapshots.every=N keeps one before every Nth task."
         )
     try:
         snapshot: Snapshot = folder.snapshot(kept[-1] if task is None else task)

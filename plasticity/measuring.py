@@ -139,8 +139,8 @@ def take_over(run: Run, folder: RunFolder, again: RunFolder, state: RunState) ->
     if [[row[name] for name in kept] for row in old] != [[row[name] for name in kept] for row in new]:
         shutil.rmtree(again.path, ignore_errors=True)
         raise UserError(
-            "computed again it gives other numbers, by other code or on another machine; its result was left as it "
-            "is, and force=true starts it over"
+            "computed again, it gives different numbers, owing to other code or another machine; its result was "
+            "left as it is, and force=true starts it over"
         )
     size = run.dataset.tasks_per_record
     columns: dict[int, Row] = {

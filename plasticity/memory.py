@@ -32,7 +32,7 @@ def check(run: Run) -> None:
     if there is not None and needed(run) > there:
         raise UserError(
             f"its network of layers {_shown(run)} does not fit into memory: it takes at least "
-            f"{needed(run) / 1e9:,.1f} GB, and there are {there / 1e9:,.1f} GB"
+            f"{needed(run) / 1e9:,.1f} GB, and only {there / 1e9:,.1f} GB are available"
         )
 
 

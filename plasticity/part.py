@@ -157,7 +157,7 @@ def text(default: Any = MISSING, *, optional: bool = False) -> Any:
         if value is None and optional:
             return None
         if not isinstance(value, str) or not value:
-            raise ConfigError(key, value, "a text" + (", or null" if optional else ""))
+            raise ConfigError(key, value, "a string" + (", or null" if optional else ""))
         return value
 
     return checked(check, default)

@@ -23,7 +23,7 @@ class EngineSettings:
 
 def _tags(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ConfigError(key, value, "a list of texts, such as [first,trial]")
+        raise ConfigError(key, value, "a list of strings, such as [first,trial]")
     check = text().metadata["check"]
     return tuple(check(key, one) for one in value)
 

@@ -116,7 +116,7 @@ def test_figures_without_any_run_are_not_drawn(call, runs, tmp_path):
     found = Experiment.of("figure_1", other, summarise(runs))
     figure, (sentence,) = figures.drawn("figure_1", found, load_runs(runs))
     assert figure is None and sentence.startswith(
-        "figure_1 is not drawn: none of its 2 runs is finished. python "
+        "figure_1 is not drawn: none of its 2 runs is finished. To compute them: python "
     )
     said = call(figures, "1", *other, "--runs", runs, "--output", tmp_path / "none")
     assert said.startswith("No run of these figures is finished") and not (tmp_path / "none").exists()

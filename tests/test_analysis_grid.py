@@ -110,7 +110,7 @@ def test_lengths_are_not_mixed(tmp_path):
         grid(runs)
     assert cell(grid(runs, tasks=10), "width", "Width 100", "layer_1")["mean"] == 75
     assert cell(grid(runs, tasks=10), "width", "Width 100", "all")["missing"] == 3
-    with pytest.raises(UserError, match="not of the length asked for"):
+    with pytest.raises(UserError, match="not of the requested length"):
         grid(runs, tasks=7)
 
 

@@ -126,7 +126,7 @@ REFUSED = {
     "~model=0": ["model=0", "mlp"],
     "--resolve": ["--resolve", "--cfg"],
     "launch.minutes_per_job=1e-320": ["launch.minutes_per_job=1e-320", "at least 1"],
-    "dataset.root=true": ["dataset.root=True", "a text"],
+    "dataset.root=true": ["dataset.root=True", "a string"],
     "hydra.launcher.partition=compute": ["hydra.launcher.partition=compute", "hydra/launcher=slurm"],
     "hydra.launcher.additional_parameters={exclude: node7}": [
         "hydra.launcher.additional_parameters",
@@ -140,8 +140,8 @@ REFUSED_IN_SWEEPS = {
     "replacement=1,2": ["replacement=1"],
     "replacement=layer_1,2": ["layer_2 (did you mean that?)"],
     "activation=relu,null": ["activation=None"],
-    "seed=range(0,0)": ["no combination"],
-    "seed=glob(*)": ["no combination"],
+    "seed=range(0,0)": ["no combinations"],
+    "seed=glob(*)": ["no combinations"],
     "seed=range(1000000000)": ["more than 100,000 combinations"],
     "seed=shuffle(range(1000000000))": ["more than 100,000 combinations"],
     "experiment=range(1000000000)": ["launch each on its own"],
@@ -180,14 +180,14 @@ def test_any_path_may_hold_the_runs(command, name):
 
 def test_a_compiler_that_cannot_be_called_leaves_the_reference_engine(command, tmp_path):
     done = command(*RUN, "engine=native", CC="gcc '", PLASTICITY_CACHE=str(tmp_path / "cache"))
-    assert done.returncode == 1 and "there is none called gcc '" in done.stderr
+    assert done.returncode == 1 and "found no gcc '" in done.stderr
 
 
 def test_a_directory_that_cannot_be_written_is_refused(command):
     command.runs.write_text("a file")
     done = command("engine=reference")
     assert done.returncode != 0 and done.stdout == ""
-    assert f"runs_dir={command.runs} is refused: it must be a directory that can be written to" in done.stderr
+    assert f"runs_dir={command.runs} is refused: it must be a writable directory" in done.stderr
 
 
 def test_a_full_disk_is_reported_and_nothing_is_lost(command, disk):

@@ -134,7 +134,7 @@ def test_a_run_that_gives_other_numbers_when_it_is_computed_again_keeps_its_resu
     (plain / "tasks.csv").write_text(text.replace("\n3,0.", "\n3,1.", 1))
     before = files(plain)
     done = command(*TINY, "diagnostics=dead_units", "launch.missing_measures=compute")
-    assert done.returncode == 1 and "computed again it gives other numbers" in done.stdout
+    assert done.returncode == 1 and "computed again, it gives different numbers" in done.stdout
     assert files(plain) == before and command.states()[plain.name]["status"] == "finished"
 
 
@@ -180,7 +180,7 @@ def test_the_command_measures_where_there_are_snapshots_and_keeps_what_is_there(
     (torn / "snapshots" / "000003.safetensors").write_bytes(b"torn")
     done = command(str(command.runs), "diagnostics=[dead_units,utilities]", module="plasticity.diagnose")
     assert done.returncode == 0, done.stderr
-    assert f"{plain}: it keeps no snapshots." in done.stdout
+    assert f"{plain}: it has no snapshots." in done.stdout
     assert f"{torn}: 000003.safetensors cannot be read" in done.stdout
     assert "1 of 3 runs measured, from 2 snapshots." in done.stdout
     (folder,) = [path for path in command.folders() if path not in (plain, torn)]

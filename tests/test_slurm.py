@@ -201,7 +201,7 @@ def test_an_interrupted_job_resumes_to_the_same_numbers(cluster, uninterrupted, 
     assert state["started"] == started  # it resumed, and did not start over
     assert cluster.tables() == uninterrupted
     if how == "preempt":
-        assert f"Leaving with checkpoints of 1 unfinished runs: {cluster.folders()[0].name}" in logs(cluster)
+        assert f"Stopping with checkpoints of 1 unfinished runs: {cluster.folders()[0].name}" in logs(cluster)
 
 
 def is_running(pid: int) -> bool:
@@ -330,7 +330,7 @@ def test_a_machine_without_slurms_commands_says_so(cluster, tmp_path, monkeypatc
     monkeypatch.setenv("PATH", str(commands))
     done = cluster(*SLURM, *SHORT)
     assert done.returncode == 1 and done.stderr == (
-        f"hydra/launcher=slurm needs SLURM's commands, and {command_of_slurm} is not here.\n"
+        f"hydra/launcher=slurm needs SLURM's commands, but {command_of_slurm} was not found.\n"
     )
     assert not list(cluster.runs.glob(".jobs/*"))
 

@@ -89,7 +89,7 @@ def test_a_network_is_found_by_folder_run_or_identity(tmp_path):
 
 def test_a_network_that_is_not_kept_is_refused_with_what_there_is(tmp_path):
     _, folder = computed(tmp_path, snapshot_every=2)
-    with pytest.raises(UserError, match="before task 3: there are those before the tasks 2, 4"):
+    with pytest.raises(UserError, match="before task 3: there are some from before tasks 2, 4"):
         plasticity.load_network(folder.path, 3)
     with pytest.raises(UserError, match="holds no run"):
         plasticity.load_network(tmp_path / "nothing")

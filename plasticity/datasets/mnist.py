@@ -132,7 +132,7 @@ def not_stored(title: str, directory: Path, fault: Unavailable, error: OSError) 
     """The same where what was fetched cannot be kept."""
     return UserError(
         f"{title} is not in {directory} ({fault}) and cannot be stored there ({error.strerror}): set "
-        "dataset.root or the environment variable PLASTICITY_DATA to a folder that can be written."
+        "dataset.root or the environment variable PLASTICITY_DATA to a writable folder."
     )
 
 
@@ -155,6 +155,6 @@ def only_one_process(directory: Path, title: str) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(f"Waiting for another process that fetches {title}", file=sys.stderr, flush=True)
+                print(f"Waiting for another process to fetch {title}", file=sys.stderr, flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield

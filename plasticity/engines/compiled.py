@@ -25,7 +25,7 @@ class CompiledEngine:
     def unsupported(self, run: Run) -> str | None:
         if any(map(shutil.which, [os.environ.get("CXX", "c++"), "g++", "clang++"])):
             return None
-        return "engine=compiled needs a C++ compiler, and there is none called c++, g++ or clang++"
+        return "engine=compiled needs a C++ compiler, but found no c++, g++ or clang++"
 
     def learner(self, run: Run, network: Network) -> "CompiledLearner":
         from plasticity.engines.compiled_learner import CompiledLearner  # imports PyTorch

@@ -103,7 +103,7 @@ def read_all(
         UserError: naming the first combination that is invalid, or whose settings differ.
     """
     if not combinations:
-        raise UserError("The sweep is refused: it has no combination, since one of its keys has no values.")
+        raise UserError("The sweep is refused: it has no combinations, since one of its keys has no values.")
     check_directories(master)
     runs: list[Run | None] = []
     shared: Settings | None = None
@@ -116,8 +116,8 @@ def read_all(
         if shared is not None and settings != shared:
             different = [key for key in KEYS if getattr(settings, key) != getattr(shared, key)]
             raise UserError(
-                f"{' '.join(overrides)} is refused: all runs of a sweep share {one_of(different)}; launch it "
-                "once for each value."
+                f"{' '.join(overrides)} is refused: all runs of a sweep share {one_of(different)}; launch "
+                "the sweep once for each value."
             )
         shared = settings
         runs.append(run)
@@ -279,9 +279,7 @@ def experiment(name: str, *overrides: str, config_dir: str | Path | None = None)
         ]
         sweeper = composer.through_hydra(plain).hydra.sweeper
         if "alternatives" not in sweeper:
-            raise UserError(
-                f"experiment={name} is no list of runs: it has a sweeper that chooses them as it goes."
-            )
+            raise UserError(f"experiment={name} is not a list of runs: its sweeper chooses them as it goes.")
         of_runs = [text for text in arguments if not text.startswith("hydra.")]
         combined = combinations(parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only)
         reader = SweepReader(composer)

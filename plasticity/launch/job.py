@@ -63,4 +63,4 @@ class Job:
         """Names in the log what continues only if the job is requeued."""
         known = states(self.runs, self.local.outcome, self.settings) if self.local else {}
         left = [identity for identity, state in known.items() if state.status not in ("finished", "failed")]
-        print(f"Leaving with checkpoints of {len(left)} unfinished runs: {', '.join(left)}", flush=True)
+        print(f"Stopping with checkpoints of {len(left)} unfinished runs: {', '.join(left)}", flush=True)

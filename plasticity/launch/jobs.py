@@ -113,4 +113,4 @@ def slurm(*command: str) -> str:
 
 
 def _missing(command: str) -> UserError:
-    return UserError(f"hydra/launcher=slurm needs SLURM's commands, and {command} is not here.")
+    return UserError(f"hydra/launcher=slurm needs SLURM's commands, but {command} was not found.")

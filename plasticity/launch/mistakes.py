@@ -58,8 +58,8 @@ def _of_the_launcher(key: str) -> UserError:
     known = [f"hydra.launcher.{entry.name}" for entry in fields(Cluster)]
     if key in known:
         return UserError(
-            f"{key}={_given(key)} is refused: it is for a cluster, and needs hydra/launcher=slurm (or that of "
-            "your cluster) beside it."
+            f"{key}={_given(key)} is refused: it is for a cluster, and also needs hydra/launcher=slurm (or "
+            "that of your cluster)."
         )
     return unknown_key(key, _given(key), known)
 

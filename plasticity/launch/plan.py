@@ -136,7 +136,7 @@ def _rewritten_config(folder: RunFolder, run: Run) -> str:
                 folder.create(run)
     except (OSError, UserError) as error:
         why = getattr(error, "strerror", None) or error
-        return f"{folder.path / 'config.yaml'} cannot be read, nor rewritten ({why})."
+        return f"{folder.path / 'config.yaml'} can be neither read nor rewritten ({why})."
     return f"{folder.path / 'config.yaml'} could not be read, and was rewritten."
 
 
@@ -161,8 +161,8 @@ def _lacks(lacks: Mapping[str, Sequence[Diagnostic]], runs_dir: Path) -> list[st
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     runs = "1 finished run lacks" if len(lacks) == 1 else f"{len(lacks)} finished runs lack"
     return [
-        f"{runs} measures ({shown}): launch.missing_measures=compute computes them, again where no snapshots "
-        f"serve; python -m plasticity.diagnose {shlex.quote(str(runs_dir))} takes what there is in snapshots."
+        f"{runs} measures ({shown}): launch.missing_measures=compute adds them, from snapshots or by "
+        f"computing runs again; python -m plasticity.diagnose {shlex.quote(str(runs_dir))} uses snapshots alone."
     ]
 
 

@@ -209,5 +209,5 @@ def _commands(jobs: set[str], settings: Settings) -> str:
         f"Jobs: {', '.join(ids)}\n"
         f"Watch:  python -m analysis.runs --runs {shlex.quote(settings.runs_dir)}   or   squeue --me\n"
         f"Cancel: scancel {' '.join(ids)}\n"
-        "The same command submits what is missing then, and only that."
+        "Repeated later, the same command submits only what is still missing."
     )

@@ -114,23 +114,27 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m plasticity.publish",
         description="Publishes the runs of a directory to Weights & Biases, each once: finished, failed and "
-        "interrupted ones. What arrived is read back; repeating the command doubles nothing.",
+        "interrupted ones. What arrived is read back; repeating the command publishes nothing twice.",
     )
     parser.add_argument("--runs", default="runs", metavar="DIR", help="directory of runs (default: runs)")
     parser.add_argument("--project", default="plasticity", help="default: plasticity")
     parser.add_argument("--entity", help="user or team (default: that of your account)")
-    parser.add_argument("--tags", nargs="+", default=[], metavar="TAG", help="beside that of the network")
-    parser.add_argument("--notes", default="", help="a text shown with each run")
     parser.add_argument(
-        "--every", type=positive, default=10, metavar="N", help="every N-th row (default: 10)"
+        "--tags", nargs="+", default=[], metavar="TAG", help="in addition to that of the network"
+    )
+    parser.add_argument("--notes", default="", help="a note shown with each run")
+    parser.add_argument(
+        "--every", type=positive, default=10, metavar="N", help="publish every Nth row (default: 10)"
     )
     parser.add_argument(
         "--at-once", type=positive, default=4, metavar="N", help="runs published at once (default: 4)"
     )
     parser.add_argument(
-        "--verify", action="store_true", help="read back runs that were published before, too"
+        "--verify", action="store_true", help="also read back runs that were published before"
     )
-    parser.add_argument("--offline", action="store_true", help="into the folder DIR/wandb, for wandb sync")
+    parser.add_argument(
+        "--offline", action="store_true", help="publish into the folder DIR/wandb, for wandb sync"
+    )
     return parser.parse_args()
 
 

@@ -86,7 +86,7 @@ def main() -> None:
     """Reads the arguments and saves the workspace."""
     parser = argparse.ArgumentParser(
         prog="python -m plasticity.publish.dashboard",
-        description="Creates or updates a workspace at Weights & Biases: curves over tasks for each replacement "
+        description="Creates or updates a workspace on Weights & Biases: curves over tasks for each replacement "
         "set, scores, and a table of runs.",
     )
     parser.add_argument("--entity", help="user or team (default: that of your account)")

@@ -38,13 +38,19 @@ def main() -> None:
     """Reads the arguments, publishes the files, and says where they are."""
     parser = argparse.ArgumentParser(
         prog="python -m plasticity.publish.figures",
-        description="Shows figures and tables at Weights & Biases, in a run of their own. Repeating the command "
+        description="Shows figures and tables on Weights & Biases, in a run of their own. Repeating the command "
         "replaces them.",
     )
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="FILE | DIR", help="files; of a directory, all files in it"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="FILE | DIR",
+        help="files, or directories for all files in them",
     )
-    parser.add_argument("--name", default="figures", help="of the run that shows them (default: figures)")
+    parser.add_argument(
+        "--name", default="figures", help="name of the run that shows them (default: figures)"
+    )
     parser.add_argument("--project", default="plasticity", help="default: plasticity")
     parser.add_argument("--entity", help="user or team (default: that of your account)")
     arguments = parser.parse_args()
@@ -59,7 +65,7 @@ def main() -> None:
         outcome = publisher.publish(made)
     if outcome.status not in ("published", "already"):
         sys.exit(f"The figures were not published: {outcome.reason}")
-    print(f"{len(files)} files published: {outcome.url or 'unchanged, as they were'}")
+    print(f"{len(files)} files published: {outcome.url or 'unchanged'}")
 
 
 def _files(path: Path) -> list[Path]:

@@ -59,6 +59,6 @@ class Checkpoint:
         expected, found = initial_network(run).arrays(), self.network.arrays()
         for name, array in expected.items():
             if name not in found or (found[name].shape, found[name].dtype) != (array.shape, array.dtype):
-                raise Damaged(f"its checkpoint makes no sense ({name} is missing or has another shape)")
+                raise Damaged(f"its checkpoint is invalid ({name} is missing or has another shape)")
         if not 0 < self.rows <= run.dataset.records:
-            raise Damaged(f"its checkpoint makes no sense (it comes after {self.rows} rows)")
+            raise Damaged(f"its checkpoint is invalid (it comes after {self.rows} rows)")

@@ -36,8 +36,8 @@ def claim(path: Path) -> Iterator[bool]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except PermissionError as error:
         raise UserError(
-            f"{path} cannot be written to ({error.strerror}): who shares a runs_dir must be able to write to all "
-            "that is in it."
+            f"{path} cannot be written to ({error.strerror}): everyone who shares a runs_dir must be able to "
+            "write to everything in it."
         ) from error
     try:
         held = _lock(descriptor, path)

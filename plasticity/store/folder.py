@@ -95,7 +95,7 @@ class RunFolder:
             different = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
             listed = ", ".join(f"{key}={theirs.get(key)} instead of {ours.get(key)}" for key in different)
             raise UserError(
-                f"{self.path} is refused: it must hold the run that is asked for, but its config.yaml has "
+                f"{self.path} is refused: it must hold the requested run, but its config.yaml has "
                 f"{listed}. Move it away, or choose another runs_dir."
             )
         return True
@@ -109,9 +109,9 @@ class RunFolder:
         try:
             config = yaml.load((self.path / "config.yaml").read_text(), Loader=_YAML_LOADER)
         except yaml.YAMLError as error:
-            raise ValueError(f"config.yaml is no YAML ({str(error).partition(chr(10))[0]})") from error
+            raise ValueError(f"config.yaml is not YAML ({str(error).partition(chr(10))[0]})") from error
         if not isinstance(config, dict):
-            raise ValueError("config.yaml describes no run")
+            raise ValueError("config.yaml does not describe a run")
         return config
 
     def stored_state(self) -> RunState:
@@ -153,7 +153,7 @@ class RunFolder:
                     f"state.json has {state.tasks_done:,} of {tasks:,} tasks and the score {state.score}"
                 )
         except (OSError, ValueError) as error:
-            problem = f"tasks.csv makes no sense: {error}"
+            problem = f"tasks.csv is invalid: {error}"
         if problem is None:
             return state
         reason = f"{problem}, though the run was finished"
@@ -251,7 +251,7 @@ class RunFolder:
             )
             return rows.read(path)
         except ValueError as error:
-            raise Damaged(f"tasks.csv makes no sense ({error})") from error
+            raise Damaged(f"tasks.csv is invalid ({error})") from error
 
     def extend_rows(self, columns: Mapping[int, Row]) -> None:
         """Adds further columns to the rows, in one go; what they have stays as it is.
@@ -302,8 +302,7 @@ def prepare(runs_dir: Path) -> None:
             file.flush()
     except OSError as error:
         raise UserError(
-            f"runs_dir={runs_dir} is refused: it must be a directory that can be written to "
-            f"({error.strerror})."
+            f"runs_dir={runs_dir} is refused: it must be a writable directory ({error.strerror})."
         ) from error
 
 

@@ -103,13 +103,11 @@ def check(lines: Iterable[bytes], step: int, column: str) -> int:
             _check_names(names)
             continue
         if len(values) != len(names) or values[0] != b"%d" % (rows * step):
-            raise ValueError(
-                f"where row {rows + 1} should be, of task {rows * step}, there is something else"
-            )
+            raise ValueError(f"something else is in the place of row {rows + 1}, of task {rows * step}")
         try:
             list(map(float, filter(None, values)))
         except ValueError as error:
-            raise ValueError(f"row {rows + 1}, of task {rows * step}, is not made of numbers") from error
+            raise ValueError(f"row {rows + 1}, of task {rows * step}, does not consist of numbers") from error
         rows += 1
     return rows
 
@@ -119,7 +117,7 @@ def _check_names(names: Sequence[bytes]) -> None:
     try:
         b",".join(names).decode()
     except UnicodeDecodeError as error:
-        raise ValueError("the names of its columns are no text") from error
+        raise ValueError("the names of its columns are not text") from error
     if len(set(names)) < len(names):
         raise ValueError("two of its columns have the same name")
 

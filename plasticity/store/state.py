@@ -56,7 +56,7 @@ class RunState:
         """
         values = json.loads(text)
         if not isinstance(values, dict) or "status" not in values:
-            raise ValueError("it is no state of a run")
+            raise ValueError("it is not the state of a run")
         state = cls(**{key: value for key, value in values.items() if key in _KINDS})
         for key, kinds in _KINDS.items():
             value = getattr(state, key)
@@ -65,7 +65,7 @@ class RunState:
         if state.status not in STORED:
             raise ValueError(f"status is {json.dumps(state.status)}")
         if min(state.tasks_done, state.tasks, state.attempt) < 0 or state.tasks_per_record < 1:
-            raise ValueError("it counts below zero")
+            raise ValueError("it has a count below zero")
         return state
 
     def text(self) -> str:

@@ -99,7 +99,7 @@ def run(tasks: int, changed: list[tuple[str, tuple]]) -> None:
         try:
             plan([RUN], runs, force=False, engine="auto")
         except UserError as refused:
-            assert "is refused: it must hold the run that is asked for" in str(refused), refused
+            assert "is refused: it must hold the requested run" in str(refused), refused
             return
         ours = folder.path / "traceback.txt"
         ours.unlink() if ours.is_file() else shutil.rmtree(ours, ignore_errors=True)

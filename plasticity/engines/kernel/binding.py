@@ -124,7 +124,7 @@ def library() -> ctypes.CDLL:
     except OSError as error:
         raise build.Unavailable(
             f"The native engine's kernel cannot be loaded ({error}): set the environment variable {build.CACHE} "
-            "to a folder that programs may be loaded from."
+            "to a folder from which programs may be loaded."
         ) from error
     loaded.plasticity_kernel.argtypes = [c_char_p]
     loaded.plasticity_kernel.restype = POINTER(Kernel)
@@ -179,7 +179,7 @@ def kernel(variant: str | None = None) -> Kernel:
     found = library().plasticity_kernel(variant.encode() if variant else None)
     if not found:
         raise UserError(
-            f"{VARIANT}={variant} is refused: it must be a kind of this machine's processor, one of x86-64, "
-            "x86-64-v3 and x86-64-v4, or not set."
+            f"{VARIANT}={variant} is refused: it must be a variant that this machine's processor supports, one of "
+            "x86-64, x86-64-v3 and x86-64-v4, or not set."
         )
     return found.contents

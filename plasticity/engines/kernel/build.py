@@ -55,7 +55,7 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
             if _whole(built):
                 return built
         raise Unavailable(
-            "The native engine needs a C compiler, and there is none called "
+            "The native engine needs a C compiler, but found no "
             f"{os.environ.get('CC') or 'cc, gcc or clang'}: install gcc, or set the environment variable CC."
         )
     try:
@@ -71,7 +71,7 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
     except OSError as error:
         raise Unavailable(
             f"The native engine's kernel cannot be built by {command[0]} in {directory} ({error.strerror}): "
-            f"set the environment variable {CACHE} to a folder that can be written, or CC to a C compiler."
+            f"set the environment variable {CACHE} to a writable folder, or CC to a C compiler."
         ) from error
 
 

@@ -92,7 +92,7 @@ class LayerMemory:
         inputs = np.arange(self.inputs, dtype=np.int32)
         order = inputs if order is None else order
         if not np.array_equal(np.sort(order), inputs):
-            raise ValueError(f"{len(order)} numbers are no order of {self.inputs} inputs")
+            raise ValueError(f"{len(order)} numbers are not an order of {self.inputs} inputs")
         moved = self.arrays["place"][order]
         for array in self.arrays["body"], self.arrays["tail"]:
             array[: self.inputs] = array[moved]
