@@ -94,11 +94,11 @@ def test_a_built_library_needs_no_compiler(built):
 def test_without_a_compiler_one_sentence_says_so(tmp_path):
     reason = output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC="/nonexistent/cc"))
     assert reason == (
-        "The native engine needs a C compiler, but found no /nonexistent/cc: install gcc, or set "
+        "The native engine needs a C compiler, but /nonexistent/cc was not found: install gcc, or set "
         "the environment variable CC"
     )  # without a full stop: other sentences end with it
     nothing = python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC="", PATH="/nonexistent")
-    assert "found no cc, gcc or clang: install gcc" in output(nothing)
+    assert "but cc, gcc or clang was not found: install gcc" in output(nothing)
 
 
 def test_the_first_error_of_a_compiler_is_shown(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ class CompiledEngine:
     def unsupported(self, run: Run) -> str | None:
         if any(map(shutil.which, [os.environ.get("CXX", "c++"), "g++", "clang++"])):
             return None
-        return "engine=compiled needs a C++ compiler, but found no c++, g++ or clang++"
+        return "engine=compiled needs a C++ compiler, but neither c++, g++ nor clang++ was found"
 
     def learner(self, run: Run, network: Network) -> "CompiledLearner":
         from plasticity.engines.compiled_learner import CompiledLearner  # imports PyTorch

@@ -55,8 +55,8 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
             if _whole(built):
                 return built
         raise Unavailable(
-            "The native engine needs a C compiler, but found no "
-            f"{os.environ.get('CC') or 'cc, gcc or clang'}: install gcc, or set the environment variable CC."
+            f"The native engine needs a C compiler, but {os.environ.get('CC') or 'cc, gcc or clang'} was "
+            "not found: install gcc, or set the environment variable CC."
         )
     try:
         built = directory / f"{name}-{_hash(_version(command))}.so"
