@@ -32,7 +32,7 @@ CLASS = re.compile(r"([a-z_/]+)/((?:\w+\.)+(?!yaml$)\w+)")
 
 
 def _open(*keys: str) -> DictConfig:
-    """Groups that take any key from the command line: which keys a part has, its class says and checks."""
+    """Groups that accept any key from the command line: a part's class defines its keys and checks them."""
     groups = OmegaConf.create({key: {} for key in keys})
     for key in keys:
         OmegaConf.set_struct(groups[key], False)
@@ -44,7 +44,7 @@ ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tuned"))
 
 
 class PartsSource(ConfigSource):
-    """The folder `conf/`: its files, completed by the defaults of the parts that they name.
+    """The files in the folder `conf/`, completed with the defaults of the parts that they name.
 
     In addition, replacement=layer_N exists for any N, and a part can be chosen by its import path.
     """
@@ -63,7 +63,7 @@ class PartsSource(ConfigSource):
             config = _completed(OmegaConf.create({"_target_": found[2]}), found[1].replace("/", "."))
             if found[1] == "replacement/method":
                 header["package"] = "replacement"
-            elif found[1] == "diagnostics":  # of which there may be several, each under a name of its own
+            elif found[1] == "diagnostics":  # there may be several, each under its own name
                 header["package"] = f"diagnostics.{found[2].rpartition('.')[2]}"
         else:
             path = self._file(config_path)
@@ -102,7 +102,7 @@ class PartsSource(ConfigSource):
 
 @cache
 def _loaded(path: Path, of_hydra: bool) -> tuple[DictConfig, dict[str, str | None]]:
-    """A file of the folder, completed by the defaults of its part, and the package that its header names."""
+    """A file in the folder, completed with the defaults of its part, and the package that its header names."""
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
     head = ConfigSource._get_header_dict(path.read_text(encoding="utf-8")[:512])
@@ -110,7 +110,7 @@ def _loaded(path: Path, of_hydra: bool) -> tuple[DictConfig, dict[str, str | Non
 
 
 def _completed(config: DictConfig, key: str = "_target_") -> DictConfig:
-    """A config with the defaults of the part that it names, if it names one; `key` is for messages."""
+    """A config completed with the defaults of the part that it names, if any; `key` is for error messages."""
     if "_target_" in config:
         from plasticity.part import MISSING, Part, checked_fields, find, plain
 
@@ -122,7 +122,7 @@ def _completed(config: DictConfig, key: str = "_target_") -> DictConfig:
 
 
 class PartsSearchPath(SearchPathPlugin):
-    """Has Hydra read the project's own folder of configs as a `PartsSource`."""
+    """Makes Hydra read the project's own config folder as a `PartsSource`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from plasticity.launch.compose import conf_directory
@@ -137,7 +137,7 @@ class Combinations(Sweeper):
     """`hydra/sweeper=combinations`: every combination of the values given, as one list of runs.
 
     Args:
-        params, alternatives, only: as in `plasticity.launch.combinations`; the command line goes before them.
+        params, alternatives, only: as in `plasticity.launch.combinations`; the command line takes precedence.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Combinations(Sweeper):
         asked = combinations(self.parser, arguments, *self.declared)
         results = self.launcher.launch(asked, initial_job_idx=0)
         for result in results:
-            _ = result.return_value  # raises what went wrong in it
+            _ = result.return_value  # raises if the run has failed
         return [results]
 
 
@@ -218,7 +218,7 @@ class SlurmLauncher(LocalLauncher):
 
 
 class Result(JobReturn):
-    """What a sweeper gets for a run. Of an unfinished one the launch has said so: Hydra adds no line of its own."""
+    """What a sweeper receives for a run. The launch itself reports an unfinished one, so Hydra adds no line."""
 
     @property
     def return_value(self) -> Any:
@@ -232,7 +232,7 @@ class Result(JobReturn):
 
 
 def _result(run: "Run | None", settings: "Settings", code: int) -> JobReturn:
-    """What a sweeper gets for a run: its score, None for an absent one, an error for an unfinished one."""
+    """What a sweeper receives for a run: its score, None if it is absent, or an error if it is unfinished."""
     from plasticity.launch.sweep import Unfinished
     from plasticity.store import RunFolder, RunState
 

@@ -5,17 +5,17 @@ In a notebook:
     import plasticity
 
     run = plasticity.compose("activation=tanh", "replacement=layer_1", "dataset.tasks=20")
-    result = plasticity.train(run)                        # with a progress bar; runs_dir="runs" keeps it there
+    result = plasticity.train(run)                        # with a progress bar; runs_dir="runs" stores it there
     result.score, result.rows, result.network.weights[0]
 
     for learnt in plasticity.learn(run):                  # task by task
         print(learnt.row["accuracy"], abs(learnt.network.weights[0]).mean())
 
-    plasticity.load("runs", run).rows                     # a run that is stored
+    plasticity.load("runs", run).rows                     # a stored run
     plasticity.load_network("runs/b652c408bb4f")          # and its network, as a PyTorch module
 
-To define your own parts: the kinds `Activation`, `Utility`, `Regulariser`, `Optimiser`, `Replacement`, `Objective`,
-`Dataset` and `Diagnostic`, and the fields `number`, `integer`, `choice`, `flag`, `text` and `part`.
+To define your own parts, there are the kinds `Activation`, `Utility`, `Regulariser`, `Optimiser`, `Replacement`,
+`Objective`, `Dataset` and `Diagnostic`, and the fields `number`, `integer`, `choice`, `flag`, `text` and `part`.
 """
 
 from importlib import import_module
@@ -59,7 +59,7 @@ _HOME = {
     "run": ("Run",),
     "utilities": ("Measures", "Utility"),
 }
-"""Where each public name lives; it is imported when it is first asked for, so that a command answers at once."""
+"""Where each public name lives. It is imported on first access, so that commands respond at once."""
 
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -13,22 +13,22 @@ LEAKY_RELU_SLOPE = 0.01
 
 
 class Activation(Part):
-    """What a hidden unit makes of its pre-activation z, and how its incoming weights start.
+    """A hidden unit's activation h as a function of its pre-activation z, and the scale of its initial weights.
 
     Attributes:
-        gain: weights start from U(−b, b), b = gain · √(3 / fan_in) (Kaiming-uniform).
-        replacement_gain: the gain for the weights of a replaced unit; None: the same.
+        gain: initial weights are drawn from U(−b, b) with b = gain · √(3 / fan_in) (Kaiming-uniform).
+        replacement_gain: the gain for the incoming weights of a replaced unit; None for the same gain.
     """
 
     gain: ClassVar[float] = 1.0
     replacement_gain: ClassVar[float | None] = None
 
     def __call__(self, z: "Tensor") -> "Tensor":
-        """h, elementwise: a tensor of any shape."""
+        """h, elementwise, for a tensor of any shape."""
         raise NotImplementedError
 
     def initial_bound(self, fan_in: int) -> float:
-        """Bound b of the U(−b, b) that the weights of units with `fan_in` inputs start from."""
+        """Bound b of the U(−b, b) from which the initial weights of units with `fan_in` inputs are drawn."""
         return self.gain * sqrt(3.0 / fan_in)
 
     def replacement_bound(self, fan_in: int) -> float:
@@ -47,7 +47,7 @@ class ReLU(Activation, name="relu"):
 
 
 class SELU(Activation, name="selu"):
-    """λ z for z > 0, λ α (eᶻ − 1) below (Klambauer et al. 2017). Replaced units take LeCun's gain, 1."""
+    """λ z for z > 0, λ α (eᶻ − 1) below (Klambauer et al. 2017). Replaced units use LeCun's gain, 1."""
 
     gain = 3.0 / 4.0
     replacement_gain = 1.0

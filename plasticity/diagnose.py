@@ -25,9 +25,9 @@ class Subject:
     """A finished run that is being measured, under its claim.
 
     Attributes:
-        tasks: those that there are networks from before.
-        found: what was measured of each of these networks: columns by task.
-        problem: why it cannot be measured; None where it can.
+        tasks: the tasks before which its network is known.
+        found: what was measured on each of these networks: columns by task.
+        problem: why it cannot be measured; None if it can.
     """
 
     def __init__(self, folder: RunFolder):
@@ -38,7 +38,7 @@ class Subject:
         self.problem: str | None = None
 
     def write(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """Adds what was measured of all networks to the run's rows."""
+        """Adds what was measured on all networks to the run's rows."""
         columns = merged(self.found[task] for task in sorted(self.found))
         add(self.folder, self.run, self.state, columns, served(self.folder, self.run, diagnostics))
 
@@ -63,7 +63,7 @@ def diagnose(
 ) -> list[str]:
     """Measures finished runs from their snapshots, as many at a time as there are cores, with a progress bar.
 
-    A run's rows are replaced once all its snapshots are measured; a value that a row has stays as it is.
+    A run's rows are replaced once all its snapshots are measured; values that a row already has are kept.
 
     Args:
         chosen: the folders of the runs.
@@ -90,7 +90,7 @@ def diagnose(
 
 
 def _claimed(folder: RunFolder, resources: ExitStack, said: list[str]) -> Subject | None:
-    """A run to measure, held until the end; None, with the reason, where it cannot be."""
+    """A run to measure, claimed until the end; None if it cannot be measured, with the reason added to `said`."""
     if not folder.snapshots():
         said.append(f"  {folder.path}: it has no snapshots.")
     elif not resources.enter_context(folder.claim()):
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="an additional config directory")
     arguments = parser.parse_args()
     if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
+        sys.path.append(str(Path.cwd()))  # where users keep the modules of their own parts
     overrides = [argument for argument in arguments.runs if "=" in argument]
     paths = [Path(argument) for argument in arguments.runs if "=" not in argument]
     settings = compose_settings(overrides, arguments.config_dir)

@@ -27,7 +27,7 @@ class ImpossibleLayer(ConfigError):
 
 
 class Diverged(Exception):
-    """The loss is no longer finite. It fails its run and no other.
+    """The loss is no longer finite. This fails only the run in which it happens.
 
     Args:
         task: number of the task, from 0.

@@ -31,7 +31,7 @@ def atomic_write(path: Path, contents: Contents, durable: bool = True, mode: int
         mode: its permissions.
 
     Raises:
-        OSError: when it cannot be written; the old file is still there then.
+        OSError: when it cannot be written; the old file is then kept.
     """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -53,7 +53,7 @@ def atomic_write(path: Path, contents: Contents, durable: bool = True, mode: int
 
 
 def sweep(directory: Path, *names: str) -> None:
-    """Removes what killed writers of some files left; only for whoever may write to them, and nobody else."""
+    """Removes what killed writers of some files left behind. The caller must be their only writer."""
     for name in names:
         for left in directory.glob(f".{name}.*"):
             if left.is_dir():
@@ -64,10 +64,10 @@ def sweep(directory: Path, *names: str) -> None:
 
 @contextmanager
 def alone(directory: Path) -> Iterator[bool]:
-    """Has writers of a directory come one after the other.
+    """Makes the writers of a directory take turns.
 
     Yields:
-        True if there is no other; False where one does not come to an end, or the file system has no locks
+        True if there is no other writer; False if one does not finish in time, or the file system has no locks
     """
     deadline = time.monotonic() + PATIENCE
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
@@ -91,7 +91,7 @@ def _locked(descriptor: int, deadline: float) -> bool:
 
 
 def set_aside(path: Path) -> Path:
-    """Gives whatever stands where a file or a folder of ours should be another name, and returns that."""
+    """Renames whatever is in the way of one of our files or folders, and returns its new path."""
     aside = next(
         other
         for number in count(1)
@@ -102,7 +102,7 @@ def set_aside(path: Path) -> Path:
 
 
 def sync_directory(path: Path) -> None:
-    """Waits until the disk has the names in a directory."""
+    """Waits until the entries of a directory are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

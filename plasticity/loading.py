@@ -22,7 +22,7 @@ class Perceptron(torch.nn.Module):
 
     Args:
         network: its weights and biases; copied.
-        activation: of its hidden units.
+        activation: the activation of its hidden units.
     """
 
     def __init__(self, network: Network, activation: Activation):
@@ -36,7 +36,7 @@ class Perceptron(torch.nn.Module):
         return self._propagated(inputs)[1]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The outputs, logits of a classification, from inputs as `Task.inputs` has them: [examples, outputs]."""
+        """The outputs, logits of a classification, for inputs as from `Task.inputs`: [examples, outputs]."""
         return self._propagated(inputs)[0]
 
     def _propagated(self, inputs: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -48,12 +48,12 @@ def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str |
 
     Args:
         run: the folder of the run, such as "runs/b652c408bb4f"; or the run or its identity, in `runs_dir`.
-        task: the network as it was before this task; of a run with 1,100 tasks, 1,100 is the network after the
-            last. None for the last one that is kept.
+        task: number of the task before which the network was kept; with 1,100 tasks, 1,100 is the network after the
+            last. None for the last network that was kept.
         runs_dir: the directory of runs.
 
     Raises:
-        UserError: where there is no such run or snapshot.
+        UserError: if there is no such run or snapshot.
     """
     folder = _folder(run, Path(runs_dir).expanduser())
     try:

@@ -13,7 +13,7 @@ from plasticity.store import Row, RunFolder, RunState
 from plasticity.store.rows import number
 
 AGAIN = ".again"
-"""Where in a directory of runs those are computed again whose result stays until then."""
+"""The folder in a directory of runs in which finished runs are computed again; their results stay until then."""
 
 
 def beside(folder: RunFolder) -> RunFolder:
@@ -28,17 +28,17 @@ def from_snapshot(
     data_root: str | None,
     due_or_not: bool = False,
 ) -> dict[int, Row]:
-    """What diagnostics measure of one network of a run.
+    """What diagnostics measure on one network of a run.
 
     Args:
         path: the folder of the run.
-        task: the task that the network stands before; 0 for the run's start, which needs no snapshot.
-        diagnostics: of which those are taken that are due.
+        task: the task before which the network is taken; 0 for the run's start, which needs no snapshot.
+        diagnostics: what to measure, if it is due.
         data_root: where data sets are kept; None for the usual place.
-        due_or_not: whether all of them are taken.
+        due_or_not: whether to take all of them, due or not.
 
     Returns:
-        columns by task: those from before the task, and those from after the task before it
+        columns by task: those measured before this task, and those measured after the task before it
 
     Raises:
         Damaged: when the snapshot cannot be read.
@@ -60,7 +60,7 @@ def from_snapshot(
 
 
 def _network(folder: RunFolder, run: Run, task: int) -> tuple[Engine, Network]:
-    """A network and the engine to look at it with: that which computed it, where it can be had."""
+    """A network, and the engine to measure it with: the one that computed it, if it is available."""
     if task == 0:
         name, network = str(folder.stored_state().provenance.get("engine")), initial_network(run)
     else:
@@ -71,7 +71,7 @@ def _network(folder: RunFolder, run: Run, task: int) -> tuple[Engine, Network]:
 
 
 def needed(run: Run, diagnostic: Diagnostic) -> set[int]:
-    """The tasks that networks stand before that a diagnostic takes all its measurements of."""
+    """The tasks before which networks must have been kept for a diagnostic to take all its measurements."""
     due = [task for task in range(run.dataset.tasks) if diagnostic.due(task)]
     kind = type(diagnostic)
     before = due if kind.__call__ is not Diagnostic.__call__ else []
@@ -80,13 +80,13 @@ def needed(run: Run, diagnostic: Diagnostic) -> set[int]:
 
 
 def served(folder: RunFolder, run: Run, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Those diagnostics for all of whose measurements there are snapshots."""
+    """The diagnostics all of whose measurements can be taken from snapshots."""
     kept = {0, *folder.snapshots()}
     return [one for one in diagnostics if needed(run, one) <= kept]
 
 
 def merged(found: Iterable[Mapping[int, Row]]) -> dict[int, Row]:
-    """Columns by task from several networks; of a column that two of them have, the later one's counts."""
+    """Columns by task from several networks; if two of them have the same column, the later one counts."""
     columns: dict[int, Row] = {}
     for one in found:
         for task, values in one.items():
@@ -97,14 +97,14 @@ def merged(found: Iterable[Mapping[int, Row]]) -> dict[int, Row]:
 def add(
     folder: RunFolder, run: Run, state: RunState, columns: Mapping[int, Row], taken: Sequence[Diagnostic]
 ) -> None:
-    """Adds measures to the rows of a finished run, for the holder of its claim.
+    """Adds measures to the rows of a finished run; only for the holder of its claim.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         run: the run.
-        state: of the run.
+        state: the run's state.
         columns: the measures by task.
-        taken: the diagnostics that are now in all rows that they are due for.
+        taken: the diagnostics that are now in all rows for which they are due.
     """
     size = run.dataset.tasks_per_record
     folder.extend_rows(merged({task // size * size: values} for task, values in sorted(columns.items())))
@@ -116,7 +116,7 @@ def add(
 def add_from_snapshots(
     folder: RunFolder, run: Run, state: RunState, diagnostics: Sequence[Diagnostic], data_root: str | None
 ) -> list[Diagnostic]:
-    """Takes from a finished run's snapshots what they serve for; returns the diagnostics that are still lacking."""
+    """Measures what it can from a finished run's snapshots; returns the diagnostics that are still lacking."""
     there = served(folder, run, lacking(state.measured, diagnostics))
     if there:
         asked = [(one, needed(run, one)) for one in there]
@@ -129,10 +129,10 @@ def add_from_snapshots(
 
 
 def take_over(run: Run, folder: RunFolder, again: RunFolder, state: RunState) -> None:
-    """Adds to a run's rows what was measured when it was computed again, and the snapshots that it lacks.
+    """Adds to a finished run what was measured when it was computed again, and the snapshots that it lacks.
 
     Raises:
-        UserError: where it was computed again to other numbers, which are dropped.
+        UserError: if computing it again gave other numbers, which are dropped.
     """
     kept = (run.dataset.objective.score_name, "loss")
     old, new = folder.rows(), again.rows()

@@ -17,13 +17,13 @@ def needed(run: Run) -> int:
 
 
 def available() -> int | None:
-    """The bytes that this process may still take: of the machine, its job and its limits. None if unknown."""
+    """The bytes that this process may still take, given the machine, its job and its limits; None if unknown."""
     found = [size for size in (_of_the_machine(), _of_the_group(), _of_the_process()) if size is not None]
     return min(found, default=None)
 
 
 def check(run: Run) -> None:
-    """Refuses a run whose network cannot fit, before anything of it is drawn.
+    """Refuses a run whose network cannot fit, before any of it is drawn.
 
     Raises:
         UserError: saying how much it needs, and how much there is.
@@ -47,7 +47,7 @@ def _of_the_machine() -> int | None:
 
 
 def _of_the_group() -> int | None:
-    """What its control group (a container, a SLURM job) leaves; of version 2, as far as it can be read."""
+    """What the control group (a container, a SLURM job) leaves; for version 2, as far as it can be read."""
     try:
         group = Path("/sys/fs/cgroup", Path("/proc/self/cgroup").read_text().rpartition("::/")[2].strip())
         return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
@@ -63,7 +63,7 @@ def _of_the_process() -> int | None:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """The sizes in a file of the system, in bytes, by name."""
+    """The sizes in a system file, in bytes, by name."""
     try:
         lines = path.read_text().splitlines()
     except OSError:

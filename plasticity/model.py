@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MOST_UNITS = 100_000
 MOST_LAYERS = 1_000
-"""Bounds that only a slip of the finger exceeds."""
+"""Bounds that only a typo would exceed."""
 
 
 def _widths(key: str, value: Any) -> tuple[int, ...] | None:
@@ -37,8 +37,8 @@ class Model(Part, name="mlp"):
         width: units of every hidden layer.
         depth: number of hidden layers.
         widths: units of each hidden layer, in place of `width` and `depth`.
-        initial: what parameters start from: weights Kaiming-uniform with the activation's gain (1 for the outputs),
-            biases 0; or all from U(−b, b) with b = 1 / √inputs of the layer (uniform), as PyTorch's linear layers.
+        initial: how parameters start: weights Kaiming-uniform with the activation's gain (1 for the outputs) and
+            biases 0; or all from U(−b, b) with b = 1 / √inputs of the layer (uniform), as in PyTorch's Linear.
     """
 
     width: int = integer(100, at_least=1, at_most=MOST_UNITS)
@@ -52,7 +52,7 @@ class Model(Part, name="mlp"):
         return self.widths or (self.width,) * self.depth
 
     def initial_bound(self, activation: "Activation", inputs: int, is_output: bool = False) -> float:
-        """Bound b of the U(−b, b) that the weights of a layer start from."""
+        """Bound b of the U(−b, b) from which the initial weights of a layer are drawn."""
         if self.initial == "uniform":
             return 1 / sqrt(inputs)
         return sqrt(3.0 / inputs) if is_output else activation.initial_bound(inputs)
@@ -71,7 +71,7 @@ class Model(Part, name="mlp"):
         return replace(self, width=100, depth=len(self.widths))
 
     def values(self) -> dict[str, Any]:
-        """Width and depth, or the widths where they differ, and what parameters start from."""
+        """Width and depth, or the widths if they differ, and how parameters start."""
         shape = (
             {"width": self.width, "depth": self.depth}
             if self.widths is None

@@ -1,4 +1,4 @@
-"""A network between two steps: what a run has learnt, in plain arrays that every engine takes and gives."""
+"""A network between two steps: what a run has learnt, in plain arrays that every engine accepts and returns."""
 
 from dataclasses import dataclass, field
 
@@ -18,8 +18,8 @@ class Network:
     Attributes:
         weights: depth + 1 arrays, float32, [units, inputs of the layer].
         biases: depth + 1 arrays, float32, [units].
-        memory: further arrays by name. What replacement remembers of hidden layer 1 is named "utility.0", what an
-            optimiser remembers of its weights "weights.momentum.0".
+        memory: further arrays by name, such as "utility.0" for what replacement remembers of hidden layer 1, and
+            "weights.momentum.0" for what an optimiser remembers of its weights.
     """
 
     weights: list[np.ndarray]
@@ -27,7 +27,7 @@ class Network:
     memory: dict[str, np.ndarray] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Every array by a flat name, as checkpoints store them; `from_arrays` is the way back."""
+        """Every array by a flat name, as checkpoints store them; `from_arrays` is the inverse."""
         named = {f"weights.{layer}": array for layer, array in enumerate(self.weights)}
         named |= {f"biases.{layer}": array for layer, array in enumerate(self.biases)}
         if shadowed := named.keys() & self.memory.keys():
@@ -36,7 +36,7 @@ class Network:
 
     @classmethod
     def from_arrays(cls, named: dict[str, np.ndarray]) -> "Network":
-        """The network whose arrays `arrays` named."""
+        """The network whose `arrays` these are."""
         rest = dict(named)
 
         def series(kind: str) -> list[np.ndarray]:
@@ -51,7 +51,7 @@ class Network:
 
 
 def initial_network(run: Run) -> Network:
-    """The network before the first step; `Model.initial` says what it starts from."""
+    """The network before the first step; `Model.initial` says how its parameters start."""
     sizes = run.layer_sizes
     weights: list[np.ndarray] = []
     biases: list[np.ndarray] = []

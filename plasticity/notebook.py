@@ -1,4 +1,4 @@
-"""Runs from Python: train one with progress, inspect it after any task, load one that is stored."""
+"""Runs from Python: train one with progress, inspect it after any task, load a stored one."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -43,7 +43,7 @@ class Result:
         run: the run.
         state: its status, and what computed it.
         rows: a row per task, columns as in `tasks.csv`.
-        network: the network at its end; None where it was not kept.
+        network: the network at the end of the run; None if it was not kept.
     """
 
     run: Run
@@ -64,12 +64,12 @@ def learn(
 
     Args:
         run: the run.
-        engine: "auto", "native" or "reference".
+        engine: "auto", "native", "compiled" or "reference".
         diagnostics: what is measured between tasks.
         data_root: where data sets are kept; None for the usual place.
 
     Raises:
-        UserError: where the engine cannot compute the run.
+        UserError: if the engine cannot compute the run.
         Diverged: when the loss is no longer finite.
     """
     yield from _learn(run, engine, diagnostics, data_root, Silent())
@@ -104,13 +104,14 @@ def train(
 
     Args:
         run: the run.
-        runs_dir: the directory of runs to keep it in, where the command finds it, too; a run that is
-            finished there is loaded, one that was interrupted is resumed. None: it is not stored.
-        engine: "auto", "native" or "reference".
+        runs_dir: the directory of runs to store it in, where the command finds it, too; a run that is finished
+            there is loaded, and one that was interrupted is resumed. None to store nothing.
+        engine: "auto", "native", "compiled" or "reference".
         diagnostics: what is measured between tasks.
         progress: show the bar.
         data_root: where data sets are kept; None for the usual place.
-        snapshot_every: of a stored run, keep the network before every so many tasks; 0: only that after the last.
+        snapshot_every: number of tasks from one snapshot of a stored run's network to the next; 0 for that after
+            the last task alone.
 
     Raises:
         UserError: when the run fails, with its reason.
@@ -150,14 +151,14 @@ def _train_unstored(
 
 
 def load(runs_dir: str | Path, run: Run | str) -> Result:
-    """A run that is stored, as far as it was computed.
+    """A stored run, as far as it was computed.
 
     Args:
         runs_dir: the directory of runs.
         run: the run, or its identity.
 
     Raises:
-        UserError: where there is no such run.
+        UserError: if there is no such run.
     """
     import pandas as pd
 

@@ -26,11 +26,11 @@ class Objective(Part):
         return score_text(score, self.percent, digits)
 
     def loss(self, outputs: "Tensor", target: "Tensor") -> "Tensor":
-        """The loss, a scalar; of a batch, the mean over its examples.
+        """The loss, a scalar; for a batch, the mean over its examples.
 
         Args:
-            outputs: of the network: [outputs], or of a batch [batch size, outputs].
-            target: a class [], or values [outputs]; of a batch with a further first dimension.
+            outputs: the network's outputs: [outputs], or [batch size, outputs] for a batch.
+            target: a class, [], or values, [outputs]; a batch has a further first dimension.
         """
         raise NotImplementedError
 
@@ -71,5 +71,5 @@ class SquaredError(Objective, name="squared_error"):
 
 
 def score_text(score: float, percent: bool, digits: int = 1) -> str:
-    """A score as people read it, with so many digits behind the point of a percentage: "84.6%", "0.01234"."""
+    """A score as people read it, with this many digits after the point of a percentage: "84.6%", "0.01234"."""
     return f"{score:.{digits}%}" if percent else f"{score:.{digits + 3}g}"

@@ -24,8 +24,8 @@ class Optimiser(Part):
 
         Args:
             parameter: a layer's weights [units, inputs] or biases [units].
-            gradient: of the loss and the regulariser, shaped as the parameter.
-            memory: as from `memory`.
+            gradient: of the loss and the regulariser, shaped like the parameter.
+            memory: what is remembered, as returned by `memory`.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Output that nobody may be reading: a full disk behind a log, a pipe whose reader left, a closed terminal."""
+"""Output that may have no reader: a full disk behind a log, a pipe whose reader left, a closed terminal."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ class Unread:
     """A text stream that drops what it cannot write, since no run depends on anybody watching.
 
     Args:
-        stream: the stream to write to; what else is asked of it, it answers.
+        stream: the stream to write to; all other attributes are those of this stream.
     """
 
     def __init__(self, stream: TextIO):
@@ -19,7 +19,7 @@ class Unread:
         """Writes a text, or drops it."""
         try:
             return self.stream.write(text)
-        except (OSError, ValueError):  # it fails, or is closed
+        except (OSError, ValueError):  # the stream fails, or is closed
             return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -28,7 +28,7 @@ class Unread:
             self.write(line)
 
     def flush(self) -> None:
-        """Sends what is written on its way, or drops it."""
+        """Flushes what was written, or drops it."""
         try:
             self.stream.flush()
         except (OSError, ValueError):
@@ -39,9 +39,9 @@ class Unread:
 
 
 def expect_no_reader() -> None:
-    """Makes this process's output one that may have no reader.
+    """Prepares this process for output that may have no reader.
 
-    Descriptors that are closed come to lead nowhere, lest the next file that is opened gets their number.
+    Closed descriptors are opened on the null device, so that the next file to be opened does not get their number.
     """
     for descriptor in (0, 1, 2):
         try:

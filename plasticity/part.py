@@ -1,4 +1,4 @@
-"""Parts: the ideas that a run is made of, each a typed class that holds its config and its definition.
+"""Parts: the building blocks of a run, each a typed class that holds its config and its definition.
 
 A part is a frozen dataclass. Its fields are its config keys: they come from `number`, `integer`, `choice`, `flag`
 and `text`, which say what is valid and hold the only default. To define your own part, subclass one of the
@@ -29,10 +29,10 @@ Check = Callable[[str, Any], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One idea of the field.
+    """A building block of a run.
 
     Attributes:
-        name: of a part of this package its short name, such as "relu"; of any other its import path.
+        name: the short name of a part of this package, such as "relu"; the import path of any other.
     """
 
     name: ClassVar[str] = ""
@@ -54,10 +54,10 @@ class Part:
         return {"name": self.name} | {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
 
     def canonical(self, run: Any) -> Self:
-        """The one form of all parts of this kind that compute the same numbers in a run.
+        """The form shared by all parts of this kind that compute the same numbers in a run.
 
         Args:
-            run: the `Run` that the part belongs to; of its other parts not all may be canonical yet.
+            run: the `Run` that the part belongs to; its other parts may not all be canonical yet.
 
         Raises:
             ConfigError: when the part cannot work in this run.
@@ -70,7 +70,7 @@ Section = TypeVar("Section")
 
 
 def plain(value: Any) -> Any:
-    """A field's value as YAML and JSON know it."""
+    """A field's value in plain types that YAML and JSON have."""
     if isinstance(value, Part):
         return value.values() if fields(value) else value.name
     return list(value) if isinstance(value, tuple) else value
@@ -80,7 +80,7 @@ def plain(value: Any) -> Any:
 
 
 def checked(check: Check, default: Any = MISSING) -> Any:
-    """A field with a check of its own; without a default it has to be given."""
+    """A field with a given check; without a default, it must be given a value."""
     return field(default=default, metadata={"check": check})
 
 
@@ -123,13 +123,13 @@ def number(
             or (below is not None and value >= below)
         ):
             raise ConfigError(key, value, valid)
-        return float(value) + 0.0  # −0 is 0
+        return float(value) + 0.0  # turns −0 into 0
 
     return checked(check, default)
 
 
 def choice(default: Any = MISSING, *, options: tuple[str, ...]) -> Any:
-    """A field that holds one of some words."""
+    """A field that holds one of the given words."""
 
     def check(key: str, value: Any) -> str:
         if value not in options:
@@ -169,7 +169,7 @@ def part(kind: type[Some], default: Some) -> Any:
 
 
 def one_of(options: Sequence[str]) -> str:
-    """The end of a sentence that lists options."""
+    """A list of options, as the end of a sentence."""
     return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
 
 
@@ -180,7 +180,7 @@ def to_part(kind: type[Some], value: Any, key: str) -> Some:
     """The part that a config value describes.
 
     Args:
-        kind: what it has to be, such as `Activation`.
+        kind: the kind of part that it must be, such as `Activation`.
         value: a part; the name of one; or a mapping of its fields with its `_target_` (the import path of its
             class) or its `name`.
         key: the config key, for messages.
@@ -228,7 +228,7 @@ def find(kind: type[Some], name: Any, key: str) -> type[Some]:
 
 
 def subclasses(kind: type[Some]) -> Iterator[type[Some]]:
-    """A class and every subclass of it that was imported so far."""
+    """A class and every subclass of it that has been imported so far."""
     yield kind
     for subclass in kind.__subclasses__():
         yield from subclasses(subclass)
@@ -240,12 +240,12 @@ def names(kind: type[Part]) -> list[str]:
 
 
 def build(section: type[Section], values: Mapping[str, Any], prefix: str = "") -> Section:
-    """An instance of a part or another class of checked fields, every key known and every value checked.
+    """Builds a part, or another class of checked fields, after checking every key and value.
 
     Args:
         section: a dataclass whose fields come from this module's functions.
         values: the values by key; a key left out takes its default.
-        prefix: what stands before the keys in messages, such as "model.".
+        prefix: the prefix of the keys in messages, such as "model.".
 
     Raises:
         ConfigError: for an unknown key, an invalid value, or a key without a default that is left out.

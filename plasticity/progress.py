@@ -16,14 +16,14 @@ from plasticity.store import Row, RunState
 T = TypeVar("T")
 
 LOG_SECONDS = 15.0
-"""Time between two lines where there is no terminal."""
+"""Time between two lines if there is no terminal."""
 
 
 def tracked(items: Sequence[T], what: str) -> Iterable[T]:
-    """Items one by one, with a bar on a terminal meanwhile.
+    """Yields items one by one, with a progress bar on a terminal.
 
     Args:
-        items: what is worked on.
+        items: the items that are worked on.
         what: the bar's name.
     """
     console = Console(stderr=True)
@@ -39,7 +39,7 @@ class Message:
         identity: the run.
         tasks_done: number of tasks learnt.
         steps: number of steps taken since the last message; at "began", those of earlier attempts.
-        score: of the last row.
+        score: the score of the last row.
         state: how the run ended.
     """
 
@@ -53,7 +53,7 @@ class Message:
 
 @dataclass
 class _Run:
-    """What is known of one run."""
+    """What is known about one run."""
 
     label: str
     tasks: int

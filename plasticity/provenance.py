@@ -42,8 +42,8 @@ def provenance(choice: Choice, run: Run) -> dict[str, Any]:
 def code(run: Run) -> dict[str, str]:
     """A fingerprint of the code of each part, by "key=name".
 
-    Of the class and of those that it inherits from; comments, docstrings and layout don't count. What a class
-    calls elsewhere is not seen.
+    It covers the class and those that it inherits from; comments, docstrings and layout don't count. Code elsewhere
+    that the class calls is not covered.
     """
     return {f"{key}={part.name}": fingerprint(type(part)) for key, part in nested(run.parts()).items()}  # type: ignore[arg-type]
 
@@ -62,7 +62,7 @@ def nested(parts: Mapping[str, Part]) -> dict[str, Part]:
 
 @cache
 def fingerprint(kind: type) -> str:
-    """Twelve hexadecimal digits of a class's code; empty where its source is not at hand."""
+    """Twelve hexadecimal digits that identify a class's code; empty if its source is not available."""
     try:
         found = [_definition(base) for base in kind.__mro__ if issubclass(base, Part) and base is not Part]
     except (OSError, TypeError):
@@ -77,7 +77,7 @@ def fingerprint(kind: type) -> str:
 
 
 def _definition(kind: type) -> ast.stmt:
-    """The syntax tree of a class; OSError or TypeError where its source is not at hand."""
+    """The syntax tree of a class. Raises OSError or TypeError if its source is not available."""
     path = inspect.getsourcefile(kind)
     module = ast.parse("".join(linecache.getlines(path))) if path else ast.Module([], [])
     for node in module.body:  # `inspect.getsource` takes far longer
@@ -88,7 +88,7 @@ def _definition(kind: type) -> ast.stmt:
 
 @lru_cache(maxsize=1)
 def commit() -> str | None:
-    """The git commit of the code, with "-dirty" behind it if the code was edited since; None outside git."""
+    """The git commit of the code, followed by "-dirty" if the code was edited since; None outside git."""
     frozen = os.environ.get("PLASTICITY_COMMIT")
     if frozen:
         return frozen

@@ -1,4 +1,4 @@
-"""Regularisers: what is added to the gradient of a parameter, of weights and biases alike."""
+"""Regularisers: what is added to the gradients of parameters, weights and biases alike."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
@@ -14,11 +14,11 @@ class Regulariser(Part):
     """A term of the loss that depends on the parameters alone."""
 
     def term(self, parameter: "Tensor", initial: "Tensor") -> Union["Tensor", float]:
-        """The gradient of the term with respect to a parameter, shaped as the parameter.
+        """The gradient of the term with respect to a parameter, shaped like the parameter.
 
         Args:
             parameter: a layer's weights [units, inputs] or biases [units], before the step.
-            initial: the values that they started from. A replaced unit keeps those of the unit it replaces.
+            initial: the values that it started from. A replaced unit keeps those of the unit it replaces.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""A run: its parts and a seed, which is everything that changes its numbers, and the name that follows from it.
+"""A run: its parts and its seed, which determine all of its numbers, and the identity that follows from them.
 
 How a run is computed, shown and stored (engine, tracker, folder) is in `plasticity.settings`.
 """
@@ -42,23 +42,23 @@ LEFT_OUT: dict[str, Any] = {
     "optimiser": {"name": "sgd", "step_size": 0.005},
     "seed": 0,
 }
-"""What an identity leaves out: the values of the paper's base run. They name folders of runs that exist, and so
-never change, even if the defaults do. A key that is added later is added here with the value that runs had
-before."""
+"""What an identity leaves out: the values of the paper's base run. The names of existing run folders depend on
+them, so they never change, even if the defaults do. A key that is added later is added here with the value that
+runs had before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run, in the one form of all that compute the same numbers: those are equal and share an identity.
+    """One run, in canonical form: runs that compute the same numbers are equal and share an identity.
 
     Args:
         model: shape of the network.
-        activation: of its hidden units.
+        activation: activation of the hidden units.
         replacement: which units are replaced, and when.
         regulariser: what is added to the gradient.
         dataset: the stream of tasks.
         optimiser: how the gradient becomes a step.
-        seed: of every random draw, from 0 to 2⁶³ − 1.
+        seed: the seed of every random draw, from 0 to 2⁶³ − 1.
 
     Raises:
         ConfigError: for parts that cannot work together.
@@ -159,13 +159,13 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def short_key(key: str) -> str:
-    """A dotted key as people read it: without its group; or the group, where the key is its name."""
+    """A dotted key as people read it: without its group; or only the group, if the key is that of its name."""
     group, _, last = key.rpartition(".")
     return group if last == "name" else last
 
 
 def _with_class(default: Any, value: Any) -> Any:
-    """A part's values; where they do not say which part, it is the default one."""
+    """A part's values; if they do not say which part, it is the default one."""
     if isinstance(default, Part) and isinstance(value, Mapping) and not {"_target_", "name"} & set(value):
         return {"name": default.name} | dict(value)
     return value

@@ -1,11 +1,11 @@
-"""The one number of a run."""
+"""The score, the one number that a run is judged by."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 WINDOW_PERCENT = 15
-"""Share of a run's rows, the last ones, that its score is the mean of."""
+"""Percentage of a run's rows, the last ones, over which its score is the mean."""
 
 
 def window(rows: int) -> int:
@@ -17,6 +17,6 @@ def score(scores: Sequence[float] | np.ndarray) -> float:
     """Mean score over the last 15 % of rows: the online accuracy, from 0 to 1, or the error.
 
     Args:
-        scores: what each row scored, all of them, in order: [rows].
+        scores: the score of every row, in order: [rows].
     """
     return float(np.mean(np.asarray(scores, np.float64)[-window(len(scores)) :]))

@@ -1,4 +1,4 @@
-"""How runs are computed, shown and stored: everything in `conf/` that changes no number.
+"""How runs are computed, shown and stored: everything in `conf/` that does not change a run's numbers.
 
 The defaults are in `conf/config.yaml`.
 """
@@ -16,7 +16,7 @@ from plasticity.part import build, checked, choice, flag, integer, number, text,
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Which engine computes a run. Engines round differently: their runs agree in their statistics."""
+    """Which engine computes a run. Engines round differently: their runs agree only statistically."""
 
     name: str = choice(options=("auto", *ENGINES))
 
@@ -40,7 +40,7 @@ class TrackerSettings:
             neither.
         publish: "after_run" publishes a run when it has ended, "live" shows it while it is computed, too.
         every: thins a run's rows: 10 publishes every 10th row, and the last.
-        tags: further tags, beside those of experiment and network.
+        tags: further tags, in addition to those of experiment and network.
         notes: a text.
     """
 
@@ -74,7 +74,7 @@ class LaunchSettings:
         minutes_per_job: on a cluster, about how long a job is to take.
         max_parallel_jobs: on a cluster, the most jobs that run at a time; None for no limit.
         missing_measures: what to do for finished runs that lack some of the diagnostics asked for: "leave" them, or
-            "compute" them: from their snapshots or, where those don't serve, by computing the run again.
+            "compute" them: from their snapshots or, if those don't suffice, by computing the run again.
         wait: on a cluster, stay and show progress until all jobs are done.
         freeze: on a cluster, compute with the code as it is now, even if it is edited afterwards.
     """

@@ -3,7 +3,7 @@
 Each stream is Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") keyed by the
 run's seed and the purpose, with the position in its counter. NumPy guarantees the raw words of its bit
 generators across versions, but not what its distributions make of them: the few distributions that training
-needs are therefore made here, from the words.
+needs are therefore implemented here, on top of the words.
 """
 
 from enum import IntEnum
@@ -55,15 +55,15 @@ def uniform(bound: float, seed: int, purpose: Purpose, position: tuple[int, ...]
 
 
 def unit_interval(seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:
-    """Draws from U(0, 1): float32, [count], the upper 24 bits of a word over 2²⁴."""
+    """Draws from U[0, 1): float32, [count], each the upper 24 bits of a word divided by 2²⁴."""
     return (words(seed, purpose, position, count) >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
 
 
 def sample(population: int, count: int, seed: int, purpose: Purpose, position: tuple[int, ...]) -> np.ndarray:
-    """A random order of `population` items, of which the first `count`: int32, [count], all different.
+    """The first `count` items of a random order of `population` items: int32, [count], all different.
 
-    The items with the smallest words, in the order of their words. With count = population it is a uniformly
-    random permutation.
+    They are the items with the smallest words, in the order of their words. With count = population, this is a
+    uniformly random permutation.
     """
     keys = words(seed, purpose, position, population)
     # Partition before sorting: an order of 10,000 of 60,000 images costs a third of sorting them all.

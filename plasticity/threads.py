@@ -9,7 +9,7 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECL
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Makes processes that are started meanwhile use one thread, whatever the user's environment says.
+    """Makes processes that are started in this context use one thread, whatever the user's environment says.
 
     There is a process for every core: more threads would only wait for one another. And the last digits of a sum
     depend on how many threads share it.

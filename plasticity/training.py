@@ -59,15 +59,15 @@ class Session:
         observer: receives progress.
         engine: name of the engine, or "auto".
         diagnostics: what is measured before and after tasks.
-        measure_finished: whether a finished run that lacks some of these is measured from its snapshots or, where
-            they don't serve, computed again.
+        measure_finished: whether a finished run that lacks some of these is measured from its snapshots or, if they
+            don't suffice, computed again.
         snapshot_every: number of tasks from one snapshot of a run's network to the next; 0 for that after the last
             task alone.
         stop: set it to make every run write a checkpoint and stop at its next opportunity.
         checkpoint_seconds: time between two checkpoints of a run.
         data_root: where the data sets are kept; None for the usual place.
-        restart_before: a run that was started before this time, in seconds since the epoch, starts over. A time,
-            since a job that is requeued must not start over what it began itself.
+        restart_before: a run that was started before this time, in seconds since the epoch, starts over. It is a
+            time because a job that is requeued must not start over what it began itself.
     """
 
     observer: Observer = field(default_factory=Silent)
@@ -84,8 +84,8 @@ class Session:
 def train(run: Run, folder: RunFolder, session: Session) -> RunState:
     """Computes a run, or what is left of it, in its folder.
 
-    An error ends this run and no other: it is in the state that is returned. A run that is finished, or that
-    another process is computing ("held"), is left alone.
+    An error ends only this run; the returned state says what it was. A run that is finished, or that another
+    process is computing ("held"), is left alone.
     """
     with ExitStack() as resources:
         try:
@@ -93,7 +93,7 @@ def train(run: Run, folder: RunFolder, session: Session) -> RunState:
             held = resources.enter_context(folder.claim())
             if held:
                 folder.create(run)
-        except Exception as error:  # the folder is not ours to write to
+        except Exception as error:  # the folder cannot be used
             state = RunState(status="failed", reason=reason(error))
         else:
             state = folder.state(run) if held else RunState(status="held")
@@ -107,13 +107,13 @@ def train(run: Run, folder: RunFolder, session: Session) -> RunState:
 
 
 def measure(run: Run, folder: RunFolder, session: Session, state: RunState, resources: ExitStack) -> RunState:
-    """Adds the measures that a finished run lacks, for the holder of its claim.
+    """Adds the measures that a finished run lacks; only for the holder of its claim.
 
-    From its snapshots; where they don't serve, the run is computed again in a folder of its own, by the engine that
-    computed it, and its result stays as it is until then.
+    They are taken from its snapshots. If those don't suffice, the run is computed again in a separate folder, by
+    the engine that computed it, and its result stays as it is until then.
 
     Returns:
-        the run's state; where it is computed again and that ends early, the state of that
+        the run's state; if it is computed again and that ends early, the state of the new computation
     """
     if not lacking(state.measured, session.diagnostics):
         return state
@@ -150,7 +150,7 @@ class Attempt:
         self.scores: list[float] = []
 
     def compute(self, restart: bool) -> None:
-        """The run from top to bottom."""
+        """Computes the run from start to end."""
         try:
             self.start_or_resume(restart)
             for record in range(len(self.scores), self.run.dataset.records):
@@ -165,7 +165,7 @@ class Attempt:
                 raise
 
     def start_or_resume(self, restart: bool) -> None:
-        """Continues from the checkpoint, without the rows that came after it; without one, from the start."""
+        """Resumes from the checkpoint, without the rows that came after it; without one, begins at the start."""
         self.began, self.seconds_before = time.monotonic(), self.state.seconds
         self.state.attempt += 1
         if self.state.status in ("unreadable", "incomplete"):
@@ -193,7 +193,7 @@ class Attempt:
         self.checkpointed = time.monotonic()
 
     def _note_diagnostics(self, fresh: bool) -> None:
-        """Notes what all rows will have: what is measured now, if the rows that are kept have it too."""
+        """Records which diagnostics all rows will have: those measured now, if the kept rows have them, too."""
         now = {one.name: one.values() for one in self.session.diagnostics}
         before = self.state.measured
         self.state.measured = {
@@ -201,7 +201,7 @@ class Attempt:
         }
 
     def _resumed(self) -> Network | None:
-        """The network of the checkpoint, with its rows and its engine; None where it cannot be resumed."""
+        """The checkpoint's network, after restoring its rows and its engine; None if it cannot be resumed."""
         try:
             found = self.folder.checkpoint()
             if found is None:
@@ -229,7 +229,7 @@ class Attempt:
             raise Stopped
 
     def record(self, row: Row) -> None:
-        """Keeps a row."""
+        """Stores a row."""
         self.rows.append(row)
         self.scores.append(float(row[self.state.score_name]))
         self.session.observer.learnt(self.folder.identity, self._tasks_done(), row)
@@ -291,7 +291,7 @@ def learn_record(
     diagnostics: Sequence[Diagnostic] = (),
     advance: Callable[[int], None] = lambda steps: None,
 ) -> Row:
-    """Learns the tasks of a record, and gives its row.
+    """Learns the tasks of a record, and returns its row.
 
     Args:
         run: the run.

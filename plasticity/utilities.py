@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measures:
-    """What utilities are made of, for the units of one hidden layer.
+    """What utilities are computed from, for the units of one hidden layer.
 
     Attributes:
-        activation: h in this step's forward pass: [units]; of a batch [batch size, units].
-        mean_activation: f̂, the running mean activation corrected for its start: [units].
+        activation: h in this step's forward pass: [units], or [batch size, units] for a batch.
+        mean_activation: f̂, the running mean activation, corrected for its start at 0: [units].
         outgoing: mean |w_out| over the units that a unit leads to, after the step: [units].
         incoming: mean |w_in| over a unit's inputs, after the step: [units].
     """
@@ -28,7 +28,7 @@ class Measures:
 
     @property
     def novelty(self) -> "Tensor":
-        """|h − f̂|, shaped as `activation`."""
+        """|h − f̂|, shaped like `activation`."""
         return (self.activation - self.mean_activation).abs()
 
 
@@ -36,14 +36,14 @@ class Utility(Part):
     """The instantaneous utility y, of which a unit's utility is the running mean."""
 
     def __call__(self, measures: Measures) -> "Tensor":
-        """y: [units], or of a batch [batch size, units], of which the mean over the batch counts."""
+        """y: [units], or [batch size, units] for a batch, over which it is then averaged."""
         raise NotImplementedError
 
     def ranking(self, utility: "Tensor", draw: Callable[[], "Tensor"]) -> "Tensor":
-        """What units are ranked by, the lowest to be replaced: [units].
+        """The values by which units are ranked, the lowest to be replaced first: [units].
 
         Args:
-            utility: û, the running utility corrected for its start: [units].
+            utility: û, the running utility, corrected for its start at 0: [units].
             draw: gives uniform draws from [0, 1): [units].
         """
         return utility
@@ -92,7 +92,7 @@ class FeatureByInput(Utility, name="feature_by_input"):
 
 
 class Random(Utility, name="random"):
-    """None: units are ranked by a uniform draw in place of û."""
+    """No utility: units are ranked by a uniform draw in place of û."""
 
     def __call__(self, measures: Measures) -> "Tensor":
         return measures.outgoing.new_zeros(measures.outgoing.shape)

@@ -1,8 +1,8 @@
-"""The Bit-Flipping problem (Dohare et al. 2024): a regression whose inputs change, made up from the seed.
+"""The Bit-Flipping problem (Dohare et al. 2024): a regression with changing inputs, generated from the seed.
 
-Most inputs are bits that stay as they are for a whole task; between two tasks one of them flips, or all are drawn
-again. The others are drawn for every example. What is to be predicted is the output of a fixed network of threshold
-units, larger than the one that learns.
+Most inputs are bits that stay fixed for a whole task; between two tasks one of them flips, or all are redrawn. The
+others are redrawn for every example. The target is the output of a fixed network of threshold units, larger than
+the one that learns.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from plasticity.part import choice, integer, number
 from plasticity.streams import Purpose, words
 
 MOST = 10**12
-"""A bound that only a slip of the finger exceeds."""
+"""A bound that only a typo would exceed."""
 
 MOST_RANDOM_BITS = 63
-"""Those of an example come out of one random word."""
+"""The random bits of an example come from a single random word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,13 @@ class BitFlipping(Dataset, name="bit_flipping"):
 
     Attributes:
         flip: what happens between two tasks: one flipping bit, chosen at random, flips, or all are redrawn.
-        flip_after: number of examples until then.
+        flip_after: number of examples before a flip.
         examples: number of examples of a run.
-        record_every: number of examples that a row of the results is about.
+        record_every: number of examples that a row of the results covers.
         inputs: number of bits of an example: the flipping bits, then the random ones.
         flipping_bits: number of flipping bits.
         target_units: number of threshold units of the target network.
-        beta: share of its weights that must agree with an example for a threshold unit to be on.
+        beta: share of a threshold unit's weights that must agree with an example for the unit to be on.
     """
 
     outputs = 1
@@ -58,12 +58,12 @@ class BitFlipping(Dataset, name="bit_flipping"):
 
     @property
     def examples_per_task(self) -> int:
-        """As many as come before a flip."""
+        """Number of examples before a flip."""
         return self.flip_after
 
     @property
     def tasks_per_record(self) -> int:
-        """As many as make up the examples of a row."""
+        """Number of tasks that make up the examples of a row."""
         return self.record_every // self.flip_after
 
     def open(self, seed: int, root: str | None) -> "FlippingBits":
@@ -86,13 +86,13 @@ class BitFlipping(Dataset, name="bit_flipping"):
 
 
 class Target:
-    """The network of linear threshold units that is to be imitated; all its weights and biases are 1 or −1.
+    """The target network of linear threshold units; all its weights and biases are 1 or −1.
 
     Attributes:
         weights: [units, inputs].
         biases: [units].
         outgoing: [units].
-        bias: of the output, [1].
+        bias: the output's bias, [1].
         beta: as in `BitFlipping`.
     """
 
@@ -130,7 +130,7 @@ class FlippingBits:
         self.known = 0, self._drawn(0)
 
     def task(self, number: int) -> Task:
-        """Task `number`, from 0. Its rows are the different examples that occur in it."""
+        """Task `number`, from 0. Its rows are the distinct examples that occur in it."""
         dataset, random_bits = self.dataset, self.dataset.inputs - self.dataset.flipping_bits
         draws = words(self.seed, Purpose.RANDOM_BITS, (number,), dataset.flip_after)
         codes, order = np.unique(draws & np.uint64(2**random_bits - 1), return_inverse=True)
@@ -158,7 +158,7 @@ class FlippingBits:
         return bits
 
     def _drawn(self, number: int) -> np.ndarray:
-        """As many random bits as are flipping."""
+        """Random values for all flipping bits."""
         draws = words(self.seed, Purpose.FLIPPING_BITS, (number,), self.dataset.flipping_bits)
         return (draws & np.uint64(1)).astype(np.uint8)
 

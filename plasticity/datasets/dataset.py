@@ -1,4 +1,4 @@
-"""What every data set is: the shape of its examples, an objective, and a stream of tasks for each seed."""
+"""The base class of data sets: the shape of the examples, an objective, and a stream of tasks for each seed."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -20,16 +20,16 @@ class Stream(Protocol):
 class Dataset(Part):
     """A stream of tasks.
 
-    A data set of its own has the following five as fields, properties or attributes of its class, as suits it.
+    A subclass defines the first five of the following as fields, properties or class attributes, as suits it.
 
     Attributes:
         inputs: number of inputs of an example.
         outputs: number of classes, or of values to predict.
         objective: what is minimised, and what the score is.
         tasks: number of tasks of a run.
-        examples_per_task: number of examples of each.
-        tasks_per_record: number of tasks that a row of the results is about.
-        batch_size: number of examples per step; the gradient is their mean.
+        examples_per_task: number of examples of each task.
+        tasks_per_record: number of tasks that a row of the results covers.
+        batch_size: number of examples per step; the gradient is averaged over them.
     """
 
     if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Dataset(Part):
 
     @property
     def tasks_per_record(self) -> int:
-        """One, unless a data set has tasks too short for a row each."""
+        """1, unless a data set's tasks are too short for a row each."""
         return 1
 
     @property
@@ -73,7 +73,7 @@ class Dataset(Part):
             root: where data sets are kept; None for the usual place.
 
         Raises:
-            UserError: when it cannot be obtained.
+            UserError: when the data cannot be obtained.
         """
 
     def open(self, seed: int, root: str | None) -> Stream:

@@ -1,8 +1,8 @@
-"""The sets of images that streams are made of: MNIST, and others in its file format (IDX).
+"""The sets of images from which streams are built: MNIST, and others in its file format (IDX).
 
-Each is kept in a folder of its own of the cache, fetched into it where it is missing or damaged, and checked on
-every load: by the MD5 sums that torchvision's `datasets/mnist.py` has; the two files of EMNIST, which come out of
-an archive with such a sum, by the checksum in each.
+Each has its own folder in the cache, is fetched into it if it is missing or damaged, and is checked on every load
+against the MD5 sums in torchvision's `datasets/mnist.py`. The two EMNIST files come from an archive with such a
+sum; they are checked by the checksum that each of them contains.
 """
 
 import gzip
@@ -29,7 +29,7 @@ class GzippedFile(IdxFile):
     """A file in IDX format that is kept as it is served, gzipped.
 
     Args:
-        md5: MD5 sum of the gzipped file; empty where only its own checksum is known.
+        md5: MD5 sum of the gzipped file; empty if only its own checksum is known.
     """
 
     def check(self, content: bytes) -> None:
@@ -38,9 +38,9 @@ class GzippedFile(IdxFile):
         self.decode(content)
 
     def decode(self, content: bytes) -> np.ndarray:
-        """The items, as in `IdxFile`. Raises Unavailable if the file is cut short, altered or another one."""
+        """The items, as in `IdxFile`. Raises Unavailable if the file is truncated, altered or a different one."""
         try:
-            plain = gzip.decompress(content)  # it checks length and CRC-32
+            plain = gzip.decompress(content)  # checks length and CRC-32
         except (OSError, EOFError, zlib.error) as error:
             raise Unavailable(f"{self.name} is truncated or altered ({error})") from error
         if not plain.startswith(self.header) or len(plain) != len(self.header) + int(np.prod(self.shape)):
@@ -55,7 +55,7 @@ class Archive:
     Args:
         name: its name.
         md5: its MD5 sum.
-        folder: where in it the files are.
+        folder: the folder in it that holds the files.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Archive:
     folder: str
 
     def extract(self, file: BinaryIO, wanted: tuple[IdxFile, ...]) -> dict[IdxFile, bytes]:
-        """The files out of a copy of the archive. Raises Unavailable for any other archive."""
+        """The files extracted from a copy of the archive. Raises Unavailable for any other archive."""
         digest = hashlib.md5(usedforsecurity=False)
         file.seek(0)
         while chunk := file.read(1 << 20):
@@ -79,11 +79,11 @@ class ImageSet:
     """A set of training images of 28 × 28 pixels with their labels.
 
     Args:
-        title: what people call it.
+        title: its usual name.
         classes: number of classes.
         images, labels: its files.
-        mirrors: addresses of folders that have them, or the archive.
-        archive: what they come in, if anything.
+        mirrors: addresses of folders that hold the files, or the archive.
+        archive: the archive that the files come in, if any.
     """
 
     title: str
@@ -100,7 +100,7 @@ class ImageSet:
 
     @property
     def files(self) -> tuple[IdxFile, IdxFile]:
-        """Its files, the small one first: a mirror without them is found out sooner."""
+        """Its files, the small one first, so that a mirror without them is noticed sooner."""
         return self.labels, self.images
 
 
@@ -131,14 +131,14 @@ IMAGE_SETS = {
         Archive("gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e", "gzip"),
     ),
 }  # fmt: skip
-"""By name, as in `dataset.images`, which is also the name of their folder. Images are as in the files: those of
-EMNIST lie on their side."""
+"""The sets by name, as in `dataset.images`, which is also the name of their folder. Images are as in the files:
+those of EMNIST lie on their side."""
 
 MOST_IMAGES = max(each.number for each in IMAGE_SETS.values())
 
 
 def load(name: str, root: str | Path | None = None) -> Mnist:
-    """A set of images and their labels, from the cache directory or, where it is missing or damaged, from a mirror.
+    """A set of images and their labels, from the cache directory or, if missing or damaged there, from a mirror.
 
     With the environment variable PLASTICITY_OFFLINE=1 nothing is fetched.
 
@@ -166,7 +166,7 @@ def load(name: str, root: str | Path | None = None) -> Mnist:
 
 
 def _fetched(wanted: ImageSet, directory: Path, fault: Unavailable) -> dict[IdxFile, bytes]:
-    """The files from an archive beside them, or from the first mirror that has them, written to the cache.
+    """The files from an archive in their folder, or from the first mirror that has them, written to the cache.
 
     Raises UserError.
     """
@@ -188,7 +188,7 @@ def _fetched(wanted: ImageSet, directory: Path, fault: Unavailable) -> dict[IdxF
                     return _kept(wanted, directory, _from_mirror(wanted, mirror))
                 except Unavailable as reason:
                     tried.append(f"{mirror}: {reason}")
-    except Unavailable as reason:  # of the archive beside them
+    except Unavailable as reason:  # about the archive in the folder
         tried.append(str(reason))
     except OSError as error:
         raise mnist.not_stored(wanted.title, directory, fault, error) from error
@@ -208,7 +208,7 @@ def _kept(wanted: ImageSet, directory: Path, contents: dict[IdxFile, bytes]) -> 
     for file in wanted.files:
         file.check(contents[file])
     for file, content in contents.items():
-        atomic_write(directory / file.name, content, mode=0o644)  # for all users
+        atomic_write(directory / file.name, content, mode=0o644)  # readable by all users
     return contents
 
 

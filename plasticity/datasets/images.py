@@ -25,7 +25,7 @@ class ImageDataset(Dataset):
     """Images to be classified.
 
     Attributes:
-        images: which ones.
+        images: the name of the set of images.
         pixels: how a pixel p from 0 to 255 is shown: as p / 255 (unit), or as 2 p / 255 − 1 (signed).
     """
 
@@ -61,11 +61,11 @@ class ImageDataset(Dataset):
 
 
 class ImageStream:
-    """The tasks of one seed, each of the first images of a random order of all of them.
+    """The tasks of one seed. Each shows the first images of a random order of all images.
 
     Args:
-        dataset: what the tasks are like.
-        seed: of the run.
+        dataset: the data set, which describes the tasks.
+        seed: the run's seed.
         rows: the images, as from `images_and_labels`.
         labels: their classes.
     """
@@ -90,17 +90,17 @@ class ImageStream:
         return sample(len(self.labels), examples, self.seed, Purpose.EXAMPLE_ORDER, (number,))
 
     def targets(self, number: int) -> np.ndarray:
-        """What each image is called in a task: int32, [images]."""
+        """The class of each image in a task: int32, [images]."""
         return self.labels
 
     def permutation(self, number: int) -> np.ndarray | None:
-        """Of a task's pixels, as in `Task`."""
+        """The permutation of a task's pixels, as in `Task`."""
         return None
 
 
 @lru_cache(maxsize=1)
 def _loaded(images: str, root: str | None) -> Mnist:
-    """A set of images: a launch that prepares it and then looks at it reads and checks its files once."""
+    """A set of images, cached so that a launch that prepares and then uses it reads and checks its files once."""
     return image_sets.load(images, root)
 
 
@@ -108,21 +108,21 @@ def _loaded(images: str, root: str | None) -> Mnist:
 def images_and_labels(
     images: str, pixels: str, root: str | None
 ) -> tuple["SparseRows | np.ndarray", np.ndarray]:
-    """A set of images and their labels; once per process, shared by its runs.
+    """A set of images and their labels, loaded once per process and shared by its runs.
 
     Args:
-        images: which ones, as in `IMAGE_SETS`.
+        images: the name of the set, as in `IMAGE_SETS`.
         pixels: as in `ImageDataset`.
         root: where data sets are kept; None for the usual place.
 
     Returns:
-        rows of [images, 784], sparse unless none of their entries is 0; and int32 [images]
+        the rows, [images, 784], sparse unless none of their entries is 0; and the labels, int32, [images]
 
     Raises:
         UserError: when they cannot be obtained.
     """
     loaded = _loaded(images, root)
-    _loaded.cache_clear()  # from now on the rows are kept
+    _loaded.cache_clear()  # from now on, the rows are cached instead
     labels = loaded.labels.astype(np.int32)
     if pixels == "signed":
         return loaded.images / np.float32(255) * np.float32(2) - np.float32(1), labels

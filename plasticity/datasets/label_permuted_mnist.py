@@ -1,4 +1,4 @@
-"""Label-permuted MNIST: every task shows the same images, their classes under new names."""
+"""Label-permuted MNIST: every task shows the same images with renamed classes."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from plasticity.streams import Purpose, sample
 
 @dataclass(frozen=True, kw_only=True)
 class LabelPermutedMnist(ImageDataset, name="label_permuted_mnist"):
-    """A task is a random permutation of the classes, none in the first, and the first images of a random order.
+    """A task is a random permutation of the classes (none in the first) and the first images of a random order.
 
     The MNIST form of the label-permuted EMNIST of Elsayed and Mahmood 2024 (github.com/mohmdelsayed/upgd).
     """
@@ -31,7 +31,7 @@ class PermutedLabels(ImageStream):
         return self.names(number)[self.labels]
 
     def names(self, number: int) -> np.ndarray:
-        """The class that each class is called in a task: int32, [classes]."""
+        """The new number of each class in a task: int32, [classes]."""
         classes = self.dataset.outputs
         if number == 0:
             return np.arange(classes, dtype=np.int32)

@@ -21,11 +21,11 @@ NOT_TRIED = "PLASTICITY_OFFLINE is set: nothing else was tried."
 
 @dataclass(frozen=True)
 class Mnist:
-    """The MNIST training set, or one like it, in its own order. Both arrays are read-only.
+    """The MNIST training set, or one like it, in its original order. Both arrays are read-only.
 
     Args:
-        images: grey values 0 to 255, row by row, uint8 [60000, 784].
-        labels: digits 0 to 9, or other classes from 0, uint8 [60000].
+        images: grey values 0 to 255, row by row, uint8 [images, 784].
+        labels: digits 0 to 9, or other classes from 0, uint8 [images].
     """
 
     images: np.ndarray
@@ -33,7 +33,7 @@ class Mnist:
 
 
 def cache_directory(root: str | Path | None = None) -> Path:
-    """Where datasets are kept: root, else $PLASTICITY_DATA, else `plasticity` in the user's cache folder."""
+    """Where data sets are kept: root, else $PLASTICITY_DATA, else `plasticity` in the user's cache folder."""
     chosen = root or os.environ.get("PLASTICITY_DATA")
     if chosen:
         return Path(chosen).expanduser()
@@ -41,7 +41,7 @@ def cache_directory(root: str | Path | None = None) -> Path:
 
 
 def load(root: str | Path | None = None) -> Mnist:
-    """MNIST from the folder `mnist` of the cache directory, fetched into it where it is missing or damaged.
+    """MNIST from the folder `mnist` of the cache directory, fetched into it if it is missing or damaged.
 
     With the environment variable PLASTICITY_OFFLINE=1 nothing is fetched.
 
@@ -87,7 +87,7 @@ def _fetched(directory: Path, fault: Unavailable) -> Contents:
                 return cached(directory, TRAINING_FILES)  # another process was faster
             contents = mnist_sources.fetch()
             for file, content in contents.items():
-                atomic_write(directory / file.name, content, mode=0o644)  # for all users
+                atomic_write(directory / file.name, content, mode=0o644)  # readable by all users
             return contents
     except Unavailable as reasons:
         raise _refusal(directory, fault, str(reasons)) from reasons
@@ -109,10 +109,10 @@ def offline() -> bool:
 def not_loaded(
     title: str, directory: Path, tried: Sequence[str], by_hand: str, files: Sequence[tuple[str, str]]
 ) -> UserError:
-    """What a user can do where data cannot be had.
+    """The error for data that cannot be loaded, with what the user can do.
 
     Args:
-        title: what people call the data.
+        title: the usual name of the data.
         directory: the folder that should hold it.
         tried: where it was looked for, and what was wrong there.
         by_hand: how to put the files in place.
@@ -129,7 +129,7 @@ def not_loaded(
 
 
 def not_stored(title: str, directory: Path, fault: Unavailable, error: OSError) -> UserError:
-    """The same where what was fetched cannot be kept."""
+    """The error for data that is not in the cache and cannot be stored there."""
     return UserError(
         f"{title} is not in {directory} ({fault}) and cannot be stored there ({error.strerror}): set "
         "dataset.root or the environment variable PLASTICITY_DATA to a writable folder."
@@ -137,7 +137,7 @@ def not_stored(title: str, directory: Path, fault: Unavailable, error: OSError) 
 
 
 def make_writable(directory: Path) -> None:
-    """Creates the folder, open to readers, if it is missing. Raises OSError if no file can be made in it."""
+    """Creates the folder, readable by all users, if it is missing. Raises OSError if no file can be made in it."""
     for folder in (directory.parent, directory):
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
@@ -147,9 +147,9 @@ def make_writable(directory: Path) -> None:
 
 @contextmanager
 def only_one_process(directory: Path, title: str) -> Iterator[None]:
-    """Waits while another process fetches into this folder. `title`: of what."""
+    """Waits while another process fetches the data called `title` into this folder."""
     with ExitStack() as stack:
-        # On a file system without locks two may fetch; os.replace alone keeps the cache whole.
+        # On a file system without locks, two may fetch; os.replace alone then keeps the cache intact.
         with suppress(OSError):
             lock = stack.enter_context(open(directory / ".lock", "a"))
             try:

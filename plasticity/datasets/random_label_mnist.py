@@ -1,4 +1,4 @@
-"""Random-label MNIST: every task has a few images learnt by heart, with labels that say nothing of them."""
+"""Random-label MNIST: in every task a few images are to be memorised, with labels unrelated to their content."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from plasticity.streams import Purpose, sample
 
 @dataclass(frozen=True, kw_only=True)
 class RandomLabelMnist(ImageDataset, name="random_label_mnist"):
-    """A task shuffles the labels of the same images again, and shows them in several epochs.
+    """A task reshuffles the labels of the same images, and shows the images for several epochs.
 
-    The protocol of Kumar et al. 2023 (github.com/skumar9876/L2_Init), with the last batch of an epoch, which their
-    code drops.
+    The protocol of Kumar et al. 2023 (github.com/skumar9876/L2_Init), but including the last batch of an epoch,
+    which their code drops.
 
     Attributes:
         images_per_task: number of images, which the seed chooses for all tasks.
-        epochs: how often each is shown in a task, each time in another order.
+        epochs: how often each image is shown in a task, in a different order each time.
     """
 
     tasks: int = integer(50, at_least=1, at_most=MOST_TASKS)
@@ -30,7 +30,7 @@ class RandomLabelMnist(ImageDataset, name="random_label_mnist"):
 
     @property
     def examples_per_task(self) -> int:
-        """Of all epochs."""
+        """Number of examples of a task, over all epochs."""
         return self.images_per_task * self.epochs
 
     @property

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 BLOCK = 500
-"""Rows that are looked at together: so few that what is made of them on the way stays in the cache."""
+"""Number of rows that are processed together, small enough for intermediate results to stay in the cache."""
 
 
 def _entries(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The non-zero entries of a matrix: their number in each row, int64, and their columns and values."""
     rows, columns = dense.shape
-    position = np.flatnonzero(dense != 0)  # of booleans, which takes a third of the time
+    position = np.flatnonzero(dense != 0)  # on booleans, this takes a third of the time
     row = position // columns
     column = (position - row * columns).astype(np.int32)
     return np.bincount(row, minlength=rows), column, dense.ravel()[position].astype(np.float32)
@@ -23,7 +23,7 @@ class SparseRows:
 
     Attributes:
         start: int64, [rows + 1]. Row r's entries are at start[r] : start[r + 1].
-        index: int32, [entries]. Column of an entry.
+        index: int32, [entries]. Column of each entry.
         value: float32, [entries].
         columns: number of inputs of an example.
     """
@@ -42,7 +42,7 @@ class SparseRows:
         return cls(start, index, value, dense.shape[1])
 
     def dense(self, rows: np.ndarray) -> np.ndarray:
-        """Some rows with all their entries: float32, [len(rows), columns]."""
+        """The given rows, zeros included: float32, [len(rows), columns]."""
         length = self.start[rows + 1] - self.start[rows]
         end = np.cumsum(length)
         entries = np.arange(length.sum()) + np.repeat(self.start[rows] - (end - length), length)
@@ -57,11 +57,11 @@ class Task:
 
     Attributes:
         number: the task's position in the run, from 0.
-        first_step: number of steps that the run took before this task: the position of the step's random draws.
-        rows: the examples to draw on: sparse, or float32, [rows, inputs].
+        first_step: number of steps before this task. A step's random draws are addressed by its number in the run.
+        rows: the examples to draw from: sparse, or float32, [rows, inputs].
         targets: int32, [rows], classes; or float32, [rows, outputs], for a squared error.
-        order: int32, [examples]. The row of each example, in the order in which they come.
-        permutation: int32, [inputs]. Column i of a row is shown as input permutation[i]. None: as it is.
+        order: int32, [examples]. The row of each example, in the order in which they are shown.
+        permutation: int32, [inputs]. Column i of a row is shown as input permutation[i]; None for no permutation.
     """
 
     number: int

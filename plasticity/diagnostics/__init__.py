@@ -1,12 +1,12 @@
-"""Diagnostics: what can be measured inside a network; they change no number of a run.
+"""Diagnostics: what can be measured inside a network, without changing a run's numbers.
 
 Each measure is one function on NumPy arrays, which knows nothing of runs, tasks or engines; a `Diagnostic` is
 the part that measures while a run is computed. A layer's activations are an array [examples, units], its
-weights [units, inputs]. Every measure is a float, NaN where an array that it looks at holds NaN or an
-infinity: a network that diverges is a finding, and no reason to stop. Only `errors_and_inputs` needs PyTorch,
+weights [units, inputs]. Every measure is a float; it is NaN if an array that it is computed from holds NaN or an
+infinity: a network that diverges is a finding, not a reason to stop. Only `errors_and_inputs` needs PyTorch,
 and imports it when it is called.
 
-Names collide between papers: each docstring gives the formula and says whose name it answers to.
+Papers use the same names for different measures: each docstring gives the formula and says whose naming it follows.
 """
 
 from plasticity.diagnostics.curvature import curvature_rank, curvature_ranks, gradient_gram

@@ -1,4 +1,4 @@
-"""Curvature of the loss: how many directions in the space of weights it bends in."""
+"""Curvature of the loss: the number of directions in weight space in which it bends."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,11 +11,11 @@ NEGLIGIBLE = 1e-5
 
 
 def gradient_gram(errors: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """Inner products of the gradients that examples have in one layer's weights: (ΔΔᵀ) ∘ (AAᵀ).
+    """Inner products of the examples' gradients with respect to one layer's weights: (ΔΔᵀ) ∘ (AAᵀ).
 
-    Example e's gradient is δ_e a_eᵀ, so that the inner product of two is (δ_e · δ_f)(a_e · a_f): K = GᵀG for
-    G of one column per example's gradient, and no G (Goodfellow 2015, "Efficient per-example gradient
-    computations").
+    Example e's gradient is δ_e a_eᵀ, so the inner product of two gradients is (δ_e · δ_f)(a_e · a_f). This gives
+    K = GᵀG, where G has one column per example's gradient, without forming G (Goodfellow 2015, "Efficient
+    per-example gradient computations").
 
     Args:
         errors: Δ, [examples, units].
@@ -35,17 +35,17 @@ def curvature_rank(errors: Arrays, inputs: Arrays, share: float = 0.99) -> float
     The smallest k such that the k largest eigenvalues of GᵀG hold a `share` of their sum, G having one column
     per example's gradient in the weights (biases left out). GGᵀ / examples is the outer-product approximation
     of the Hessian of the mean loss (Bishop 2006, "Pattern recognition and machine learning", section 5.4.2)
-    and has the same eigenvalues but for a factor and zeros. Lewandowski et al. (2023, "Directions of
+    and has the same eigenvalues up to a factor and zeros. Lewandowski et al. (2023, "Directions of
     curvature as an explanation for loss of plasticity") measure curvature by such a rank of the Hessian,
-    which they call its effective rank. Where all gradients are 0 it is 1.
+    which they call its effective rank. If all gradients are 0, the rank is 1.
 
-    In memory are a few matrices [examples, examples]. Float32 is enough: its rounding moves the eigenvalues
+    A few matrices [examples, examples] are held in memory. Float32 is enough: its rounding moves the eigenvalues
     by less than 1e-6 of the largest one, below what moves k by one in networks of this kind.
 
     Args:
-        errors: Δ of a layer, [examples, units], or a list of several layers' (see `errors_and_inputs`).
+        errors: Δ of a layer, [examples, units], or a list with that of several layers (see `errors_and_inputs`).
         inputs: A of the same layer or layers, [examples, inputs].
-        share: of the sum of eigenvalues.
+        share: the share of the sum of eigenvalues.
 
     Returns:
         1 to examples; NaN if an error or input is not finite
@@ -64,7 +64,7 @@ def curvature_ranks(
     Args:
         errors: Δ of each layer, [examples, units].
         inputs: A of each layer, [examples, inputs].
-        share: of the sum of eigenvalues.
+        share: the share of the sum of eigenvalues.
     """
     ranks: list[float] = []
     total, bound = np.zeros((), np.float32), 0
@@ -75,10 +75,10 @@ def curvature_ranks(
 
 
 def _grams(errors: Arrays, inputs: Arrays) -> Iterator[tuple[np.ndarray, int, np.floating]]:
-    """Of each layer: the Gram matrix, scaled to entries around 1; a bound on its rank; its weight in the sum.
+    """For each layer: the Gram matrix, scaled to entries around 1; a bound on its rank; its weight in the sum.
 
     Its rank is at most the number of weights that have a gradient at all: errors that are not all 0 times
-    inputs that are not. What is not finite makes its diagonal NaN.
+    inputs that are not. Entries that are not finite make its diagonal NaN.
     """
     if isinstance(errors, np.ndarray):
         errors, inputs = [errors], [np.asarray(inputs)]
@@ -105,17 +105,17 @@ def _rank(gram: np.ndarray, bound: int, share: float) -> float:
 def _eigenvalues(gram: np.ndarray, bound: int) -> np.ndarray:
     """The eigenvalues of a positive semidefinite matrix K, in increasing order, without those that must be 0.
 
-    Where its rank is well below its size, a Cholesky factorisation with pivots, K ≈ RᵀR, finds as many rows
-    as it takes, and RRᵀ has the same eigenvalues: a quarter of the time or less.
+    If its rank is well below its size, a Cholesky factorisation with pivots, K ≈ RᵀR, stops at as many rows as
+    are needed, and RRᵀ has the same eigenvalues: this takes a quarter of the time or less.
     """
-    from scipy.linalg import eigvalsh, get_lapack_funcs  # a tenth of a second that commands have no use for
+    from scipy.linalg import eigvalsh, get_lapack_funcs  # takes a tenth of a second, so only here
 
     if 0 < bound < len(gram):
         (factorise,) = get_lapack_funcs(("pstrf",), (gram,))
         factor, _, rows, _ = factorise(gram, tol=NEGLIGIBLE * np.trace(gram) / len(gram))
         upper = np.triu(factor[:rows])
         gram = upper @ upper.T
-    # From the upper triangle: with OpenBLAS that takes a sixth less than from the lower one.
+    # With OpenBLAS, the upper triangle takes a sixth less time than the lower one.
     return eigvalsh(gram, lower=False, check_finite=False)
 
 
@@ -125,5 +125,5 @@ def _largest(array: np.ndarray) -> np.float64:
 
 
 def _divided(array: np.ndarray, size: np.float64) -> np.ndarray:
-    """The array with 1 for its largest entry; as it is where all are 0."""
+    """The array, scaled so that its largest absolute entry is 1; unchanged if all are 0."""
     return array / array.dtype.type(size or 1.0)

@@ -1,4 +1,4 @@
-"""What every diagnostic is: a measurement at the boundary of two tasks."""
+"""The base class of diagnostics: measurements between two tasks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Diagnostic(Part):
     """A measurement, taken for every `every`th task, starting with the first: before the task is learnt, or after.
 
-    It changes no number of the run, and draws from no stream of the run's.
+    It does not change the run's numbers, and draws nothing from the run's random streams.
 
     Attributes:
         every: number of tasks from one measurement to the next.
@@ -34,7 +34,7 @@ class Diagnostic(Part):
         return {}
 
     def due(self, task: int) -> bool:
-        """Whether a task is one of those that it is measured for."""
+        """Whether the measurement is taken for a task."""
         return task % self.every == 0
 
 
@@ -42,11 +42,11 @@ class Measurement:
     """What some diagnostics measure for one task.
 
     Args:
-        diagnostics: of which those count that are due.
+        diagnostics: what to measure, if it is due.
         run: the run.
         learner: its network.
         task: the task.
-        due_or_not: whether all of them count.
+        due_or_not: whether to take all of them, due or not.
     """
 
     def __init__(
@@ -61,22 +61,22 @@ class Measurement:
         self.run, self.learner, self.task = run, learner, task
 
     def before(self) -> dict[str, float | int]:
-        """The columns from before the task is learnt."""
+        """The columns measured before the task is learnt."""
         view = View(self.run, self.learner, self.task)
         return {name: _plain(value) for one in self.due for name, value in one(view).items()}
 
     def after(self) -> dict[str, float | int]:
-        """The columns from after it."""
+        """The columns measured after it is learnt."""
         view = View(self.run, self.learner, self.task)
         return {name: _plain(value) for one in self.due for name, value in one.after(view).items()}
 
 
 def lacking(measured: Mapping[str, Mapping[str, Any]], diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Those diagnostics that were not taken, or not for all tasks that they are due for.
+    """The diagnostics that were not taken, or not for all tasks for which they are due.
 
     Args:
-        measured: the values of those that were taken, by name.
-        diagnostics: those asked for.
+        measured: the config values of the diagnostics that were taken, by name.
+        diagnostics: the diagnostics asked for.
     """
     return [one for one in diagnostics if not _covers(measured.get(one.name, {}), one.values())]
 

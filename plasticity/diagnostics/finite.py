@@ -1,4 +1,4 @@
-"""Whether arrays hold numbers only."""
+"""Whether arrays hold only finite numbers."""
 
 import numpy as np
 

@@ -1,9 +1,9 @@
-"""Gradients of the loss, as the two factors of which every example's gradient is made.
+"""Gradients of the loss, as the two factors of every example's gradient.
 
-For a Linear layer z = W a + b the gradient of one example's loss is δ aᵀ in W and δ in b, where δ is the
-error, the gradient of that loss in z. So the errors Δ, [examples, units], and the layer's inputs A,
-[examples, inputs], say all about every example's gradient without one of them being formed (Goodfellow 2015,
-"Efficient per-example gradient computations").
+For a Linear layer z = W a + b, the gradient of one example's loss is δ aᵀ with respect to W and δ with respect to
+b, where the error δ is the gradient of that loss with respect to z. The errors Δ, [examples, units], and the
+layer's inputs A, [examples, inputs], thus determine every example's gradient, without any of them being formed
+(Goodfellow 2015, "Efficient per-example gradient computations").
 """
 
 from collections.abc import Callable, Sequence
@@ -25,11 +25,13 @@ def errors_and_inputs(
     """The back-propagated errors Δ and the inputs A of every layer of a multi-layer perceptron, by autograd.
 
     Args:
-        weights: [units, inputs] for each layer, the output layer last. biases: [units] for each layer.
-        examples: the network's inputs, [examples, inputs]. targets: classes, [examples], or outputs,
-        [examples, outputs]. activation: h of z, of PyTorch tensors, behind every layer but the last. loss:
-        mean loss over a batch, of PyTorch tensors: of outputs, [examples, outputs], and targets; such as
-            `torch.nn.functional.cross_entropy`. Integer targets come as int64.
+        weights: [units, inputs] for each layer, the output layer last.
+        biases: [units] for each layer.
+        examples: the network's inputs, [examples, inputs].
+        targets: classes, [examples], or outputs, [examples, outputs].
+        activation: h as a function of z, on PyTorch tensors; applied after every layer but the last.
+        loss: the mean loss over a batch, on PyTorch tensors, as a function of outputs, [examples, outputs], and
+            targets, such as `torch.nn.functional.cross_entropy`. Integer targets are passed as int64.
 
     Returns:
         Δ of each layer, [examples, units]: gradients of each example's own loss, not of the mean;
@@ -53,8 +55,8 @@ def errors_and_inputs(
 def gradient_norm(errors: np.ndarray, inputs: np.ndarray) -> float:
     """‖ΔᵀA‖_F / examples: the norm of a layer's mean gradient over examples, weights without biases.
 
-    That of a network is the root of the sum of its layers' squares. With a single example it is the norm of
-    that example's gradient.
+    The norm for a network is the root of the sum of its layers' squared norms. With a single example, it is the
+    norm of that example's gradient.
 
     Args:
         errors: Δ of one layer, [examples, units].
@@ -73,8 +75,8 @@ def zero_gradients(errors: np.ndarray, inputs: np.ndarray) -> float:
     """Share of exactly zero gradients among all examples and all weights of a layer, without biases.
 
     The gradient δ_i a_j is 0 where one of its factors is: 1 − mean over examples of (share of δ ≠ 0) · (share
-    of a ≠ 0). Where examples come one by one it is the share of weights that a step of plain gradient descent
-    leaves as they are. A product too small for float32 counts as not zero.
+    of a ≠ 0). With one example per step, it is the share of weights that a step of plain gradient descent leaves
+    unchanged. A product too small for float32 counts as not zero.
 
     Args:
         errors: Δ of one layer, [examples, units].

@@ -1,7 +1,7 @@
 """The measures as parts: what `conf/diagnostics/` chooses from.
 
-Columns are called by the measure and the layer: `dead_units.layer_1`, `curvature_rank.output`; a measure of the
-whole network has the plain name.
+Columns are named after the measure and the layer: `dead_units.layer_1`, `curvature_rank.output`; a measure of the
+whole network has just the measure's name.
 """
 
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ class LinearisedUnits(OfHiddenLayers, name="linearised_units"):
     share: float = number(0.9, at_least=0, at_most=1)
 
     def __call__(self, view: View) -> dict[str, float]:
-        if type(view.run.activation) is ReLU:  # whose h is above 0 where z is
+        if type(view.run.activation) is ReLU:  # its h is above 0 exactly where z is
             z = [layer.activations for layer in view.hidden_layers(self.examples)]
         else:
             z = view.pre_activations(self.examples)
@@ -87,7 +87,7 @@ class LinearisedUnits(OfHiddenLayers, name="linearised_units"):
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateUnits(OfHiddenLayers, name="duplicate_units"):
-    """Share of units that have a double: `duplicate_units`.
+    """Share of units that duplicate another: `duplicate_units`.
 
     Attributes:
         cosine: the similarity above which two units are the same.
@@ -135,7 +135,7 @@ class StableRank(OfHiddenLayers, name="stable_rank"):
 
 
 class Distance(Diagnostic, name="distance_from_initialisation"):
-    """How far weights and biases have come from their start, by layer and in all, after the task."""
+    """How far weights and biases have moved from their initial values, per layer and in total, after the task."""
 
     def after(self, view: View) -> dict[str, float]:
         now = list(zip(view.network.weights, view.network.biases, strict=True))
@@ -149,8 +149,8 @@ class Utilities(Diagnostic, name="utilities"):
     """Mean, median, smallest and largest running utility u of each hidden layer's units, at the task's end.
 
     The columns are `utility_mean.layer_1`, `utility_median.layer_1`, `utility_min.layer_1`, `utility_max.layer_1`
-    and so on: the utility of the run's replacement method, as it is after the last step of the task and not
-    averaged over its steps. A method that keeps no utility has none.
+    and so on. They describe the utility of the run's replacement method as it is after the last step of the task,
+    not averaged over its steps. A method that keeps no utility has no such columns.
     """
 
     def after(self, view: View) -> dict[str, float]:
@@ -177,7 +177,7 @@ class OfGradients(Diagnostic):
 
 @dataclass(frozen=True, kw_only=True)
 class GradientNorm(OfGradients, name="gradient_norm"):
-    """Norm of the mean gradient in each layer's weights and in all of them: `gradient_norm`."""
+    """Norm of the mean gradient with respect to each layer's weights and to all of them: `gradient_norm`."""
 
     every: int = integer(5, at_least=1)
 
@@ -204,10 +204,10 @@ class ZeroGradients(OfGradients, name="zero_gradients"):
 class Curvature(OfGradients, name="curvature_rank"):
     """Rank of the loss's curvature in each layer's weights and in all of them: `curvature_rank`.
 
-    2,000 examples of the base network take 2 s.
+    With 2,000 examples, the base network takes 2 s.
 
     Attributes:
-        share: of the eigenvalues' sum.
+        share: the share of the sum of eigenvalues.
     """
 
     every: int = integer(5, at_least=1)
@@ -224,13 +224,13 @@ class Curvature(OfGradients, name="curvature_rank"):
 class Probing(Diagnostic, name="probing_accuracy"):
     """Accuracy of a linear classifier on each hidden layer, before and after the task: `probing_accuracy`.
 
-    The columns are `probing_accuracy_before.layer_1`, `probing_accuracy_after.layer_1` and so on. Of a
+    The columns are `probing_accuracy_before.layer_1`, `probing_accuracy_after.layer_1` and so on. For a
     regression, which has no classes, there are none.
 
     Attributes:
-        examples: of the task, the first of them.
-        step_size: Adam's.
-        epochs: at most so many.
+        examples: how many of the task's first examples to use.
+        step_size: Adam's step size.
+        epochs: the most epochs to train for.
         patience: epochs without a new best before training ends.
     """
 
@@ -267,5 +267,5 @@ class Probing(Diagnostic, name="probing_accuracy"):
 
 
 def _whole(count: float) -> float:
-    """A number that is whole, as such; NaN as it is."""
+    """A whole number as an int; NaN unchanged."""
     return int(count) if count == count else count

@@ -5,7 +5,7 @@ import numpy as np
 from plasticity.streams import Purpose, uniform
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of huge activations: what was right until then counts
+@np.errstate(over="ignore", invalid="ignore")  # huge activations: the best until then counts
 def probing_accuracy(
     activations: np.ndarray,
     targets: np.ndarray,
@@ -19,13 +19,13 @@ def probing_accuracy(
     """Best accuracy of a linear classifier with bias that is trained on a layer's activations.
 
     logits = W h + b, mean cross-entropy over all examples at once, Adam (β 0.9 and 0.999, ε 1e-8), one step
-    an epoch. An epoch's accuracy is taken before its step, on the same examples; where no class has a larger
-    logit, an example is right. Training ends after `epochs`, or after `patience` epochs without a new best.
-    Weights and biases start from U(−1/√units, 1/√units), as PyTorch's Linear does, but from the project's own
-    stream: the same seed and position give the same classifier. The linear probes of Alain and Bengio (2017,
-    "Understanding intermediate layers using linear classifier probes").
+    per epoch. An epoch's accuracy is taken before its step, on the same examples; an example is right if no class
+    has a larger logit than its own. Training ends after `epochs`, or after `patience` epochs without a new best.
+    Weights and biases start from U(−1/√units, 1/√units), as in PyTorch's Linear, but drawn from the project's own
+    stream: the same seed and position give the same classifier. These are the linear probes of Alain and Bengio
+    (2017, "Understanding intermediate layers using linear classifier probes").
 
-    The sums, and so the last digit, depend on the linear algebra that NumPy has and its number of threads.
+    The sums, and so the last digit, depend on the linear algebra library that NumPy uses and its number of threads.
 
     Args:
         activations: h of one layer, or the inputs themselves, [examples, units].
@@ -33,8 +33,8 @@ def probing_accuracy(
         seed: the run's seed.
         position: up to three numbers that tell this probe from others of the seed, such as (task, layer).
         classes: number of classes.
-        step_size: Adam's.
-        epochs: at most so many.
+        step_size: Adam's step size.
+        epochs: the most epochs to train for.
         patience: epochs without a new best before training ends.
 
     Returns:
@@ -47,7 +47,7 @@ def probing_accuracy(
     inputs = np.vstack([activations.T, np.ones(len(targets))]).astype(np.float32)
     start = uniform(units**-0.5, seed, Purpose.PROBE, position, classes * (units + 1))
     weights = np.column_stack([start[: classes * units].reshape(classes, units), start[classes * units :]])
-    # Where the logits of the right classes are in the array of all logits, row after row.
+    # The positions of the right classes' logits in the flattened array of all logits.
     wanted = targets.astype(np.int64) * len(targets) + np.arange(len(targets))
     first, second = np.zeros_like(weights), np.zeros_like(weights)
     best, best_epoch = -1, 0
@@ -68,7 +68,7 @@ def probing_accuracy(
 
 
 def _errors(logits: np.ndarray, largest: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Softmax of each column less 1 at the right class, in place of the logits."""
+    """Softmax of each column, minus 1 at the right class; computed in place."""
     logits -= largest
     np.exp(logits, out=logits)
     logits /= logits.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Ranks of a layer: how many directions its activations take, by five definitions.
+"""Ranks of a layer: how many directions its activations span, by five definitions.
 
 Each takes the activations of one hidden layer, [examples, units], and, to save computing them again, their
 `singular_values`. Each is at least 1: in a layer that is all zero every rank is 1. Each is NaN if an
@@ -12,7 +12,7 @@ SINGLE_PRECISION = 2.0**-23
 
 
 def gram_matrix(activations: np.ndarray) -> np.ndarray:
-    """HᵀH: inner products of the activations that a layer's units have over all examples, in double precision.
+    """HᵀH: inner products of a layer's units, each taken as its activations over all examples, in double precision.
 
     Products of float32 entries are exact there, and their sums nearly so.
 
@@ -27,11 +27,11 @@ def gram_matrix(activations: np.ndarray) -> np.ndarray:
 
 
 def singular_values(activations: np.ndarray, gram: np.ndarray | None = None) -> np.ndarray:
-    """The singular values σ of a matrix, from the largest down.
+    """The singular values σ of a matrix, largest first.
 
     They are the roots of the eigenvalues of the Gram matrix of its shorter side, in double precision, without
     rows and columns that are 0. What is lost lies below 1e-7 · σ_max, as in a float32 decomposition of the
-    matrix itself: a tenth of the time for the same precision.
+    matrix itself, which has the same precision but takes ten times as long.
 
     Args:
         activations: [examples, units].
@@ -57,8 +57,8 @@ def singular_values(activations: np.ndarray, gram: np.ndarray | None = None) -> 
 def rank(activations: np.ndarray, singular: np.ndarray | None = None) -> float:
     """Numerical rank in single precision: the number of σ > σ_max · max(examples, units) · 2⁻²³.
 
-    The tolerance is that of `numpy.linalg.matrix_rank` for a float32 matrix. Others who report a rank count σ
-    ≠ 0, rounding noise included (Dohare et al. 2024).
+    The tolerance is that of `numpy.linalg.matrix_rank` for a float32 matrix. Others who report a rank count every
+    σ ≠ 0, rounding noise included (Dohare et al. 2024).
 
     Args:
         activations: h of one hidden layer, [examples, units].
@@ -102,8 +102,8 @@ def absolute_approximate_rank(activations: np.ndarray, singular: np.ndarray | No
     """The smallest k for which the k largest σ hold 99 % of Σσ.
 
     Kumar et al. (2021, "Implicit under-parameterization inhibits data-efficient deep reinforcement learning")
-    call it the effective rank, srank with δ = 0.01; others call it the stable rank, which here is another
-    one.
+    call it the effective rank, srank with δ = 0.01; others call it the stable rank, which here is a different
+    measure.
 
     Args:
         activations: h of one hidden layer, [examples, units].

@@ -10,7 +10,7 @@ def dead_units(activations: np.ndarray) -> float:
     """Number of units whose activation is exactly 0 on every example.
 
     The dead units of Dohare et al. (2024, "Loss of plasticity in deep continual learning"), who take the
-    examples of the next task. Of use for activations that reach 0, such as ReLU; for others see
+    examples of the next task. This is useful for activations that reach 0, such as ReLU; for others see
     `dormant_units`.
 
     Args:
@@ -63,12 +63,12 @@ def linearised_units(pre_activations: np.ndarray, share: float = 0.9) -> float:
 
 
 def duplicate_units(activations: np.ndarray, cosine: float = 0.95, gram: np.ndarray | None = None) -> float:
-    """Share of units that have a later unit of their layer as a double.
+    """Share of units that duplicate a later unit of their layer.
 
     Unit i is a duplicate where h_i · h_j / (‖h_i‖ ‖h_j‖) > `cosine` for some j > i, h_i being its activations
-    over all examples: of a pair one counts, of three alike two. The duplicate neurons of Joudaki et al.
+    over all examples: one of a pair counts, and two of three alike. The duplicate neurons of Joudaki et al.
     (2025, "Barriers for learning in an evolving world"), as github.com/ajoudaki/loss-of-plasticity counts
-    them. A unit that is always 0 has no direction: it is dead, and no duplicate.
+    them. A unit that is always 0 has no direction: it is dead, not a duplicate.
 
     Args:
         activations: h of one hidden layer, [examples, units].

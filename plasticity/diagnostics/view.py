@@ -19,7 +19,7 @@ Value = TypeVar("Value", int, float)
 
 
 class HiddenLayer:
-    """A hidden layer on some examples. What several measures need of it is computed once.
+    """A hidden layer on some examples. What several measures need is computed once.
 
     Attributes:
         activations: h, float32, [examples, units].
@@ -30,18 +30,18 @@ class HiddenLayer:
 
     @cached_property
     def gram(self) -> np.ndarray:
-        """As from `gram_matrix`: float64, [units, units]."""
+        """The `gram_matrix` of the activations: float64, [units, units]."""
         return gram_matrix(self.activations)
 
     @cached_property
     def singular_values(self) -> np.ndarray:
-        """Of the activations, from the largest down: float64, [min(examples, units)]."""
+        """The `singular_values` of the activations, largest first: float64, [min(examples, units)]."""
         examples, units = self.activations.shape
         return singular_values(self.activations, self.gram if units <= examples else None)
 
 
 class View:
-    """What a diagnostic may look at; it changes nothing of it.
+    """What a diagnostic may look at, but must not change.
 
     Args:
         run: the run.
@@ -69,7 +69,7 @@ class View:
         return self.task.inputs(examples)
 
     def targets(self, examples: int = 1_000) -> np.ndarray:
-        """Their classes, [examples], or the values to predict, [examples, outputs]."""
+        """The classes of these examples, [examples], or the values to predict, [examples, outputs]."""
         return self.task.targets[self.task.order[:examples]]
 
     def hidden_layers(self, examples: int = 1_000) -> list[HiddenLayer]:
@@ -114,7 +114,7 @@ def by_layer(name: str, values: Sequence[Value]) -> dict[str, Value]:
 
 
 def by_layer_and_output(name: str, values: Sequence[Value]) -> dict[str, Value]:
-    """The same where the last value is that of the output layer: "name.output"."""
+    """The same, but the last value is that of the output layer: "name.output"."""
     return by_layer(name, values[:-1]) | {f"{name}.output": values[-1]}
 
 

@@ -1,4 +1,4 @@
-"""How large weights are, and how far they have come."""
+"""How large weights are, and how far they have moved from their initial values."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -12,7 +12,7 @@ def weight_magnitude(weights: np.ndarray | Sequence[np.ndarray]) -> float:
     Dohare et al. (2024) report its mean over a network's weights. NaN or infinite if a weight is.
 
     Args:
-        weights: of one layer, [units, inputs], or a list of several layers', which are added up.
+        weights: those of one layer, [units, inputs], or a list with those of several layers, which are added up.
     """
     return sum(float(np.abs(layer).sum(dtype=np.float64)) for layer in _layers(weights))
 

@@ -1,6 +1,6 @@
-"""How a run is computed: the reference engine takes any parts and is the definition, the native one is fast.
+"""How a run is computed: the reference engine accepts any parts and is the definition; the native one is fast.
 
-The compiled engine is in between: it takes any parts, too, and takes a minute to start.
+The compiled engine is in between: it accepts any parts, too, but takes a minute to start.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Choice:
 
     Attributes:
         engine: its name.
-        reason: why it is not a faster one; None where there is none.
+        reason: why it is not a faster one, if there is a reason to give.
     """
 
     engine: str
@@ -32,7 +32,7 @@ class Choice:
 
 @cache
 def get(name: str) -> Engine:
-    """An engine by its name. Importing one may take seconds, naming it must not."""
+    """An engine by its name. It is imported here, not at the top, since that may take seconds."""
     if name == "native":
         from plasticity.engines.native import NativeEngine
 
@@ -54,7 +54,7 @@ def choose(setting: str, run: Run) -> Choice:
         run: the run.
 
     Raises:
-        UserError: where the engine that was asked for cannot compute the run, with the reason.
+        UserError: if the engine asked for cannot compute the run, with the reason.
     """
     if setting == "reference":
         return Choice("reference")
@@ -81,7 +81,7 @@ def resuming(began: str, setting: str, chosen: Choice, run: Run) -> Choice:
         run: the run.
 
     Raises:
-        UserError: where that engine may not, or cannot, compute it now.
+        UserError: if that engine may not, or cannot, compute it now.
     """
     if began == chosen.engine:
         return chosen

@@ -1,4 +1,4 @@
-"""The compiled engine: the reference engine's step through `torch.compile`, for runs of any parts."""
+"""The compiled engine: the reference engine's step through `torch.compile`, for runs with any parts."""
 
 import os
 import shutil
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from plasticity.engines.compiled_learner import CompiledLearner
 
 WORTHWHILE = 60_000
-"""Steps of a run from which compiling, at most a minute, costs less than it saves."""
+"""Number of steps of a run from which compiling, which takes at most a minute, saves more time than it costs."""
 
 SPEED = 5.0
 """About how many times as fast as the reference engine: 3.5 to 6.5 on the paper's networks (`benchmarks.step`)."""
 
 
 class CompiledEngine:
-    """Computes runs of any parts, each step in one piece of compiled code."""
+    """Computes runs with any parts, each step in one piece of compiled code."""
 
     name = "compiled"
 

@@ -20,7 +20,7 @@ from plasticity.replacement import ContinualBackpropagation, Memory, Replacement
 from plasticity.run import Run
 
 OPTIONS: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "size_asserts": False}
-"""No step checks again what cannot change in a run: shapes and kinds of its arrays."""
+"""Steps do not recheck what cannot change during a run: the shapes and types of its arrays."""
 
 Tensors = dict[str, Tensor]
 Update = Callable[[Memory, Step], list[Tensor]]
@@ -29,7 +29,7 @@ Choose = Callable[[Memory, Step, list[float]], list[list[int]]]
 
 @dataclass(frozen=True)
 class Advanced:
-    """What a step leaves besides the parameters and memories, which it changes in place.
+    """What a step returns in addition to the parameters and memories, which it changes in place.
 
     Attributes:
         figures: float64: the loss, the sum of the examples' scores, Σ|w| of each layer, and for each hidden layer
@@ -45,14 +45,14 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Layer:
-    """The arrays of a linear layer, which a method of replacement may look at."""
+    """The arrays of a linear layer, which a replacement method may look at."""
 
     weight: Tensor
     bias: Tensor
 
 
 class CompiledLearner(ReferenceLearner):
-    """Learns as `ReferenceLearner` does. A step is compiled, all but the choice of units and their replacement."""
+    """Learns as `ReferenceLearner` does, but each step is compiled, except for choosing and replacing units."""
 
     def __init__(self, run: Run, network: Network):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory().with_name("compiled")))
@@ -82,9 +82,9 @@ class CompiledLearner(ReferenceLearner):
 
 
 def _split(method: Replacement) -> tuple[Update, Choose]:
-    """What a method does after every step, to be compiled, and how it chooses units, which is not.
+    """What a method does after every step, which is compiled, and how it chooses units, which is not.
 
-    A method with an `after_step` of its own does all of it outside of what is compiled.
+    A method that overrides `after_step` does both outside the compiled code.
     """
     if type(method).after_step is ContinualBackpropagation.after_step:
         continual = cast(ContinualBackpropagation, method)
@@ -97,8 +97,8 @@ def _step(run: Run, number: int, update: Update) -> Callable[..., Advanced]:
 
     Args:
         run: the run.
-        number: of layers.
-        update: what the method of replacement does after every step.
+        number: the number of layers.
+        update: what the replacement method does after every step.
     """
     objective = run.dataset.objective
 
@@ -134,13 +134,13 @@ def _step(run: Run, number: int, update: Update) -> Callable[..., Advanced]:
 
 
 def _with_code_of_its_own(function: Any) -> Callable[..., Advanced]:
-    """A function that is never taken for another learner's: PyTorch finds what it compiled by a function's code."""
+    """A copy with its own code object, by which PyTorch finds compiled code: learners must not share one."""
     code = function.__code__.replace()
     return FunctionType(code, function.__globals__, function.__name__, closure=function.__closure__)
 
 
 def _linear(example: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer; of a single example in a form that is fused with what comes before and after it."""
+    """A linear layer; for a single example, in a form that can be fused with what comes before and after it."""
     if example.ndim == 1:
         return (weight * example).sum(dim=1) + bias
     return linear(example, weight, bias)

@@ -1,4 +1,4 @@
-"""What an engine is: a way to compute runs. Training says what to learn, an engine only how."""
+"""The interface of engines, which compute runs. Training says what to learn, an engine only how."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from plasticity.run import Run
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a run did in one task. Means are over the task's examples or steps.
+    """The results of a run in one task. Means are over the task's examples or steps.
 
     Attributes:
         score: mean score of the examples, each predicted before the update: the online accuracy, from 0 to 1, or
             the error.
         loss: mean loss before the update.
         weight_magnitude: float64, [depth + 1]. Σ|w| of each layer without its biases, averaged over the
-            task's steps, each measured after the step with its replacements.
+            task's steps; measured after each step and its replacements.
         replaced: int64, [depth]. Number of units replaced in each hidden layer.
     """
 
@@ -31,7 +31,7 @@ class TaskResult:
 
 
 class Learner(Protocol):
-    """One run's network, learning."""
+    """The network of one run while it learns."""
 
     def learn(self, task: Task, advance: Callable[[int], None]) -> TaskResult:
         """Takes the steps of a task.
@@ -46,14 +46,14 @@ class Learner(Protocol):
         """
 
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:
-        """h of each hidden layer for a task's first examples, from which nothing is learnt.
+        """h of each hidden layer for a task's first examples, without learning from them.
 
         Args:
-            task: whose examples.
-            examples: how many of them; all of a shorter task.
+            task: the task that the examples are from.
+            examples: how many of them; all, if the task is shorter.
 
         Returns:
-            float32, [examples, units], of each hidden layer
+            for each hidden layer: float32, [examples, units]
         """
 
     def network(self) -> Network:
@@ -70,7 +70,7 @@ class Engine(Protocol):
     name: str
 
     def unsupported(self, run: Run) -> str | None:
-        """What of a run it cannot compute, as "regulariser=l2_init has no native form"; None if it can."""
+        """Why it cannot compute a run, such as "regulariser=l2_init has no native form"; None if it can."""
 
     def learner(self, run: Run, network: Network) -> Learner:
         """A learner that continues from a network."""

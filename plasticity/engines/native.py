@@ -40,7 +40,7 @@ UTILITIES = (
     FeatureByInput,
     Random,
 )
-"""By number, as the kernel has them."""
+"""In the order of their numbers in the kernel."""
 
 SUPPORTED = {
     Model,
@@ -52,11 +52,11 @@ SUPPORTED = {
     *OBJECTIVES,
     *UTILITIES,
 }
-"""Every part that has a native form, by its exact class: a subclass computes something else. Of data sets any will
-do: they come as plain arrays."""
+"""Every part that has a native form, by its exact class: a subclass computes something else. Any data set will do,
+since the kernel receives its tasks as plain arrays."""
 
 ADVANCE_EVERY = 100_000
-"""Examples between two signs of progress: about half a second."""
+"""Number of examples between two reports of progress: about half a second."""
 
 
 class NativeEngine:
@@ -88,7 +88,7 @@ def unavailable() -> str | None:
 
 
 def _parts(run: Run) -> Iterator[tuple[str, Part]]:
-    """Every part of a run that a step is made of, by config key, those of other parts included."""
+    """Every part that takes part in a run's steps, by config key, including those held by other parts."""
     for key, part in run.parts().items():
         if key != "dataset":
             yield key, part
@@ -124,7 +124,7 @@ class NativeLearner:
         self.learner = self._learner()
 
     def _start_replacement(self, network: Network) -> None:
-        """What the hidden layers' units, and the layers, remember."""
+        """Restores what replacement remembers of the hidden layers and their units."""
         age, utility = network.remembered("age"), network.remembered("utility")
         mean_activation, debt = network.remembered("mean_activation"), network.remembered("debt")
         for number, (memory, layer) in enumerate(zip(self.memory[:-1], self.layers, strict=False)):
@@ -157,7 +157,7 @@ class NativeLearner:
 
     def learn(self, task: Task, advance: Callable[[int], None]) -> TaskResult:
         examples = self.examples.structure(task)
-        self.memory[0].arrange(task.permutation)  # once, so that no step looks a permutation up
+        self.memory[0].arrange(task.permutation)  # once per task, so that no step has to look it up
         steps, at_once = task.examples // self.batch, max(ADVANCE_EVERY // self.batch, 1)
         for first in range(0, steps, at_once):
             end = min(first + at_once, steps)
@@ -202,6 +202,6 @@ class NativeLearner:
 
 
 def _check(reached: int) -> None:
-    """Raises ValueError where the kernel refused."""
+    """Raises ValueError if the kernel refused its arguments."""
     if reached < 0:
         raise ValueError("an activation, loss or utility that the kernel lacks, or another loss's targets")

@@ -1,4 +1,4 @@
-"""The reference engine: one step after the other in plain PyTorch, the definition that others are compared with."""
+"""The reference engine: one step at a time in plain PyTorch, the definition that others are compared with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
@@ -19,11 +19,11 @@ from plasticity.run import Run
 from plasticity.streams import Purpose, uniform, unit_interval
 
 ADVANCE_EVERY = 250
-"""Steps between two signs of progress."""
+"""Number of steps between two reports of progress."""
 
 
 class ReferenceEngine:
-    """Computes runs of any parts."""
+    """Computes runs with any parts."""
 
     name = "reference"
 
@@ -31,7 +31,7 @@ class ReferenceEngine:
         return None
 
     def learner(self, run: Run, network: Network) -> "ReferenceLearner":
-        # A step is a hundred tiny operations: more threads only wait for one another.
+        # A step is a hundred tiny operations: more threads would only wait for one another.
         torch.set_num_threads(1)
         return ReferenceLearner(run, network)
 
@@ -57,7 +57,7 @@ class ReferenceLearner:
         self._start_regulariser()
 
     def _start_optimiser(self, network: Network) -> None:
-        """What the optimiser remembers of each parameter, as stored or else as at the start."""
+        """Sets what the optimiser remembers of each parameter: as stored or, failing that, as at the start."""
         self.optimiser_memory: dict[str, dict[str, Tensor]] = {}
         for parameter_name, parameter in self.parameters.items():
             kind, layer = parameter_name.split(".")
@@ -69,7 +69,7 @@ class ReferenceLearner:
             }
 
     def _start_regulariser(self) -> None:
-        """The values that parameters started from, which a regulariser may pull them to."""
+        """Sets the initial values of the parameters, towards which a regulariser may pull them."""
         start = initial_network(self.run)
         self.initial = {
             **{f"weights.{layer}": torch.from_numpy(weight) for layer, weight in enumerate(start.weights)},
@@ -89,8 +89,8 @@ class ReferenceLearner:
 
         Args:
             example: float32, [inputs], or a batch [batch size, inputs].
-            target: the class, int64, []; or values, float32, [outputs]; of a batch with a first dimension more.
-            number: of the step in the run, from 0.
+            target: the class, int64, []; or values, float32, [outputs]; a batch has a further first dimension.
+            number: number of the step in the run, from 0.
 
         Returns:
             the loss and the sum of the examples' scores, both before the update; units replaced per layer
@@ -110,7 +110,7 @@ class ReferenceLearner:
         return loss.item(), score.item(), replaced
 
     def _done(self, number: int, activations: list[Tensor], pre_activations: list[Tensor]) -> Step:
-        """What a method of replacement may look at after a step."""
+        """What a replacement method may look at after a step."""
 
         def draw(layer: int) -> Tensor:
             units = self.layers[layer].out_features
@@ -123,7 +123,7 @@ class ReferenceLearner:
         return Step(number, activations, pre_activations, self.layers, draw, chance)
 
     def _replace(self, step: Step, chosen: list[list[int]]) -> list[int]:
-        """Replaces the units that were chosen in order, first layer first. Returns their number in each layer."""
+        """Replaces the chosen units in order, first layer first. Returns their number in each layer."""
         for layer, units in enumerate(chosen):
             for unit in units:
                 self.run.replacement.before_replacement(self.memory, step, layer, unit)
@@ -131,7 +131,7 @@ class ReferenceLearner:
         return [len(units) for units in chosen]
 
     def _start_over(self, layer: int, unit: int, number: int) -> None:
-        """Replaces a unit: its incoming weights are drawn again, everything else of it is 0."""
+        """Replaces a unit: its incoming weights are redrawn, and everything else that belongs to it is set to 0."""
         incoming, outgoing = self.layers[layer], self.layers[layer + 1]
         bound = self.run.model.replacement_bound(self.run.activation, incoming.in_features)
         draws = uniform(
@@ -199,7 +199,7 @@ class ReferenceLearner:
 
 
 def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor, Tensor]:
-    """The example of a step with its target, or the batch."""
+    """The example, or the batch, of a step and its target or targets."""
     if size == 1:
         return torch.from_numpy(task.example(step)), targets[step]
     positions = range(step * size, (step + 1) * size)
@@ -228,7 +228,7 @@ def propagate(
         activation: of its hidden units.
         layers: its layers, the output layer last.
         example: float32, [inputs], or a batch [batch size, inputs].
-        linear: a layer's outputs from its inputs, weights and biases.
+        linear: computes a layer's outputs from its inputs, weights and biases.
     """
     activations, pre_activations = [], []
     for layer in layers[:-1]:
@@ -250,9 +250,9 @@ def descend(
     Args:
         run: the run.
         parameters: weights and biases by name.
-        gradients: of the loss, likewise.
-        initial: the values that they started from, likewise.
-        memory: what the optimiser remembers of each.
+        gradients: the loss's gradients, by the same names.
+        initial: the values that the parameters started from.
+        memory: what the optimiser remembers of each parameter.
     """
     for name, parameter in parameters.items():
         gradient = gradients[name]
@@ -266,8 +266,8 @@ def weight_magnitudes(layers: Sequence[Layer]) -> list[Tensor]:
 
 
 def linear_layer(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:
-    """A layer with these weights, [units, inputs], and biases; they are copied."""
-    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # which draws nothing
+    """A layer with copies of these weights, [units, inputs], and biases."""
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # this draws nothing
     layer.weight = torch.nn.Parameter(torch.from_numpy(weight).clone())
     layer.bias = torch.nn.Parameter(torch.from_numpy(bias).clone())
     return layer

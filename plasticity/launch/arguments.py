@@ -1,4 +1,4 @@
-"""The command line before Hydra reads it: what it spells otherwise, and what it would end with a traceback for."""
+"""The command line before Hydra reads it: respells arguments for Hydra, and refuses some that it would crash on."""
 
 import re
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from plasticity.launch.compose import conf_directory
 from plasticity.part import one_of
 
 OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
-"""Groups of which nothing is chosen by default, so that Hydra's users write `+experiment=…`: both ways work."""
+"""Groups without a default choice, for which Hydra's users write `+experiment=…`: here, both spellings work."""
 
 LISTS = ("diagnostics",)
-"""Groups of which several may be chosen, as in diagnostics=[basic,curvature_rank]."""
+"""Groups from which several may be chosen, as in diagnostics=[basic,curvature_rank]."""
 
 PATHS = ("runs_dir", "dataset.root")
 OPEN = "hydra.launcher.additional_parameters"
-"""A key that takes any keys below it, for which Hydra wants a `+`."""
+"""A key that accepts any keys below it, for which Hydra requires a `+`."""
 
 NEEDS_QUOTES = re.compile(r"(?=.*(=|[^\x00-\x7f]))[^'\"\\,{}\[\]()$]+")
-"""A path that Hydra reads only in quotes, and that is not meant as anything but a path."""
+"""A path that Hydra reads only in quotes, and that cannot be meant as anything but a path."""
 
 
 def respelt(argument: str) -> str:
-    """An argument as Hydra wants it."""
+    """An argument, spelt as Hydra requires."""
     key, equals, value = argument.partition("=")
     if key.lstrip("+") in OPTIONAL_GROUPS:
         return argument.lstrip("+")
@@ -39,7 +39,7 @@ def respelt(argument: str) -> str:
 
 
 def check(arguments: Sequence[str]) -> None:
-    """Refuses choices that are no names: Hydra ends with a traceback for some of them.
+    """Refuses choices that are not names: some of them make Hydra end with a traceback.
 
     Raises:
         UserError: naming the first.
@@ -51,7 +51,7 @@ def check(arguments: Sequence[str]) -> None:
         try:
             override = parser.parse_override(argument)
         except HydraException:
-            continue  # Hydra says so itself
+            continue  # Hydra itself reports it
         if (conf_directory() / override.get_key_element().lstrip("+~").partition("@")[0]).is_dir():
             _check_choice(override, argument)
 

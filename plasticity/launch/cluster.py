@@ -27,7 +27,7 @@ class Cluster:
     Attributes:
         partition, account, qos, constraint: as sbatch takes them.
         cpus_per_job: cores of a job, each computing one run at a time.
-        mem_per_cpu: memory per core, such as "2G". The whole job's (`--mem`) is refused by some sites.
+        mem_per_cpu: memory per core, such as "2G". Some sites refuse `--mem`, that of the whole job.
         minutes: time limit of a job. A job that reaches it is requeued and resumes.
         gpus_per_job: 0 for none.
         signal_seconds: time for a job to write its checkpoints before it is killed.

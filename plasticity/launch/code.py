@@ -1,4 +1,4 @@
-"""The code that jobs compute with: the package, and the modules of the users' own parts."""
+"""The code that jobs run: the package, and the modules of the users' own parts."""
 
 import shutil
 import sys
@@ -18,7 +18,7 @@ IGNORED = shutil.ignore_patterns("__pycache__", ".*")
 def freeze(modules: dict[str, Path], folder: Path) -> None:
     """Copies the package and the users' modules, as they are now.
 
-    A module takes along what was imported from beside it, unless that is where packages are installed.
+    Along with a module goes what was imported from its folder, unless packages are installed there.
 
     Args:
         modules: from `users_modules`.
@@ -34,7 +34,7 @@ def freeze(modules: dict[str, Path], folder: Path) -> None:
 
 
 def users_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> dict[str, Path]:
-    """Where the parts of runs, and other parts, are defined outside the package.
+    """The modules outside the package that define parts of runs, or other parts.
 
     Returns:
         the file of each module, or the folder of its top-level package, by name
@@ -47,7 +47,7 @@ def users_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> dict[str,
 
 
 def _location(module: ModuleType) -> Path | None:
-    """The file of a module, or the folder of a package; None for what is built in."""
+    """The file of a module, or the folder of a package; None for a built-in module."""
     spec = module.__spec__
     if spec is None or not (spec.has_location or spec.submodule_search_locations):
         return None

@@ -12,15 +12,15 @@ from plasticity.errors import ConfigError, UserError
 from plasticity.part import one_of
 
 MOST = 100_000
-"""The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
+"""The most combinations of a sweep; more are taken for a mistake, such as range(0,1e9)."""
 
 TOO_MANY = f"The sweep is refused: it has more than {MOST:,} combinations."
 
 Params = Mapping[str, Any]
-"""Values as after -m, by key."""
+"""Values by key, written as after -m."""
 
 MOST = 100_000
-"""The most combinations of a sweep; more are a slip, such as range(0,1e9)."""
+"""The most combinations of a sweep; more are taken for a mistake, such as range(0,1e9)."""
 
 
 def combinations(
@@ -32,19 +32,20 @@ def combinations(
 ) -> list[list[str]]:
     """The overrides of each run of a sweep.
 
-    Without alternatives, every combination of the values in `params` and `arguments`. With them, those of each
-    alternative in turn, its own values added to `params` or in place of theirs. A key in `arguments` takes the
-    place of its values in `params`; if it is not there, in the alternatives that have it; else it is for all.
+    Without alternatives, these are all combinations of the values in `params` and `arguments`. With alternatives,
+    they are those of each in turn, whose values are added to `params` or replace values there. The value of a key
+    in `arguments` replaces that in `params`; if it is not there, that in the alternatives that have the key; if
+    none has it, the value is for all runs.
 
     Args:
         parser: Hydra's.
         arguments: the overrides on the command line.
         params: values for all runs.
-        alternatives: values by the name of an alternative, and key; in a list, its names are "1", "2", ….
+        alternatives: values by key, for each alternative by its name; in a list, the names are "1", "2", ….
         only: names of the alternatives to take; None for all.
 
     Raises:
-        UserError: for an alternative that does not exist, values that are no list, or too many combinations.
+        UserError: for an alternative that does not exist, values that are not a list, or too many combinations.
     """
     given = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
     shared = _parsed(parser, params or {})
@@ -79,7 +80,7 @@ def _chosen(named: Mapping[str, Any], only: Iterable[str] | None) -> list[str]:
 
 
 def _values(override: Override) -> list[str]:
-    """One override for each of the values of a sweep override; of too many, the first are enough to see that."""
+    """One override for each value of a sweep override; of too many, only the first, which are enough to notice."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     if not override.is_discrete_sweep():
@@ -96,7 +97,7 @@ def first(override: Override, iterator: Callable[[], Iterator[Any]]) -> list[Any
     """The values of a sweep override from one of its iterators; of too many, the first.
 
     Raises:
-        UserError: for too many in random order, all of which Hydra would write down first.
+        UserError: for too many in random order, since Hydra would first generate them all.
     """
     values = override.value()
     if (

@@ -26,10 +26,10 @@ WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 @hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name=CONFIG)
 def task(composed: DictConfig) -> float | None:
-    """One run: what Hydra calls without --multirun, and what launchers that are not ours call for each run.
+    """Computes one run: Hydra calls this without --multirun, and launchers that are not ours call it for each run.
 
     Returns:
-        its score; None where the run is declared absent, or nothing was to be computed
+        its score; None if the run is declared absent, or nothing was to be computed
     """
     from plasticity.launch.sweep import compute_one
 
@@ -45,12 +45,12 @@ def task(composed: DictConfig) -> float | None:
 
 
 def _is_ours(launcher: str) -> bool:
-    """Whether a launcher computes lists of runs."""
+    """Whether a launcher is one of ours, which compute lists of runs."""
     return hasattr(get_class(launcher), "compute")
 
 
 class Directories(Callback):
-    """Refuses Hydra directories that our launchers would not use, before Hydra makes them."""
+    """Refuses Hydra directories that our launchers would not use, before Hydra creates them."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         if _is_ours(config.hydra.launcher._target_):
@@ -82,7 +82,7 @@ def main() -> None:
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra passes its errors on to `explain`
     if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where users have the modules of their own parts
+        sys.path.append(str(Path.cwd()))  # where users keep the modules of their own parts
     sys.argv[1:] = [respelt(argument) for argument in arguments]
     with mistakes_as_sentences():
         check(sys.argv[1:])
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def _asks_for_help(arguments: Sequence[str]) -> bool:
-    """Whether the help is asked for; if so, prints it."""
+    """Prints the help if it is asked for; returns whether it was."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--config-dir", "-cd", type=Path)

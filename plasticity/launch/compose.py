@@ -1,4 +1,4 @@
-"""From what Hydra composed to a run and its settings."""
+"""Turns what Hydra composed into a run and its settings."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,12 +34,12 @@ CONFIG = "config"
 
 
 def conf_directory() -> Path:
-    """The folder `conf/`: in a checkout the package has a link to it, installed it holds it."""
+    """The folder `conf/`: in a checkout, the package links to it; when installed, the package contains it."""
     return Path(plasticity.__file__).absolute().parent / "conf"
 
 
 def tuned_method(layers: Any, regulariser: str) -> str:
-    """The method whose tuned hyperparameters a replacement set and a regulariser ask for."""
+    """The method whose tuned hyperparameters belong to a replacement set and a regulariser."""
     if layers != "none" and layers != []:
         return "cbp"
     return "l2" if issubclass(find(Regulariser, regulariser, "regulariser._target_"), L2) else "bp"
@@ -49,7 +49,7 @@ OmegaConf.register_new_resolver("tuned_method", tuned_method, replace=True)
 
 
 def read(composed: DictConfig) -> tuple[Run | None, Settings]:
-    """The run and the settings in a composed config; no run where it is declared absent.
+    """The run and the settings in a composed config; None for a run that is declared absent.
 
     Raises:
         UserError: when either is invalid.
@@ -92,12 +92,12 @@ def _check_method(tuned: Mapping[str, Any], run: Run) -> None:
 def read_all(
     composer: "Composer", combinations: Sequence[Sequence[str]], master: DictConfig
 ) -> tuple[list[Run | None], Settings]:
-    """The runs of a sweep, None where one is absent, and the settings that they share.
+    """The runs of a sweep, None for one that is absent, and the settings that they share.
 
     Args:
         composer: composes each combination of overrides.
         combinations: the overrides of each run.
-        master: what the sweep was composed to before any combination.
+        master: the config of the sweep, composed without any combination.
 
     Raises:
         UserError: naming the first combination that is invalid, or whose settings differ.
@@ -126,14 +126,14 @@ def read_all(
 
 
 class SweepReader:
-    """Reads the combinations of a sweep; those that differ in seed and replacement set alone only once."""
+    """Reads the combinations of a sweep. Those that differ only in seed and replacement set are read once."""
 
     def __init__(self, composer: "Composer"):
         self.composer = composer
         self.known: dict[tuple[int, str], tuple[Run, Settings] | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
-        """The run and the settings of one combination, as from `read`."""
+        """The run and the settings of one combination, as returned by `read`."""
         composition = self.composer(overrides)
         seed, layers = (composition.values.get(key) for key in OWN)
         if type(seed) is not int or not isinstance(layers, str):
@@ -155,7 +155,7 @@ class SweepReader:
             raise
 
     def _read(self, shared: "Composition") -> tuple[Run, Settings] | None:
-        """What combinations have in common; None where more than their own keys may depend on seed and set."""
+        """What such combinations have in common; None if other keys may depend on seed and replacement set."""
         config = shared.config()
         if re.search(r"\$\{[^}]*(seed|replacement)", str(OmegaConf.to_container(config, resolve=False))):
             return None
@@ -178,14 +178,14 @@ def check_directories(composed: DictConfig) -> None:
 
 
 def of_the_launch(settings: Settings, composed: DictConfig) -> Settings:
-    """The settings with what the whole launch says: how it logs, and the experiment that it is, as a tag."""
+    """The settings, completed for the whole launch: how it logs, and its experiment as a tag."""
     experiment = OmegaConf.select(composed, "hydra.runtime.choices").get("experiment")
     tags = tuple(dict.fromkeys([*([experiment] if experiment else []), *settings.tracker.tags]))
     return replace(settings, logging=logging_of(composed), tracker=replace(settings.tracker, tags=tags))
 
 
 def logging_of(composed: DictConfig) -> dict[str, Any]:
-    """How a process that computes runs is to log: hydra/job_logging, with more of what hydra.verbose names."""
+    """The logging of processes that compute runs: hydra/job_logging, and more of what hydra.verbose names."""
     config: Any = OmegaConf.to_container(composed.hydra.job_logging, resolve=True)
     if not config:
         return {}
@@ -203,7 +203,7 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> Run:
 
     Args:
         overrides: as after `python launch.py`.
-        config_dir: a further directory of configs, as --config-dir.
+        config_dir: a further directory of configs, as with --config-dir.
 
     Raises:
         UserError: when they describe none.
@@ -240,7 +240,7 @@ def _read_each(
 
 @contextmanager
 def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", OverridesParser]]:
-    """Hydra without its command: what composes lists of overrides, and what reads them. Explains its errors."""
+    """Hydra without its command: yields what composes lists of overrides and what parses them; explains errors."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
@@ -260,12 +260,12 @@ def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", Override
 
 
 def experiment(name: str, *overrides: str, config_dir: str | Path | None = None) -> list[Run]:
-    """The runs that `python launch.py experiment=NAME` computes, each once, in its order.
+    """The runs that `python launch.py experiment=NAME` computes, each once, in the same order.
 
     Args:
         name: a file in `conf/experiment/`.
         overrides: further arguments of that command, such as "seed=0,1".
-        config_dir: a further directory of configs, as --config-dir.
+        config_dir: a further directory of configs, as with --config-dir.
 
     Raises:
         UserError: when there is no such experiment, or the overrides do not fit.

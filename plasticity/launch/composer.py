@@ -1,4 +1,4 @@
-"""Composes the runs of a sweep: through Hydra once per kind of choice, since that takes some 100 ms."""
+"""Composes the runs of a sweep, through Hydra only once per kind of choice, since that takes some 100 ms."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Composition:
     """A config in two halves.
 
     Args:
-        base: what Hydra composed, shared by many combinations; never to be changed.
-        values: what this combination has in place of it, by dotted key.
+        base: what Hydra composed, shared by many combinations; it must never be changed.
+        values: the values that this combination has instead of the base's, by dotted key.
     """
 
     base: DictConfig
@@ -38,16 +38,17 @@ class Composition:
         return config
 
     def having(self, values: Mapping[str, Any]) -> "Composition":
-        """The same with other values."""
+        """The same composition with these values, too."""
         return Composition(self.base, {**self.values, **values})
 
 
 class Composer:
-    """Gives for each combination of overrides what Hydra would compose.
+    """Composes each combination of overrides as Hydra would.
 
-    Overrides of plain values are applied afterwards, as Hydra does. So is what the files of a choice hold: files of
-    one group that set the same keys differ in values alone (the replacement sets, the activations, most of
-    `tuned`). In their place Hydra composes one that holds placeholders, which shows where each value goes.
+    Overrides of plain values are applied afterwards, as Hydra does. So are the contents of the files that overrides
+    choose: files of one group that set the same keys differ only in their values (the replacement sets, the
+    activations, most of `tuned`). In their place, Hydra composes a file of placeholders, which shows where each
+    value goes.
 
     Args:
         loader: Hydra's.
@@ -64,7 +65,7 @@ class Composer:
 
     @classmethod
     def of_sweep(cls, loader: ConfigLoader, master: DictConfig) -> "Composer":
-        """For combinations on top of what a sweep was composed to."""
+        """A composer of combinations on top of a sweep's composed config."""
         return cls(loader, lambda overrides: loader.load_sweep_config(master, overrides))
 
     def __call__(self, overrides: Sequence[str]) -> Composition:
@@ -82,7 +83,7 @@ class Composer:
                 tuple(files[text].choice if text in files else text for text in choices)
             )
         except HYDRA_ERRORS:
-            base, places = self.compose(choices)  # of which messages speak
+            base, places = self.compose(choices)  # so that messages name the original choices
         held = {mark: value for file in files.values() for mark, value in file.values.items()}
         values = {key: held[mark] for key, mark in places}
         for text in plain:
@@ -115,5 +116,5 @@ class Composer:
 
 
 def _is_plain(override: Override) -> bool:
-    """Whether an override gives a group or key that exists another value."""
+    """Whether an override gives an existing group or key another value."""
     return not (override.is_add() or override.is_force_add() or override.is_delete())

@@ -20,9 +20,9 @@ CALIBRATION_STEPS = 400
 
 
 def seconds_per_step(todo: Plan, data_root: str | None) -> list[float]:
-    """Time per step of each run to compute, on this machine, undisturbed.
+    """Seconds per step of each run to compute, on this machine, undisturbed.
 
-    The best of a few trials, as many as a moment allows.
+    The best of a few trials, as many as fit into a moment.
     """
     known: dict[tuple[object, ...], float] = {}
     times = []
@@ -32,14 +32,14 @@ def seconds_per_step(todo: Plan, data_root: str | None) -> list[float]:
             try:
                 memory.check(run)
                 known[kind] = _calibrated(run, choice.engine, data_root)
-            except (UserError, MemoryError):  # where it is computed, it will say so
+            except (UserError, MemoryError):  # reported when the run is computed
                 known[kind] = 0.0
         times.append(known[kind])
     return times
 
 
 def _calibrated(run: Run, engine: str, data_root: str | None) -> float:
-    if engine == "compiled":  # which would take a minute to try
+    if engine == "compiled":  # would take a minute to try
         return _calibrated(run, "reference", data_root) / SPEED
     task = run.dataset.open(run.seed, data_root).task(0)
     size = run.dataset.batch_size
@@ -70,7 +70,7 @@ def per_engine(todo: Plan, per_step: Sequence[float]) -> list[str]:
 
     Args:
         todo: the plan.
-        per_step: seconds per step of each run to compute; or none, where they were not estimated.
+        per_step: seconds per step of each run to compute; empty if they were not estimated.
     """
     reasons = todo.reasons()
     if not reasons:
@@ -95,7 +95,7 @@ def spoken(seconds: float) -> str:
 
 
 def _calm(run: Run) -> Run:
-    """The run with a step size too small to diverge, where its optimiser has one."""
+    """The run with a step size too small to diverge, if its optimiser has one."""
     if not any(entry.name == "step_size" for entry in fields(run.optimiser)):
         return run
     return replace(run, optimiser=replace(run.optimiser, step_size=1e-5))  # type: ignore[call-arg]

@@ -1,6 +1,6 @@
 """What --help prints: the text in `conf/hydra/help/plasticity.yaml`, with the groups and their choices.
 
-Hydra prints the same, in three times the time that people take for at once.
+Hydra prints the same, but takes three times as long as feels instant.
 """
 
 from collections.abc import Iterable

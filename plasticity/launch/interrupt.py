@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 
 def nothing_to_keep(*_: object) -> None:
-    """Ends the process at once, for as long as there is nothing to write down: a handler of signals."""
+    """Ends the process at once: a signal handler for as long as there is nothing to save."""
     try:
         os.write(
             sys.__stderr__.fileno() if sys.__stderr__ else 2, b"Interrupted. Nothing was being computed.\n"
@@ -25,7 +25,7 @@ def nothing_to_keep(*_: object) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Has this process, and every command that it starts meanwhile, ignore interrupts; for moments only."""
+    """Makes this process, and every command that it starts meanwhile, ignore interrupts; for moments only."""
     before = {
         sent: signal.signal(sent, signal.SIG_IGN) for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
@@ -37,9 +37,9 @@ def uninterrupted() -> Iterator[None]:
 
 
 class Interrupts:
-    """While in force, counts interrupts in place of raising them, wherever the process happens to be.
+    """While in force, counts interrupts instead of raising them wherever the process happens to be.
 
-    A closed terminal (SIGHUP) is none: no run depends on anybody watching.
+    A closed terminal (SIGHUP) does not count: no run depends on anybody watching.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Interrupts:
             signal.signal(sent, handler)
 
     def wait(self, seconds: float) -> None:
-        """Waits, but not longer than until the next interrupt."""
+        """Waits for some seconds, or until the next interrupt."""
         deadline, before = time.monotonic() + seconds, self.count
         while self.count == before and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -22,7 +22,7 @@ class Job:
     """What submitit pickles and runs. After a requeue it runs again, and resumes its runs from their checkpoints.
 
     Args:
-        runs: the longest first.
+        runs: the runs to compute, the longest first.
         settings: folders, engine, tracker; with absolute paths.
         restart_before: runs that were started before this time start over.
     """
@@ -52,7 +52,7 @@ class Job:
             raise RuntimeError(f"not finished: {', '.join(failed)}")
 
     def checkpoint(self) -> DelayedSubmission:
-        """Has every run write its checkpoint; submitit calls it when the job is preempted or out of time."""
+        """Makes every run write its checkpoint; submitit calls it when the job is preempted or out of time."""
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it may be sent again, which would crash the job
         if self.local is not None:
             self.local.leave()
@@ -60,7 +60,7 @@ class Job:
         return DelayedSubmission(Job(self.runs, self.settings, self.restart_before))
 
     def _name_unfinished(self) -> None:
-        """Names in the log what continues only if the job is requeued."""
+        """Logs which runs continue only if the job is requeued."""
         known = states(self.runs, self.local.outcome, self.settings) if self.local else {}
         left = [identity for identity, state in known.items() if state.status not in ("finished", "failed")]
         print(f"Stopping with checkpoints of {len(left)} unfinished runs: {', '.join(left)}", flush=True)

@@ -15,14 +15,11 @@ LIVING = {
     *("PENDING", "CONFIGURING", "POWER_UP_NODE", "RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"),
     *("COMPLETING", "STAGE_OUT", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"),
 }
-"""States of a job that is still to compute something, or may be: one that is requeued is COMPLETING first."""
+"""States of a job that will, or may, still compute something: one that is requeued is COMPLETING first."""
 
 
 class Submission:
-    """The folder of one submission: `code/`, frozen; `logs/`, with submitit's files; `jobs.json`.
-
-    It is in `runs/.jobs/`.
-    """
+    """One submission's folder in `runs/.jobs/`: `code/`, frozen; `logs/`, with submitit's files; `jobs.json`."""
 
     def __init__(self, path: Path):
         self.path, self.logs, self.code = path, path / "logs", path / "code"
@@ -30,7 +27,7 @@ class Submission:
 
     @classmethod
     def new(cls, runs_dir: Path) -> "Submission":
-        """A folder for another submission, named by the time; only for the holder of the claim on submitting.
+        """Creates the folder of a submission, named after the time; only for the holder of the claim on submitting.
 
         Folders of submissions that SLURM refused, or whose launcher was killed, are removed: no job uses them.
         """
@@ -42,7 +39,7 @@ class Submission:
         return submission
 
     def record(self, jobs: dict[str, list[str]]) -> None:
-        """Notes the identities of the runs of each job, by the job's id."""
+        """Stores the identities of the runs of each job, by the job's id."""
         atomic_write(self.recorded, json.dumps(jobs, indent=1))
 
     def jobs(self) -> dict[str, list[str]]:
@@ -67,7 +64,7 @@ def covered(runs_dir: Path) -> dict[str, str]:
 
 
 def living_jobs(runs_dir: Path) -> set[str]:
-    """The ids of the jobs that are queued or running, of all who submit runs of a directory; "12_3" for a task."""
+    """The ids of the queued and running jobs of all who submit runs of a directory; "12_3" for an array's task."""
     users = {str(path.stat().st_uid) for path in (runs_dir / ".jobs").glob("*/")} | {str(os.getuid())}
     chosen = f"--user={','.join(sorted(users))}"
     listing = slurm("squeue", chosen, "--noheader", "--array", "--states=all", "--format=%i|%T")
@@ -76,7 +73,7 @@ def living_jobs(runs_dir: Path) -> set[str]:
 
 
 def max_array_size() -> int:
-    """The most tasks that the cluster takes in one array: its indices run from 0 to MaxArraySize − 1."""
+    """The most tasks that the cluster accepts in one array: its indices run from 0 to MaxArraySize − 1."""
     for line in slurm("scontrol", "show", "config").splitlines():
         key, _, value = line.partition("=")
         if key.strip() == "MaxArraySize":
@@ -85,7 +82,7 @@ def max_array_size() -> int:
 
 
 def check_commands() -> None:
-    """Makes sure that there are the commands that submitting takes.
+    """Makes sure that the commands needed for submitting are there.
 
     Raises:
         UserError: naming the first that is missing.
@@ -96,7 +93,7 @@ def check_commands() -> None:
 
 
 def slurm(*command: str) -> str:
-    """What one of SLURM's commands prints.
+    """The output of one of SLURM's commands.
 
     Raises:
         UserError: with SLURM's own message, when it fails.

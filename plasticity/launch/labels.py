@@ -7,7 +7,7 @@ from plasticity.run import Run, flatten, short_key
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """A name for each run: the values of as few keys as tell them apart; its identity for a run alone."""
+    """A name for each run: the values of as few keys as tell them apart; for a single run, its identity."""
     if len(runs) < 2:
         return [run.identity for run in runs]
     flat = [{key: _part(key, value) for key, value in flatten(run.values()).items()} for run in runs]

@@ -26,12 +26,12 @@ POLL_SECONDS = 0.2
 LEAVE_SECONDS = 30.0
 """Time for workers to write their checkpoints when a cluster preempts the job."""
 HELD_SECONDS = 2.0
-"""Time between two tries of a run that another launch is computing."""
+"""Time between two attempts at a run that another launch is computing."""
 
 
 @dataclass
 class Outcome:
-    """How a launch went: each run's final state, whether Ctrl-C ended it, and what is said of its publication."""
+    """How a launch went: each run's final state, whether Ctrl-C ended it, and lines about its publication."""
 
     states: dict[str, RunState] = field(default_factory=dict)
     interrupted: bool = False
@@ -66,7 +66,7 @@ class Local:
         settings: folders, engine and so on.
         workers: number of runs computed at a time.
         display: receives all progress.
-        publishing: hears of every run that begins or ends.
+        publishing: is told when a run begins or ends.
         restart_before: runs that were started before this time start over.
     """
 
@@ -103,7 +103,7 @@ class Local:
     def leave(self) -> None:
         """Makes every worker write its checkpoint and exit, without reading from any; safe in a signal handler.
 
-        Runs that are shown live are shown as preempted then.
+        Runs that are shown live are then shown as preempted.
         """
         for worker in self.workers:
             worker.process.terminate()
@@ -114,23 +114,23 @@ class Local:
 
     def _start_worker(self) -> None:
         if multiprocessing.get_start_method(allow_none=True) == "loky":
-            # In a process of joblib's: a new interpreter is told the name, and knows only Python's own.
+            # In joblib's processes: a new interpreter is told the method's name, and knows only Python's own.
             multiprocessing.set_start_method("spawn", force=True)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, self.settings, self.restart_before)
         process = context.Process(target=work, args=arguments, daemon=True)
         # A signal to every process of a job or a terminal must not end the worker before it is set up.
-        resource_tracker.ensure_running()  # which unblocks signals
+        resource_tracker.ensure_running()  # first, since it unblocks signals
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         with one_thread_each():
             process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        theirs.close()  # so that its death closes the pipe
+        theirs.close()  # so that the worker's death closes the pipe
         self.workers.append(Worker(process, ours))
 
     def _listen(self) -> None:
-        """Hands out runs, and handles what the workers have to say, waiting for it a moment."""
+        """Hands out runs, and handles the workers' messages, waiting a moment for them."""
         self._feed()
         by_pipe = {worker.connection: worker for worker in self.workers}
         for connection in wait(list(by_pipe), timeout=POLL_SECONDS):
@@ -142,7 +142,7 @@ class Local:
         self.display.refresh()
 
     def _feed(self) -> None:
-        """Gives every idle worker a run. One that another launch held is tried again now and then."""
+        """Gives every idle worker a run. Those that another launch held are retried now and then."""
         if self.held and time.monotonic() - self.tried > HELD_SECONDS:
             self.tried = time.monotonic()
             self.waiting.extend(self.held)
@@ -182,7 +182,7 @@ class Local:
             self._start_worker()
 
     def _after_death(self, run: Run, cause: str) -> RunState:
-        """How a run stands whose worker died; the disk may be what it died of."""
+        """The state of a run whose worker died, perhaps because the disk failed."""
         try:
             state = RunFolder.of(self.settings.runs, run).mark_failed(run, cause)
         except (OSError, UserError):
@@ -193,7 +193,7 @@ class Local:
         return state
 
     def _stop(self) -> None:
-        """Has every worker write its checkpoint and end."""
+        """Makes every worker write its checkpoint and end."""
         self.outcome.interrupted = True
         self.display.stopping()
         self.waiting.clear()
@@ -203,7 +203,7 @@ class Local:
 
 
 def finish(publishing: Publishing, outcome: Outcome) -> None:
-    """Waits for what is still being published, and says in the outcome where everything is. Ctrl-C ends it."""
+    """Waits for what is still being published, and records in the outcome where everything is. Ctrl-C ends this."""
     with Interrupts() as interrupts:
         publishing.wait(lambda: interrupts.count, PUBLISHING_SECONDS if outcome.interrupted else None)
     outcome.interrupted |= interrupts.count > 0
@@ -211,7 +211,7 @@ def finish(publishing: Publishing, outcome: Outcome) -> None:
 
 
 def cause_of_death(exit_code: int | None) -> str:
-    """Why a worker ended that was not told to, from the exit code of its process."""
+    """Why a worker ended without being told to, from the exit code of its process."""
     if exit_code is not None and exit_code < 0:
         hint = " (out of memory?)" if -exit_code == signal.SIGKILL else ""
         return f"its process was terminated by {_name(-exit_code)}{hint}"
@@ -219,7 +219,7 @@ def cause_of_death(exit_code: int | None) -> str:
 
 
 def _name(number: int) -> str:
-    """A signal's name; most of the real-time ones have none."""
+    """A signal's name; most real-time signals have none."""
     try:
         return signal.Signals(number).name
     except ValueError:

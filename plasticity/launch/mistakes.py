@@ -1,4 +1,4 @@
-"""From an error of Hydra's or OmegaConf's to a sentence: key, value, and what is valid where that is known."""
+"""Turns errors of Hydra and OmegaConf into sentences: the key, its value and, where known, what is valid."""
 
 import sys
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 
 
 def explain(error: BaseException) -> UserError:
-    """The error as one that ends the command with its text."""
+    """The error as a `UserError`, which ends the command with its text."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, UserError):
@@ -39,7 +39,7 @@ def explain(error: BaseException) -> UserError:
 
 
 def raised_by_hydra(error: BaseException) -> bool:
-    """Whether Hydra's own code raised an error: about the command line, since it reads nothing else."""
+    """Whether Hydra's own code raised an error, which is then about the command line: Hydra reads nothing else."""
     module = ""
     trace = error.__traceback__
     while trace is not None:
@@ -54,7 +54,7 @@ def _given(key: str) -> str:
 
 
 def _of_the_launcher(key: str) -> UserError:
-    """The error for a key of the launcher: mostly of the cluster's, where the local one was chosen."""
+    """The error for a key of the launcher: usually one of the cluster's, though the local launcher was chosen."""
     known = [f"hydra.launcher.{entry.name}" for entry in fields(Cluster)]
     if key in known:
         return UserError(

@@ -13,7 +13,7 @@ def pack(
 ) -> list[list[Item]]:
     """Distributes runs over jobs.
 
-    The longest run first, each to the job that has the least to do, or of equals the fewest runs.
+    The longest run comes first; each goes to the job with the least to do or, among equals, with the fewest runs.
 
     Args:
         runs: what to pack.

@@ -1,4 +1,4 @@
-"""Files of a group that hold values alone: Hydra composes their common form once, and each file's values follow."""
+"""Files of a group that hold only values: Hydra composes their common form once, to be filled in with values."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 FORMS: dict[str, tuple[DictConfig, str | None]] = {}
-"""The forms asked for so far: by path, such as "activation/form_1a2b", a config of placeholders and its package."""
+"""The forms made so far, by path, such as "activation/form_1a2b": a config of placeholders, and its package."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PlainFile:
 
     @classmethod
     def of(cls, group: str, file: Any) -> "PlainFile | None":
-        """A loaded file of a group (Hydra's `ConfigResult`); None for one that holds settings of Hydra."""
+        """Splits a loaded file of a group (Hydra's `ConfigResult`); returns None for one with settings of Hydra."""
         content: Any = OmegaConf.to_container(file.config, resolve=False)
         if not isinstance(content, dict) or "hydra" in content:
             return None
@@ -36,7 +36,7 @@ class PlainFile:
         form = json.dumps([defaults, package, list(values)])
         name = f"form_{hashlib.sha256(form.encode()).hexdigest()[:12]}"
         marks = {key: f"<{group}/{name}: {key}>" for key in values}
-        if OmegaConf.to_container(_tree(values)) != content:  # keys with dots in them
+        if OmegaConf.to_container(_tree(values)) != content:  # it has keys with dots in them
             return None
         node = _tree(marks if defaults is None else {"defaults": defaults, **marks})
         FORMS[f"{group}/{name}"] = node, package
@@ -57,7 +57,7 @@ def _tree(values: Mapping[str, Any]) -> DictConfig:
 
 
 def leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values below a node that are no dictionaries, by dotted key."""
+    """The values below a node that are not dictionaries, by dotted key."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{prefix}{key}.")

@@ -24,11 +24,11 @@ class Plan:
         asked: every run asked for.
         to_compute: those to be computed, the longest first.
         steps_left: number of steps that each of those still has to take.
-        engines: the engine that each of those would be computed by on this machine, and why.
+        engines: the engine that would compute each of those on this machine, and why.
         resumed: number of runs that continue from a checkpoint.
-        absent: number of combinations that are no runs.
+        absent: number of combinations that are not runs.
         restart_before: runs that were started before this time, in seconds since the epoch, start over.
-        notes: sentences on runs of earlier launches that the user should know.
+        notes: sentences that the user should read about runs of earlier launches.
     """
 
     asked: list[Run]
@@ -41,7 +41,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
-        """For the user, before anything starts."""
+        """A summary for the user, before anything starts."""
         number, left = len(self.asked), len(self.to_compute)
         absent = f" ({self.absent} absent)" if self.absent else ""
         return (
@@ -55,7 +55,7 @@ class Plan:
         return [run for run in self.asked if run.identity not in left]
 
     def reasons(self) -> dict[str, list[int]]:
-        """The positions in `to_compute` of the runs that a faster engine cannot compute, by the reason."""
+        """The positions in `to_compute` of the runs that a faster engine cannot compute, by reason."""
         found: dict[str, list[int]] = {}
         for position, choice in enumerate(self.engines):
             if choice.reason is not None:
@@ -74,12 +74,12 @@ def plan(
     """Sorts runs by what is left to do for them.
 
     Args:
-        runs: the runs asked for, duplicates and all; None for a combination that is absent.
+        runs: the runs asked for, duplicates included; None for a combination that is absent.
         runs_dir: where finished runs and checkpoints are looked for.
         force: start all runs over.
         engine: name of the engine, or "auto".
         diagnostics: what is to be measured.
-        measure_finished: whether to compute what finished runs lack of it.
+        measure_finished: whether to compute the diagnostics that finished runs lack.
 
     Raises:
         UserError: for a run that the engine cannot compute, or whose folder holds another run.
@@ -129,7 +129,7 @@ def _choice(engine: str, run: Run) -> Choice:
 
 
 def _rewritten_config(folder: RunFolder, run: Run) -> str:
-    """Writes the config of a finished run whose own cannot be read; its folder's name says what it is."""
+    """Rewrites the unreadable config of a finished run, which its folder's name identifies. Returns a note."""
     try:
         with folder.claim() as held:
             if held:
@@ -141,7 +141,7 @@ def _rewritten_config(folder: RunFolder, run: Run) -> str:
 
 
 def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:
-    """Says which finished runs were computed by other code than there is now."""
+    """Says how many finished runs were computed by code that differs from the present one."""
     changed: Counter[str] = Counter()
     for run, state in finished:
         then, now = state.provenance.get("code") or {}, code(run)
@@ -154,7 +154,7 @@ def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:
 
 
 def _lacks(lacks: Mapping[str, Sequence[Diagnostic]], runs_dir: Path) -> list[str]:
-    """Says how many finished runs lack what measures, and how to come by them."""
+    """Says how many finished runs lack which measures, and how to get them."""
     if not lacks:
         return []
     names = list(dict.fromkeys(one.name for missing in lacks.values() for one in missing))

@@ -31,7 +31,7 @@ from plasticity.settings import Settings
 from plasticity.store.claim import claim
 
 REQUEUES = 1_000
-"""How often a job may reach its time limit: each time it has got further."""
+"""How often a job may reach its time limit; it makes progress each time."""
 
 
 def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) -> int:
@@ -46,7 +46,7 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         the exit code: 0 when everything is submitted or, with `wait`, finished
 
     Raises:
-        UserError: before anything is submitted, if it cannot; with SLURM's message where it refuses a job.
+        UserError: before anything is submitted, if it cannot be; with SLURM's message if it refuses a job.
     """
     settings = _absolute(settings)
     todo = planned(asked, settings)
@@ -78,7 +78,7 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
 
 
 def _publish_finished(todo: Plan, settings: Settings) -> None:
-    """Publishes what jobs that died had finished and not published, and says so."""
+    """Publishes the runs that jobs finished but did not publish before they died, and says so."""
     outcome = Outcome()
     with Publishing(settings, todo.asked) as publishing:
         publishing.catch_up(todo.finished())
@@ -87,7 +87,7 @@ def _publish_finished(todo: Plan, settings: Settings) -> None:
 
 
 def _pack(todo: Plan, runs: list[Run], settings: Settings, cluster: Cluster) -> tuple[list[list[Run]], float]:
-    """The runs of each job, and the seconds of one core that they take together."""
+    """The runs of each job, and the core-seconds that all of them take together."""
     per_step = seconds_per_step(todo, settings.data_root)
     whole = [steps * each for steps, each in zip(todo.steps_left, per_step, strict=True)]
     by_run = dict(zip(_identities(todo), whole, strict=True))
@@ -102,7 +102,7 @@ def _pack(todo: Plan, runs: list[Run], settings: Settings, cluster: Cluster) -> 
 def _submit(
     packed: list[list[Run]], settings: Settings, cluster: Cluster, restart_before: float
 ) -> Submission:
-    """Submits jobs, each array as large as the cluster takes it.
+    """Submits jobs, in arrays as large as the cluster accepts.
 
     Raises:
         UserError: when SLURM refuses a job, or the files of the submission cannot be written.
@@ -111,7 +111,7 @@ def _submit(
     arrays = split(packed, max_array_size())
     recorded: dict[str, list[str]] = {}
     try:
-        with uninterrupted():  # between a job and its record there is no moment to leave
+        with uninterrupted():  # no interrupt may come between a job and its record
             submission = Submission.new(settings.runs)
             modules = users_modules([run for runs in packed for run in runs], settings.diagnostics)
             setup = _environment(submission, settings, modules)
@@ -135,10 +135,10 @@ def _submit_array(
     setup: list[str],
     recorded: dict[str, list[str]],
 ) -> None:
-    """Submits an array and records it, with those before it in `recorded`."""
+    """Submits an array and records its jobs, together with the earlier ones in `recorded`."""
     limit = settings.launch.max_parallel_jobs
     parameters = cluster.executor_parameters(limit or len(jobs), setup)
-    if limit and recorded:  # the limit holds for all arrays together: one after the other
+    if limit and recorded:  # the limit is for all arrays together, so one follows the other
         parameters["slurm_dependency"] = f"afterany:{_array_of(list(recorded)[-1])}"
     executor = submitit.AutoExecutor(submission.logs, cluster="slurm", slurm_max_num_timeout=REQUEUES)
     executor.update_parameters(**parameters)
@@ -150,7 +150,7 @@ def _submit_array(
     new = {ours.job_id: [run.identity for run in job.runs] for ours, job in zip(submitted, jobs, strict=True)}
     try:
         submission.record(recorded | new)
-    except OSError:  # unrecorded, they would be submitted again
+    except OSError:  # if they were not recorded, they would be submitted again
         slurm("scancel", _array_of(next(iter(new))))
         raise
     recorded |= new
@@ -161,14 +161,14 @@ def _array_of(job: str) -> str:
 
 
 def _environment(submission: Submission, settings: Settings, modules: dict[str, Path]) -> list[str]:
-    """Shell lines that a job starts with: which code it computes with, and that there is no network."""
+    """Shell lines that a job starts with: they say which code it runs, and that there is no network."""
     code = Path(plasticity.__file__).parent.parent
     if settings.launch.freeze:
         code = submission.code
         freeze(modules, code)
     search = [str(code), *sorted({str(path.parent) for path in modules.values()})]
     return [
-        f"cd {shlex.quote(str(code))}",  # a module run by name comes from here first
+        f"cd {shlex.quote(str(code))}",  # where Python first looks for a module that is run by name
         f"export PYTHONPATH={shlex.quote(os.pathsep.join(search))}${{PYTHONPATH:+:$PYTHONPATH}}",
         f"export PLASTICITY_COMMIT={shlex.quote(commit() or '')}",
         "export PLASTICITY_OFFLINE=1 WANDB_ERROR_REPORTING=false",
@@ -176,7 +176,7 @@ def _environment(submission: Submission, settings: Settings, modules: dict[str, 
 
 
 def _absolute(settings: Settings) -> Settings:
-    """The settings as they read from any folder."""
+    """The settings with absolute paths."""
     root = settings.data_root
     return replace(
         settings,

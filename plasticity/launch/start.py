@@ -1,4 +1,4 @@
-"""Where the command starts: it answers to Ctrl-C before it imports the rest, which takes a second."""
+"""Where the command starts: it responds to Ctrl-C before it imports the rest, which takes a second."""
 
 import signal
 

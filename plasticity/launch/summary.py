@@ -13,7 +13,7 @@ from plasticity.store import RunFolder, RunState
 
 
 def states(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> dict[str, RunState]:
-    """The state of each run: the last that its worker sent, since a full disk may not hold it, else as stored."""
+    """The state of each run: the last one its worker sent, since a full disk may not hold it, or the stored one."""
     return {
         run.identity: outcome.states.get(run.identity) or RunFolder.of(settings.runs, run).stored_state()
         for run in asked
@@ -21,7 +21,7 @@ def states(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> dict[s
 
 
 def summary(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> str:
-    """How a launch went: in full for a run alone; counts and every failure where there are many."""
+    """How a launch went: in full for a single run; counts and every failure for several."""
     known = states(asked, outcome, settings)
     if len(asked) == 1:
         return "\n".join([_one(asked[0], known[asked[0].identity], outcome, settings), *outcome.published])

@@ -25,7 +25,7 @@ class Unfinished(Exception):
 
 
 def compute(runs: Sequence[Run | None], settings: Settings) -> int:
-    """Computes runs on this machine, leaves out what is finished, and says how it went.
+    """Computes runs on this machine, except those that are finished, and says how it went.
 
     Args:
         runs: the runs asked for; None for a combination that is absent.
@@ -35,7 +35,7 @@ def compute(runs: Sequence[Run | None], settings: Settings) -> int:
         the exit code: 0 if every run asked for is finished, 1 if one is not, 130 after Ctrl-C
 
     Raises:
-        UserError: before anything starts, if it cannot.
+        UserError: before anything starts, if it cannot start.
     """
     todo = planned(runs, settings)
     workers = max(1, min(settings.launch.workers or cores(), len(todo.to_compute)))
@@ -59,7 +59,7 @@ def compute(runs: Sequence[Run | None], settings: Settings) -> int:
 
 
 def compute_one(run: Run | None, settings: Settings) -> float | None:
-    """Computes a run on this machine and gives its score; None for one that is absent, or in a dry run.
+    """Computes a run on this machine and returns its score; None for one that is absent, or in a dry run.
 
     Raises:
         UserError: when it cannot start.
@@ -75,7 +75,7 @@ def compute_one(run: Run | None, settings: Settings) -> float | None:
 
 
 def planned(runs: Sequence[Run | None], settings: Settings) -> Plan:
-    """What there is to do, with the data for it in the cache.
+    """Plans a launch, prints its notes, and makes sure that its data is in the cache.
 
     Raises:
         UserError: when it cannot be done.
@@ -97,7 +97,7 @@ def planned(runs: Sequence[Run | None], settings: Settings) -> Plan:
 
 
 def close(todo: Plan, outcome: Outcome, settings: Settings) -> int:
-    """Prints the closing lines and gives the exit code."""
+    """Prints the closing lines and returns the exit code."""
     print(summary(todo.asked, outcome, settings), flush=True)
     if outcome.interrupted:
         return INTERRUPTED

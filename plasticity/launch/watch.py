@@ -1,4 +1,4 @@
-"""Watching jobs from outside: progress as the runs' folders tell it."""
+"""Watches jobs from outside: reads progress from the runs' folders."""
 
 from plasticity.errors import UserError
 from plasticity.launch.interrupt import Interrupts
@@ -16,7 +16,7 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
     """Shows the progress of runs until none of their jobs is alive.
 
     Returns:
-        True once they have; False after Ctrl-C
+        True once none is alive; False after Ctrl-C
     """
     folders = {run.identity: RunFolder.of(settings.runs, run) for run in todo.to_compute}
     steps = {run.identity: run.dataset.steps_per_task for run in todo.to_compute}
@@ -44,14 +44,14 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
 
 
 def _look(folder: RunFolder, seen: dict[str, int], steps: int) -> Message | None:
-    """What is new of a run since the last look."""
+    """What is new about a run since the last look."""
     state = folder.state()
     if state.status == "new":
         return None
     row = folder.last_row()
     try:
         now, score = (int(row["task"]) + 1, float(row[state.score_name])) if row else (0, None)
-    except (ValueError, KeyError):  # damaged; whoever computes the run will say so
+    except (ValueError, KeyError):  # damaged, which is reported where the run is computed
         return None
     before = seen.get(folder.identity)
     seen[folder.identity] = now

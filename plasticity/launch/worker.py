@@ -1,6 +1,6 @@
-"""A worker: a process of its own that computes the runs that it receives, one after the other.
+"""A worker: a separate process that computes the runs that it receives, one after the other.
 
-So a run that takes its process down (out of memory, killed) takes no other with it.
+A run that takes its process down (out of memory, killed) therefore takes down no other.
 """
 
 import logging.config
@@ -24,7 +24,7 @@ MESSAGE_SECONDS = 0.1
 """Least time between two messages about progress."""
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
-"""What a worker may be sent before it is set up: they are blocked until then."""
+"""Signals that a worker may be sent before it is set up; they are blocked until then."""
 
 
 class Reporter:
@@ -99,7 +99,7 @@ def work(connection: Connection, settings: Settings, restart_before: float) -> N
     run: Run | None
     while (run := inbox.get()) is not None:
         train(run, RunFolder.of(settings.runs, run), session)
-    os._exit(0)  # not waiting for the listener
+    os._exit(0)  # without waiting for the listener
 
 
 def _listen(connection: Connection, inbox: "queue.SimpleQueue[Any]", leave: Callable[[], None]) -> None:

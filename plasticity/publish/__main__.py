@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def publish(arguments: argparse.Namespace) -> int:
-    """Publishes the runs of a directory that are not published as they are.
+    """Publishes the runs of a directory whose present state is not published yet.
 
     Returns:
         the exit code: 0 if every run that has ended is published, else 1
@@ -63,7 +63,7 @@ def publish(arguments: argparse.Namespace) -> int:
 def _publish(
     folders: Sequence[RunFolder], publisher: Publisher, arguments: argparse.Namespace
 ) -> list[Outcome]:
-    """What becomes of every run that is not being computed."""
+    """The outcome of every run that is not being computed."""
     known = standings(publisher.ledger.entries(), publisher.target.place)
     outcomes, left = list[Outcome](), list[RunFolder]()
     for folder in folders:
@@ -85,7 +85,7 @@ def _publish(
 
 
 def _describe(folder: RunFolder, publisher: Publisher, arguments: argparse.Namespace) -> Publication:
-    """A run's publication; with --verify, it is first looked whether it is still there."""
+    """A run's publication; with --verify, first checks whether it is still there."""
     publication = stored.publication(folder, arguments.tags, arguments.notes)
     if arguments.verify:
         publisher.verify(publication)

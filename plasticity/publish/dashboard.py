@@ -8,7 +8,7 @@ from typing import Any
 TITLE = "Plasticity"
 
 VIEW = "plasticity1"
-"""The workspace's id in its address, always the same: saving it again updates it."""
+"""The workspace's id in its address, always the same, so that saving it again updates it."""
 
 
 def workspace(entity: str, project: str) -> Any:
@@ -69,7 +69,7 @@ def workspace(entity: str, project: str) -> Any:
 
 
 def save(entity: str, project: str) -> str:
-    """Creates the workspace, or updates it where it was created before; returns its address."""
+    """Creates the workspace, or updates it if it was created before; returns its address."""
     from wandb_workspaces.workspaces import internal
 
     view = workspace(entity, project)

@@ -2,7 +2,7 @@
 
 
 class Unreachable(Exception):
-    """The server refused a run at the door or kept it waiting too long; the next would fare no better."""
+    """The server refused a run outright or kept it waiting too long; the next would fare no better."""
 
 
 class Incomplete(Exception):
@@ -10,8 +10,8 @@ class Incomplete(Exception):
 
 
 class Taken(Exception):
-    """The server has a run of this id already."""
+    """The server already has a run with this id."""
 
 
 class Stopped(Exception):
-    """Publishing was stopped from here."""
+    """Publishing was stopped from this side."""

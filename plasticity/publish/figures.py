@@ -12,14 +12,14 @@ from plasticity.publish.publishing import ledger
 from plasticity.publish.target import Target
 
 SHOWN = (".png", ".jpg", ".jpeg", ".gif")
-"""Endings of files that W&B shows as images; any other is kept as a file."""
+"""Endings of files that W&B shows as images; all others are stored as plain files."""
 
 
 def publication(files: Sequence[Path], name: str) -> Publication:
     """Files as a publication, which replaces an earlier one of the same name.
 
     Raises:
-        UserError: where there is no file, or two that could not be told apart.
+        UserError: if there is no file, or there are two that could not be told apart.
     """
     images = tuple(file.name for file in files if file.suffix.lower() in SHOWN)
     if not files or len({file.name for file in files}) < len(files):

@@ -1,4 +1,4 @@
-"""What was published where: a file of JSON lines that only grows."""
+"""What was published where: an append-only file of JSON lines."""
 
 import fcntl
 import json
@@ -12,18 +12,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One thing that happened to a publication.
+    """One event in the history of a publication.
 
     Attributes:
         place: the target; see `Target.place`.
-        identity: of the run.
-        id: under which the run is, or was, at W&B. None was ever begun twice.
-        event: "begun" before the server hears of it; "published" when it was read back whole, or lies whole
-            in the offline folder; "failed" with the reason; "deleted" when it is gone again; "foreign" if the
-            server had a run of this id before, which is then never deleted from here.
-        digest: of what was published.
-        stamp: of the run when it was published; see `Publication.stamp`.
-        rows: rows of its history.
+        identity: the run's identity.
+        id: the id under which the run is, or was, at W&B. No id is ever begun twice.
+        event: "begun", before the server receives it; "published", once it is read back whole, or is whole in the
+            offline folder; "failed", with the reason; "deleted", once it is gone again; "foreign", if the server
+            already had a run with this id, which is then never deleted from here.
+        digest: the digest of what was published.
+        stamp: the run's stamp when it was published; see `Publication.stamp`.
+        rows: number of rows of its history.
         last_task: the last row's task.
         reason: why it failed.
         seconds: the time, since 1970.
@@ -42,13 +42,13 @@ class Entry:
 
 
 class Ledger:
-    """The entries in a file, to which several processes may add. What was added is on the disk."""
+    """The entries in a file, to which several processes may add. An entry that was added is on the disk."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def entries(self, place: str | None = None, identity: str | None = None) -> list[Entry]:
-        """The entries so far, oldest first. A line that a crash cut short is no entry."""
+        """The entries so far, oldest first. A line that a crash cut short is skipped."""
         try:
             text = self.path.read_text()
         except FileNotFoundError:
@@ -59,7 +59,7 @@ class Ledger:
         ]
 
     def begin(self, place: str, identity: str, attempt: int, digest: str) -> Entry:
-        """Gives a publication an id that was never used here, and writes it down before it is used."""
+        """Gives a publication an id that was never used here, and records it before it is used."""
         with self._locked():
             taken = {entry.id for entry in self.entries(identity=identity)}
             first = f"{identity}-{attempt}"
@@ -68,7 +68,7 @@ class Ledger:
             return self._append(Entry(place=place, identity=identity, id=name, event="begun", digest=digest))
 
     def adopt(self, place: str, identity: str, name: str, digest: str, foreign: bool = False) -> Entry:
-        """Takes over an id that was not given here; a foreign one is never deleted from here."""
+        """Takes over an id that was not assigned here; a foreign one is never deleted from here."""
         entry = Entry(place=place, identity=identity, id=name, event="begun", digest=digest)
         with self._locked():
             if foreign:
@@ -108,7 +108,7 @@ def _parse(text: str) -> Iterator[Entry]:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a run stands at a place: the entry that counts, and the ids that are to be deleted.
+    """The standing of a run at a place: the entry that counts, and the ids that are to be deleted.
 
     Attributes:
         published: the latest publication that arrived whole and is still there.
@@ -121,13 +121,13 @@ class Standing:
     superseded: tuple[str, ...]
 
     def current(self, stamp: str) -> Entry | None:
-        """The publication of a run that has this stamp, if nothing is left to be done for it."""
+        """The publication with this stamp, if nothing is left to be done for its run."""
         there = self.published
         return there if there and there.stamp == stamp and not self.begun and not self.superseded else None
 
 
 def standings(entries: list[Entry], place: str) -> dict[str, Standing]:
-    """How each run stands at a place, by identity."""
+    """The standing of each run at a place, by identity."""
     by_run: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.place == place:
@@ -136,7 +136,7 @@ def standings(entries: list[Entry], place: str) -> dict[str, Standing]:
 
 
 def standing(entries: list[Entry]) -> Standing:
-    """How a run stands, from all of its entries at a place. Later means begun later."""
+    """The standing of a run, from all of its entries at a place. Later means begun later."""
     begun = {entry.id: entry for entry in entries if entry.event == "begun"}
     gone = {entry.id for entry in entries if entry.event == "deleted"}
     foreign = {entry.id for entry in entries if entry.event == "foreign"}

@@ -13,14 +13,14 @@ LOOK_SECONDS = 2.0
 
 
 class Live:
-    """Runs that are open at W&B, in one client. To be used by one thread.
+    """Runs that are open at W&B, in one client. Only one thread may use it.
 
-    What arrives in the end is what publishing the whole run would have sent, read back likewise. A client that
-    fails is given up with all of its runs: they are then published whole, once they have ended.
+    What arrives in the end is what publishing the whole run would have sent, and it is read back likewise. A client
+    that fails is abandoned with all of its runs, which are then published whole, once they have ended.
 
     Args:
-        publisher: of the session.
-        describe: a run's folder as a publication.
+        publisher: the session's publisher.
+        describe: turns a run's folder into a publication.
     """
 
     def __init__(self, publisher: Publisher, describe: Callable[[RunFolder], Publication]):
@@ -65,7 +65,7 @@ class Live:
         self._tell("extend", entry.id, publication.history(self.publisher.target.every, whole=False))
 
     def _tell(self, operation: str, *arguments: object) -> str | None:
-        """Has the client do something. Returns None where that failed."""
+        """Makes the client do something. Returns None if that failed."""
         publisher = self.publisher
         if self._worker is None:
             self._worker = Worker(publisher.target)

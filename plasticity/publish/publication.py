@@ -1,4 +1,4 @@
-"""What is published of a run."""
+"""What is published about a run."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ STATES = {"finished": 0, "failed": 1, "preempted": 1}
 """How a run may have ended, with the exit code that W&B derives its state from."""
 
 RESERVED = ("config.yaml", "output.log", "requirements.txt", "conda-environment.yaml", "diff.patch")
-"""Files that W&B writes into a run's folder itself, over any other; so it does with `wandb-*`."""
+"""Files that W&B itself writes into a run's folder, replacing any others; the same goes for `wandb-*`."""
 
 Row = dict[str, Any]
 
@@ -27,18 +27,18 @@ class Publication:
     Attributes:
         identity: what the run is; publications of one identity replace one another.
         attempt: how often it was computed.
-        name: what a person reads.
+        name: the name that people read.
         group: all of the config but the seed.
         job_type: the replacement set.
         tags, notes: as in W&B.
         config: nested; W&B shows `model.width` for {"model": {"width": …}}.
         rows: a row per task, in order, with the column `task`. Missing values (None, NaN) are left out.
         summary: the only values that the summary will have.
-        files: contents, or the path of a file, by the name that it gets.
+        files: the contents or the path of each file, by the name that it gets.
         images: those of the files that are shown as images, each under `image_key`.
         state: "finished", "failed" or "preempted".
         stamp: changes whenever the run is written to; equal stamps save a comparison of everything else.
-        id: where W&B chose the id, as an agent of its sweeps does. The server may have the run already.
+        id: the id, if W&B chose it, as an agent of its sweeps does. The server may already have the run.
         sweep: id of the W&B sweep that it belongs to.
     """
 
@@ -74,13 +74,13 @@ class Publication:
         object.__setattr__(self, "tags", tuple(self.tags))
 
     def history(self, every: int, whole: bool = True) -> list[Row]:
-        """Rows 0, every, 2 · every, … and, of a whole run, the last, each once, under W&B's keys."""
+        """Rows 0, every, 2 · every, … and, for a whole run, the last, each once, under W&B's keys."""
         last = range(len(self.rows))[-1:] if whole else range(0)
         kept = sorted({*range(0, len(self.rows), every), *last})
         return [{history_key(column): value for column, value in self.rows[index].items()} for index in kept]
 
     def digest(self, every: int) -> str:
-        """A hash of all that is published: equal where publishing again would change nothing of the results.
+        """A hash of all that is published: equal if publishing again would not change the results.
 
         Tags and notes are left out: launches that share a run may give it different ones, and would otherwise
         publish it again in turn.
@@ -93,7 +93,7 @@ class Publication:
         return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def contents(self, name: str) -> bytes:
-        """What a file holds."""
+        """The contents of a file."""
         file = self.files[name]
         return file if isinstance(file, bytes) else Path(file).read_bytes()
 
@@ -101,9 +101,9 @@ class Publication:
 def history_key(column: str) -> str:
     """W&B's key of a column: `weight_magnitude.layer_1` becomes `weight_magnitude/layer_1`.
 
-    A dot means a nested value in W&B: the pattern `*` of `define_metric` does not reach it, so that such a
-    column would lose its axis and add its last value to the summary. A `/` does neither, and makes each
-    diagnostic a section of the workspace with a panel per layer. `column_of` gives the column back.
+    A dot means a nested value in W&B: the pattern `*` of `define_metric` does not reach it, so such a column
+    would lose its axis and add its last value to the summary. A `/` does neither, and makes each diagnostic a
+    section of the workspace with a panel per layer. `column_of` is the inverse.
     """
     if "/" in column:
         raise ValueError(f"the column {column} could not be told from one with a dot")
@@ -111,7 +111,7 @@ def history_key(column: str) -> str:
 
 
 def column_of(key: str) -> str:
-    """The column of a key of the history."""
+    """The column that belongs to a key of the history."""
     return key.replace("/", ".")
 
 
@@ -126,7 +126,7 @@ def summary_key(name: str) -> str:
 
 
 def _present(row: Mapping[Any, Any]) -> Row:
-    """The values of a row that are there, as plain Python."""
+    """The values of a row that are not missing, as plain Python values."""
     plain = {str(column): _plain(value) for column, value in row.items()}
     return {column: value for column, value in plain.items() if not _missing(value)}
 
@@ -152,7 +152,7 @@ def differences(expected: Iterable[Row], arrived: Iterable[Mapping[str, Any]]) -
 
 
 def same(value: Any, other: Any) -> bool:
-    """Whether a value is what arrived of it. JSON has no infinity, so that it arrives as a word."""
+    """Whether a value arrived unchanged. JSON has no infinity, so an infinity arrives as a word."""
     if isinstance(value, float) and math.isinf(value):
         return other is not None
     if isinstance(value, float | int) and isinstance(other, float | int):

@@ -18,12 +18,11 @@ class Outcome:
     """What became of a publication.
 
     Attributes:
-        identity: of the run.
-        id: under which it is at W&B, or None if it is not.
-        status: "published"; "already", of a run that was published before and did not change; "failed"; or
-            "postponed", of a run that was not tried, because the server failed others or publishing
-            was stopped.
-        reason: why not, in words.
+        identity: the run's identity.
+        id: the id under which it is at W&B, or None if it is not.
+        status: "published"; "already", if the run was published before and did not change; "failed"; or
+            "postponed", if it was not tried, because the server failed others or publishing was stopped.
+        reason: why it was not published, in words.
         url: the run's address.
     """
 
@@ -37,17 +36,17 @@ class Outcome:
 class Publisher:
     """Publishes to one target for as long as a session lasts.
 
-    A server that kept one run waiting until its deadline, or refused one at the door, is not tried again in
-    this session: each run would wait as long. The same goes after two runs in turn that were uploaded and did
-    not arrive. What is left is `postponed`, and a later session publishes it.
+    A server that kept one run waiting until its deadline, or refused one outright, is not tried again in this
+    session: each run would wait as long. The same goes after two runs in a row that were uploaded but did not
+    arrive. The remaining runs are `postponed`, and a later session publishes them.
 
     Args:
-        target: where to.
-        ledger: what was published before, by whatever process.
-        workers: how many runs are published at once, each by a client of its own.
+        target: where to publish.
+        ledger: what was published before, by any process.
+        workers: how many runs are published at once, each by its own client.
 
     Attributes:
-        broken: why the server is not tried any more, or None.
+        broken: why the server is no longer tried, or None.
     """
 
     def __init__(self, target: Target, ledger: Ledger, workers: int = 1):
@@ -65,7 +64,7 @@ class Publisher:
         self.close()
 
     def stop(self) -> None:
-        """Gives up at once what is being published. Safe in a signal handler."""
+        """Abandons at once what is being published. Safe in a signal handler."""
         self._stopping.set()
 
     def close(self) -> None:
@@ -75,7 +74,7 @@ class Publisher:
             self._idle.pop().kill()
 
     def publish(self, publication: Publication) -> Outcome:
-        """Publishes a run, unless it is there already. It never raises an `Exception`."""
+        """Publishes a run, unless it is already there. It never raises an `Exception`."""
         return self.publish_described(publication.identity, lambda: publication)
 
     def publish_described(self, identity: str, describe: Callable[[], Publication]) -> Outcome:
@@ -89,7 +88,7 @@ class Publisher:
             return Outcome(identity, None, status, str(error) or type(error).__name__)
 
     def verify(self, publication: Publication) -> Outcome:
-        """Reads back a published run. If it is not whole any more, `publish` publishes it again."""
+        """Reads back a published run. If it is no longer whole, `publish` publishes it again."""
         published = self._standing(publication).published
         if published is None:
             return Outcome(publication.identity, None, "failed", "it was not published")
@@ -105,7 +104,7 @@ class Publisher:
         """Publishes many runs, `workers` at a time, in whatever order they are done.
 
         Args:
-            described: what reads a run, by its identity.
+            described: for each run, by its identity, a function that reads it.
         """
         with ThreadPoolExecutor(self.workers) as pool:
             tasks = [pool.submit(self.publish_described, *one) for one in described.items()]
@@ -136,11 +135,11 @@ class Publisher:
         return self.arrival(publication, begun, url)
 
     def postponed(self, identity: str) -> Outcome:
-        """What becomes of a run that is not tried."""
+        """The outcome of a run that is not tried."""
         return Outcome(identity, None, "postponed", self.broken or "publishing was stopped")
 
     def enter(self, publication: Publication, digest: str) -> Entry:
-        """Writes down that a publication is begun, under an id of its own."""
+        """Records that a publication is begun, under its own id."""
         place, identity = self.target.place, publication.identity
         used = {entry.id for entry in self.ledger.entries(place, identity)}
         if publication.id is not None and publication.id not in used:
@@ -148,7 +147,7 @@ class Publisher:
         return self.ledger.begin(place, identity, publication.attempt, digest)
 
     def arrival(self, publication: Publication, begun: Entry, url: str | None) -> Outcome:
-        """Writes down that a run arrived whole, and deletes what it replaces."""
+        """Records that a run arrived whole, and deletes what it replaces."""
         rows = publication.history(self.target.every)
         last = rows[-1].get("task") if rows else None
         digest, stamp = publication.digest(self.target.every), publication.stamp
@@ -171,7 +170,7 @@ class Publisher:
                 self.ledger.adopt(self.target.place, entry.identity, entry.id, entry.digest)
 
     def _upload(self, publication: Publication, digest: str) -> tuple[Entry, str | None]:
-        """Publishes a run under a new id. A run that the server has under it counts if it is equal."""
+        """Publishes a run under a new id. If the server already has an equal run under it, that one counts."""
         begun = self.enter(publication, digest)
         try:
             return begun, self._ask("publish", publication, begun.id)
@@ -184,14 +183,14 @@ class Publisher:
             raise
 
     def _arrived(self, publication: Publication, begun: Entry) -> str | None:
-        """The address of a run that is there whole, as it may be after a process that was killed; "" offline."""
+        """The address of a run ("" offline) if it is there whole, perhaps from a killed process; None if not."""
         try:
             return self._ask("verify", publication, begun.id, patience=0) or ""
         except Incomplete:
             return None
 
     def _remove(self, publication: Publication, names: tuple[str, ...]) -> None:
-        """Deletes what was begun before the publication that counts, or leaves it to the next time."""
+        """Deletes what was begun before the publication that counts, or leaves it for the next time."""
         for name in names:
             if self._done():
                 return
@@ -210,7 +209,7 @@ class Publisher:
         return self.broken is not None or self.stopped()
 
     def note(self, identity: str, name: str, event: str, reason: str = "") -> None:
-        """Writes down what became of a publication."""
+        """Records what became of a publication."""
         place = self.target.place
         self.ledger.add(Entry(place=place, identity=identity, id=name, event=event, reason=reason))
 
@@ -218,7 +217,7 @@ class Publisher:
         return standing(self.ledger.entries(self.target.place, publication.identity))
 
     def _ask(self, operation: str, *arguments: object, patience: float | None = None) -> Any:
-        """Has an idle client do something. A client that the server or a signal got stuck is not used again."""
+        """Makes an idle client do something. One that hangs because of the server or a signal is not used again."""
         with self._lock:
             worker = self._idle.pop() if self._idle else Worker(self.target)
         extra = () if patience is None else (patience,)
@@ -239,7 +238,7 @@ class Publisher:
         return answer
 
     def judge(self, error: BaseException, operation: str) -> None:
-        """Whether the server is worth another try after an error."""
+        """Decides whether the server is worth another try after an error."""
         if isinstance(error, Unreachable):
             self.broken = str(error)
         elif isinstance(error, Incomplete) and operation == "publish":

@@ -1,4 +1,4 @@
-"""Publishing beside a launch: in a thread that no training waits for, through processes that can be killed."""
+"""Publishing alongside a launch: in a thread that no training waits for, through processes that can be killed."""
 
 import os
 import queue
@@ -23,7 +23,7 @@ from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
 
 AT_ONCE = 4
-"""The most runs that are published at once, each by a client of its own."""
+"""The most runs that are published at once, each by its own client."""
 
 LEAVE_SECONDS = 10.0
 """How long a launch that is stopped waits for publications."""
@@ -36,7 +36,7 @@ def ledger(runs_dir: Path) -> Ledger:
 
 @dataclass(frozen=True)
 class Agent:
-    """What an agent of a W&B sweep has started this process for: the ids of its sweep and of its run."""
+    """The ids of the sweep and of the run for which an agent of a W&B sweep has started this process."""
 
     sweep: str
     run: str
@@ -49,7 +49,7 @@ class Agent:
 
 
 class Publishing:
-    """What a launch does for W&B. It raises nothing, and none of its methods but `wait` takes any time.
+    """What a launch does for W&B. It raises nothing, and of its methods only `wait` and `leave` take any time.
 
     Args:
         settings: the tracker, and the directory of runs.
@@ -75,7 +75,7 @@ class Publishing:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Gives up what is not published."""
+        """Abandons what is not published yet."""
         if self._thread is not None:
             self.publisher.stop()
             self._waiting.put(None)
@@ -94,7 +94,7 @@ class Publishing:
             self._put("ended", run)
 
     def catch_up(self, runs: Iterable[Run]) -> None:
-        """Publishes those of some finished runs that are not published as they are."""
+        """Publishes those finished runs whose present state is not published yet."""
         if not self.active:
             return
         try:
@@ -111,13 +111,13 @@ class Publishing:
                 self.ended(run, state)
 
     def wait(self, stop: Callable[[], object], seconds: float | None = None) -> None:
-        """Waits until everything is published or known to fail; at most some seconds, or until `stop()`."""
+        """Waits until everything is published or has failed; at most for `seconds`, or until `stop()` is true."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while self._pending and not stop() and (deadline is None or time.monotonic() < deadline):
             time.sleep(0.05)
 
     def leave(self) -> None:
-        """Shows the runs that are shown live as preempted, if that can be done in a few seconds."""
+        """Marks the runs that are shown live as preempted, if that can be done in a few seconds."""
         if self.active:
             for folder, _ in list(self.live.open.values()):
                 self._pending.add(folder.identity)
@@ -125,7 +125,7 @@ class Publishing:
             self.wait(lambda: False, LEAVE_SECONDS)
 
     def lines(self) -> list[str]:
-        """Where the runs are published or lie, what is not published and why, and the command for it."""
+        """Where the runs are published or stored, what is not and why, and the command that publishes it."""
         if not self.active:
             return []
         done = [one for one in self.outcomes.values() if one.status in ("published", "already")]

@@ -13,26 +13,26 @@ from plasticity.store import RunFolder, RunState
 from plasticity.store.rows import number
 
 ENDS = {"finished": "finished", "failed": "failed", "stopped": "preempted", "running": "preempted"}
-"""How a run that nobody computes is shown, by its status. "running" is one whose process was killed."""
+"""How a run that is not being computed is shown, by its status. "running" is one whose process was killed."""
 
 MOST_CHARACTERS = 128
 """The longest group or name that W&B takes."""
 
 TABLE, CONFIG, STATE = "tasks.csv", "run.yaml", "state.json"
-"""The files that a publication holds, from which the run's folder can be made again."""
+"""The files that a publication holds, from which the run's folder can be recreated."""
 
 
 def publication(folder: RunFolder, tags: Sequence[str] = (), notes: str = "") -> Publication:
     """A run as it is stored, with every row, its whole table, its config and its state.
 
     Args:
-        folder: of a run that nobody computes at the moment.
-        tags: further tags, beside that of its network.
+        folder: the folder of a run that is not being computed at the moment.
+        tags: further tags, in addition to that of its network.
         notes: as in W&B.
 
     Raises:
         UserError: for a run that has nothing to show, or whose folder makes no sense.
-        OSError, ValueError: where it cannot be read.
+        OSError, ValueError: if it cannot be read.
     """
     run, state = Run.stored(folder.config()), folder.state()
     if run.identity != folder.identity:
@@ -62,7 +62,7 @@ def publication(folder: RunFolder, tags: Sequence[str] = (), notes: str = "") ->
 
 
 def stamp(state: RunState) -> str:
-    """Changes whenever a run is written to."""
+    """A text that changes whenever a run is written to."""
     return f"{state.status} {state.attempt} {state.updated} {','.join(sorted(state.measured))}".strip()
 
 
@@ -90,7 +90,7 @@ def network(run: Run) -> str:
 def group(run: Run) -> str:
     """All of a run but its seed: what differs from the paper's base run, as on the command line.
 
-    What is too long is cut and told apart by a hash of all of it.
+    A text that is too long is cut, and ends in a hash of all of it that tells it apart.
     """
     return _shortened(", ".join(f"{key}={value}" for key, value in _own(run).items()))
 
@@ -118,7 +118,7 @@ def config(run: Run, state: RunState) -> dict[str, Any]:
 def summary(run: Run, state: RunState, rows: Sequence[Row]) -> dict[str, Any]:
     """What is shown of a run in one line. What was not measured is left out.
 
-    Columns of one measure per layer count as one value: units replaced, summed over rows and layers; dead units,
+    A measure with a column per layer becomes one value: units replaced, summed over rows and layers; dead units,
     summed over the layers of the last row that has them; the effective rank, averaged over those.
     """
     steps = state.tasks_done * run.dataset.steps_per_task

@@ -12,11 +12,11 @@ class Target:
     Attributes:
         entity: user or team; None for the default of the API key.
         project: the project.
-        mode: "online", or "offline" for runs that lie in `directory` until `wandb sync` uploads them.
-        directory: offline runs are in the folder `wandb` in it.
-        every: the history holds every so-manieth row, and the last.
+        mode: "online", or "offline" for runs that stay in `directory` until `wandb sync` uploads them.
+        directory: the folder whose subfolder `wandb` holds offline runs.
+        every: the history holds every `every`th row, and the last.
         init_seconds: how long the server may take to accept a run.
-        finish_seconds: how long the upload may take, waiting as a busy server asks for (429) included.
+        finish_seconds: how long the upload may take, including the waits that a busy server asks for (429).
         verify_seconds: how long until what was uploaded can be read back.
     """
 
@@ -48,5 +48,5 @@ class Target:
 
     @property
     def deadline(self) -> float:
-        """Seconds after which a publication is given up, whatever the client is doing."""
+        """Seconds after which a publication is abandoned, whatever the client is doing."""
         return 10 + self.init_seconds + self.finish_seconds + 2 * self.verify_seconds

@@ -1,4 +1,4 @@
-"""A publication through W&B's client. Runs in a process of its own: see `plasticity.publish.worker`."""
+"""A publication through W&B's client. Runs in a separate process: see `plasticity.publish.worker`."""
 
 import os
 import shutil
@@ -25,10 +25,10 @@ def publish(publication: Publication, name: str, target: Target) -> str | None:
         its address; None offline
 
     Raises:
-        Incomplete: it was uploaded, and did not arrive.
-        Taken: the server has a run of this id.
-        Unreachable: the server refused it, or did not take it in time.
-        Exception: anything else, such as a disk that is full; it is about this run alone.
+        Incomplete: it was uploaded, but did not arrive.
+        Taken: the server has a run with this id.
+        Unreachable: the server refused it, or did not accept it in time.
+        Exception: anything else, such as a full disk; it concerns this run alone.
     """
     begin(publication, name, target)
     return end(publication, name, target)
@@ -36,7 +36,7 @@ def publish(publication: Publication, name: str, target: Target) -> str | None:
 
 @dataclass
 class Open:
-    """A run that was begun and is not ended.
+    """A run that was begun and has not ended.
 
     Attributes:
         client: W&B's object.
@@ -54,7 +54,7 @@ OPEN: dict[str, Open] = {}
 
 
 def begin(publication: Publication, name: str, target: Target) -> None:
-    """Opens a run, with what is fixed from its start on.
+    """Opens a run, with what is fixed from the start.
 
     Raises:
         As `publish`.
@@ -112,7 +112,7 @@ def end(publication: Publication, name: str, target: Target) -> str | None:
     if target.mode == "offline":
         (folder,) = Path(run.directory).glob("wandb/offline-run-*")
         (target.directory / "wandb").mkdir(exist_ok=True)
-        os.replace(folder, target.directory / "wandb" / folder.name)  # whole, or not there
+        os.replace(folder, target.directory / "wandb" / folder.name)  # atomically: whole, or not there
     shutil.rmtree(run.directory, ignore_errors=True)
     if target.mode == "offline":
         return None
@@ -121,7 +121,7 @@ def end(publication: Publication, name: str, target: Target) -> str | None:
 
 
 def verify(publication: Publication, name: str, target: Target, patience: float | None = None) -> str | None:
-    """Reads a run back and compares all of it, again and again until it is whole or patience ends.
+    """Reads a run back and compares all of it, again and again until it is whole or patience runs out.
 
     Args:
         patience: in seconds; by default `target.verify_seconds`.
@@ -130,7 +130,7 @@ def verify(publication: Publication, name: str, target: Target, patience: float 
         its address; None offline
 
     Raises:
-        Incomplete: what is missing at the end.
+        Incomplete: saying what is still missing at the end.
     """
     patient_until = time.monotonic() + (target.verify_seconds if patience is None else patience)
     pause = 0.5
@@ -146,7 +146,7 @@ def verify(publication: Publication, name: str, target: Target, patience: float 
 
 
 def remove(name: str, target: Target) -> None:
-    """Deletes a run; one that is not there is fine."""
+    """Deletes a run, if it is there."""
     for folder in _offline(name, target):
         shutil.rmtree(folder)
     if target.mode == "offline":
@@ -159,7 +159,7 @@ def remove(name: str, target: Target) -> None:
 
 @contextmanager
 def _server_errors() -> Iterator[None]:
-    """Tells what the client raises because of the server from what it raises because of a run."""
+    """Distinguishes what the client raises because of the server from what it raises because of a run."""
     import wandb
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
@@ -172,7 +172,7 @@ def _server_errors() -> Iterator[None]:
 
 
 def _settings(target: Target, sweep: str | None) -> Any:
-    """Settings for one run: `init` changes those that it is given."""
+    """New settings for each run, since `init` changes those that it is given."""
     import wandb
 
     return wandb.Settings(
@@ -184,7 +184,7 @@ def _settings(target: Target, sweep: str | None) -> Any:
 
 
 def _missing(publication: Publication, name: str, target: Target) -> tuple[Any, str | None]:
-    """A run as the API shows it, and what of a publication it lacks, in words."""
+    """A run as the API shows it and, in words, what it lacks of a publication."""
     if target.mode == "offline":
         return None, None if _offline(name, target) else "there is no such folder"
     run = _find(name, target)
@@ -230,7 +230,7 @@ def _api(made: list[Any] = []) -> Any:  # noqa: B006 (one for the process)
 
 
 def _offline(name: str, target: Target) -> list[Path]:
-    """The folder of an offline run. Its name ends in the id, of which no other's is the end after a dash."""
+    """The folder of an offline run, named `offline-run-<time>-<id>`; the id may have dashes in it."""
     return [
         path for path in target.directory.glob("wandb/offline-run-*") if path.name.split("-", 3)[-1] == name
     ]
@@ -239,4 +239,4 @@ def _offline(name: str, target: Target) -> list[Path]:
 OPERATIONS: dict[str, Callable[..., str | None]] = {
     function.__name__: function for function in (publish, begin, extend, end, verify, remove)
 }
-"""What a worker can be asked for."""
+"""The operations that a worker can be asked for, by name."""

@@ -1,9 +1,9 @@
 """The process in which W&B's client runs, so that it can be killed whatever it is waiting for.
 
-The client has threads and a service process of its own, waits in `finish` for a server that hangs, and is
-deaf to signals meanwhile; none of that can be interrupted from within. So the process is what is ended: its
-parent kills it, and it ends itself as soon as its parent is gone, which the end of its input tells, even
-after SIGKILL. The service process ends with it.
+The client has its own threads and service process, waits in `finish` for a server that hangs, and ignores
+signals meanwhile; none of that can be interrupted from within. So the whole process is ended: its parent kills
+it, and it ends itself as soon as its parent is gone, which it notices by the end of its input, even after
+SIGKILL. The service process ends with it.
 """
 
 import contextlib
@@ -28,17 +28,18 @@ AMBIENT = (
     "RUN_ID", "RESUME", "RUN_GROUP", "JOB_TYPE", "TAGS", "NAME", "NOTES", "MODE", "PROJECT", "ENTITY", "DIR",
     "SWEEP_ID", "SWEEP_PARAM_PATH", "SERVICE", "CONFIG_PATHS",
 )  # fmt: skip
-"""Variables `WANDB_…` that would change what is published."""
+"""Environment variables `WANDB_…` that would change what is published."""
 
 NICENESS = 5
-"""Training has the cores before a publication does."""
+"""Training takes precedence over a publication on the cores."""
 
 
 class Worker:
     """A process with W&B's client in it. It answers one request at a time.
 
-    What the client writes is in a folder of the worker, which goes with it: on the disk of offline runs, so
-    that they are moved there in one step, and else among the temporary files, which are local to a node.
+    The client writes to a folder of the worker, which is removed with it. For offline runs, that folder is on
+    their disk, so that they are moved into place in one step; otherwise it is among the temporary files, which are
+    local to a node.
     """
 
     def __init__(self, target: Target) -> None:
@@ -58,7 +59,7 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def ask(self, operation: str, *arguments: Any, seconds: float, stopped: Callable[[], bool]) -> Any:
-        """Has an operation of `plasticity.publish.upload` done, and returns what it returned.
+        """Makes the process do an operation of `plasticity.publish.upload`, and returns what that returned.
 
         Raises:
             Stopped: as soon as `stopped()` says so.
@@ -110,7 +111,7 @@ def main() -> None:
     tempfile.tempdir = sys.argv[1]
     os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever the client prints is no answer
+    os.dup2(2, 1)  # what the client prints must not be taken for an answer
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     requests: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
@@ -124,7 +125,7 @@ def main() -> None:
             answer = None, OPERATIONS[operation](*arguments)
         except Exception as error:
             answer = _portable(error), None
-        with contextlib.suppress(BrokenPipeError):  # nobody is there: `_read` is ending the process
+        with contextlib.suppress(BrokenPipeError):  # the parent is gone: `_read` is ending the process
             pickle.dump(answer, answers)
             answers.flush()
 
@@ -139,7 +140,7 @@ def _read(requests: "queue.Queue[tuple[str, tuple[Any, ...]]]") -> None:
 
 
 def _children(process: int) -> list[int]:
-    """The processes that one started: the client's service. Where there is no /proc, it ends by itself."""
+    """The processes that a process started: the client's service. Without /proc, it ends by itself."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for file in Path(f"/proc/{process}/task").glob("*/children"):
@@ -163,7 +164,7 @@ def _kill(processes: list[int]) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error, or one with its words, for a parent that never imports W&B."""
+    """The error, or one with the same text, for a parent that never imports W&B."""
     if type(error).__module__ in ("builtins", "plasticity.publish.errors"):
         return error
     return RuntimeError(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -25,19 +25,21 @@ class ContinualBackpropagation(Replacement, name="cbp"):
     """Continually replaces a few of the least useful mature units.
 
     Attributes:
-        rate: share of a layer's mature units that is replaced per step.
-        maturity_threshold: a unit that is not older than this many steps is never replaced.
+        rate: replacement rate, the share of a layer's mature units that is replaced per step.
+        maturity_threshold: a unit is never replaced unless it is older than this many steps.
         decay_rate: η of the running utility and the running mean activation.
         utility: what a unit is worth.
         bias_compensation: add f̂ · w_out of a replaced unit to the biases of the next layer, as the algorithm is
             described; in the code behind the published numbers this term was always 0.
-        observed: what the utility and the running mean of a layer are made of: its own activations (hidden); or
-            (misaligned) its place in the list z₁, h₁, z₂, h₂, …, so that layers 1, 2, 3, … observe z₁, h₁, z₂, …
-        accrual: where the rate times the mature units is no whole number, the rest is owed (debt) until it makes
-            up a unit; or it is forgotten, and below 1 is the probability that one unit is replaced (chance).
+        observed: what a layer's utility and running mean are computed from: its own activations (hidden); or the
+            entry at its position in the list z₁, h₁, z₂, h₂, …, so that layers 1, 2, 3, … observe z₁, h₁, z₂, …
+            (misaligned).
+        accrual: what happens if the rate times the number of mature units is not a whole number: the rest is owed
+            until it makes up a unit (debt); or it is forgotten, and a product below 1 is the probability that one
+            unit is replaced (chance).
 
-    The last two are, with a maturity threshold of 10, what the code behind the published comparison on Bit-Flipping
-    does (github.com/shibhansh/loss-of-plasticity, `lop/algos/gnt.py`).
+    With a maturity threshold of 10, misaligned and chance are what the code behind the published comparison on
+    Bit-Flipping does (github.com/shibhansh/loss-of-plasticity, `lop/algos/gnt.py`).
     """
 
     rate: float = number(1e-4, at_least=0, at_most=1)
@@ -74,7 +76,7 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         return self.choose(memory, step, [float(units) for units in owed])
 
     def update(self, memory: Memory, step: Step) -> list["Tensor"]:
-        """Ages, running mean activations, running utilities and debts after a step.
+        """Updates ages, running mean activations, running utilities and debts after a step.
 
         Returns:
             for each hidden layer, how many units are to be replaced, as a fraction: float64, []
@@ -82,11 +84,11 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         return [self._update(memory, step, layer) for layer in range(len(step.activations))]
 
     def choose(self, memory: Memory, step: Step, owed: Sequence[float]) -> list[list[int]]:
-        """The units to replace after a step, for each hidden layer, from what its `update` says is owed."""
+        """The units to replace after a step, for each hidden layer, from what `update` says is owed."""
         return [self._choose(memory, step, layer, units) for layer, units in enumerate(owed)]
 
     def _update(self, memory: Memory, step: Step, layer: int) -> "Tensor":
-        """Age, running mean activation and running utility of a layer's units, and what is owed of them."""
+        """Updates the ages, running means and running utilities of a layer's units. Returns how many are owed."""
         eta, activation = self.decay_rate, self._observed(step, layer)
         memory["age"][layer] += 1
         mean = activation if activation.ndim == 1 else activation.mean(dim=0)
@@ -103,18 +105,18 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         return self._owed(memory, layer)
 
     def _observed(self, step: Step, layer: int) -> "Tensor":
-        """What stands for the activations of a layer."""
+        """What is taken for the activations of a layer."""
         if self.observed == "hidden":
             return step.activations[layer]
         return (step.activations if layer % 2 else step.pre_activations)[layer // 2]
 
     def _corrected(self, memory: Memory, name: str, layer: int) -> "Tensor":
-        """A running mean over 1 − η^age, which removes the pull of its start at 0."""
+        """A running mean divided by 1 − η^age, which removes the bias of its start at 0."""
         corrected: Tensor = memory[name][layer] / (1 - self.decay_rate ** memory["age"][layer].double())
         return corrected.float()
 
     def _owed(self, memory: Memory, layer: int) -> "Tensor":
-        """How many units of a layer are due: its rate times its mature units, and its debt where one is kept."""
+        """How many units of a layer are owed: its rate times its mature units, plus its debt if one is kept."""
         debt: Tensor = memory["debt"][layer]
         if layer + 1 not in self.layers:
             return debt.new_zeros(())

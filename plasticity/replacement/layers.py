@@ -11,7 +11,7 @@ NAMES = ("all", "none", "last", "except_first")
 """Sets that are defined for every depth; in addition, layer_N names a single layer."""
 
 NAME = re.compile(rf"({'|'.join(NAMES)}|layer_[1-9][0-9]*)")
-"""A set by its name."""
+"""Matches the name of a set."""
 
 VALID = f"one of {', '.join(NAMES)}, layer_1, layer_2, …, or a list of layers such as [1,3]"
 
@@ -22,7 +22,7 @@ def layers(default: Any = "all") -> Any:
 
 
 def check(key: str, value: Any) -> Any:
-    """A replacement set as it is given, if there can be such a set. Raises ConfigError."""
+    """A replacement set as given, if it can be one. Raises ConfigError if not."""
     if isinstance(value, str) and NAME.fullmatch(value):
         return value
     if isinstance(value, (list, tuple)) and all(type(layer) is int and layer > 0 for layer in value):

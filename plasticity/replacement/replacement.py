@@ -1,4 +1,4 @@
-"""What every method of replacement is: a choice of units after each step. Replacing them is the same for all."""
+"""The base class of replacement methods: they choose units after each step. Replacing them is the same for all."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.nn import Linear
 
 Memory = dict[str, list[Any]]
-"""What a method remembers, by name: for each hidden layer an array (in training a tensor) of any shape."""
+"""What a method remembers, by name: for each hidden layer, an array (in training, a tensor) of any shape."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Step:
     """What a method may look at after a step of gradient descent.
 
     Attributes:
-        number: of the step in the run, from 0.
-        activations: h of each hidden layer in the step's forward pass: [units], of a batch [batch size, units].
+        number: number of the step in the run, from 0.
+        activations: h of each hidden layer in the step's forward pass: [units], or [batch size, units] for a batch.
         pre_activations: z of each hidden layer, likewise.
         linear: the network's linear layers with their weights after the step, the output layer last.
         draw: draws uniformly from [0, 1) for the units of a hidden layer, by its position from 0: [units].
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Replacement(Part):
-    """A method that replaces units, and the set of layers that it does so in.
+    """A method that replaces units, and the set of layers in which it does so.
 
     Attributes:
         layers: "all", "none", "last", "except_first", "layer_N", or the numbers of hidden layers, from 1. In a
@@ -52,14 +52,14 @@ class Replacement(Part):
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """What is remembered of a hidden layer at the start.
 
-        Arrays of shape [units] are set to 0 at a unit that is replaced; others are left to the method.
+        Arrays of shape [units] are set to 0 at a unit that is replaced; all others are left to the method.
         """
         return {}
 
     def after_step(self, memory: Memory, step: Step) -> list[list[int]]:
         """Updates the memory in place, and chooses the units to replace: for each hidden layer, in their order.
 
-        It is called after every step, also where no layer is in the set.
+        It is called after every step, even if no layer is in the set.
         """
         raise NotImplementedError
 

@@ -15,11 +15,11 @@ from plasticity.run import Run
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network between two records, and what has to go with it.
+    """A network between two records, and what belongs with it.
 
     Attributes:
         rows: number of rows that came before it.
-        engine: the engine that wrote it, and alone can continue to the same numbers.
+        engine: the engine that wrote it, and the only one that can continue to the same numbers.
         network: the network after those rows.
     """
 
@@ -29,7 +29,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """The checkpoint in a file; None where there is none.
+        """The checkpoint in a file; None if there is none.
 
         Raises:
             Damaged: when it cannot be read.
@@ -51,7 +51,7 @@ class Checkpoint:
         atomic_write(path, lambda file: np.savez(file, **arrays))
 
     def check(self, run: Run) -> None:
-        """Makes sure that it is of a run's network.
+        """Makes sure that it is a checkpoint of a run's network.
 
         Raises:
             Damaged: when it is not.

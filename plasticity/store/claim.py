@@ -1,7 +1,7 @@
 """Claims: at most one living process computes a run.
 
 A claim is a lock on a file (flock). The system releases it when the process ends, however it ends; on NFS
-the server does, once it misses the dead node. The file's text says who holds it, for people to read.
+the server does, once it notices that the node is dead. The file's text says who holds it, for people to read.
 """
 
 import errno
@@ -16,7 +16,7 @@ from pathlib import Path
 from plasticity.errors import UserError
 
 _PATIENCE = 5
-"""Further tries for a lock: asking for the holder of a claim takes the lock for an instant."""
+"""Number of further attempts at a lock, since `holder` takes it for an instant."""
 
 
 @contextmanager
@@ -24,13 +24,13 @@ def claim(path: Path) -> Iterator[bool]:
     """Holds a claim while the block runs.
 
     Args:
-        path: the file to lock, made where it is missing.
+        path: the file to lock, created if it is missing.
 
     Yields:
         True if the claim is ours, False if another living process holds it.
 
     Raises:
-        UserError: where the file system has no locks, or the file is somebody else's.
+        UserError: if the file system has no locks, or the file is somebody else's.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -47,7 +47,7 @@ def claim(path: Path) -> Iterator[bool]:
             time.sleep(0.02)
             held = _lock(descriptor, path)
         if held:
-            with suppress(OSError):  # on a full disk it stays unsaid who holds it
+            with suppress(OSError):  # on a full disk, the file does not say who holds it
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
         yield held

@@ -7,8 +7,8 @@
                     snapshots/      its network before some tasks, by their numbers, and after the last
                     claim           locked by the process that is computing the run
 
-Rows are only ever appended; every other file is replaced in one go. Whoever dies in between loses what came
-after the last checkpoint, never the folder.
+Rows are only ever appended; every other file is replaced in one go. A process that dies in between loses what
+came after the last checkpoint, never the folder.
 """  # fmt: skip
 
 import os
@@ -54,7 +54,7 @@ class RunFolder:
         return self.path.name
 
     def make(self) -> None:
-        """Makes the folder. What else stands in its place, or in a file's, is set aside."""
+        """Creates the folder. Anything else in its place, or in that of one of its files, is set aside."""
         if os.path.lexists(self.path) and not self.path.is_dir():
             set_aside(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class RunFolder:
             set_aside(self.path / SNAPSHOTS)
 
     def create(self, run: Run) -> None:
-        """Makes the folder and writes down what the run is.
+        """Creates the folder and stores what the run is.
 
         Raises:
             UserError: when the folder holds another run.
@@ -77,11 +77,11 @@ class RunFolder:
     def check(self, run: Run) -> bool:
         """Makes sure that the folder, if there is one, is that of a run.
 
-        A folder is named by the run's identity, which says everything: a `config.yaml` that describes no run was
-        damaged, and may be rewritten.
+        A folder is named after the run's identity, which determines everything, so a `config.yaml` that describes
+        no run was damaged, and may be rewritten.
 
         Returns:
-            whether its `config.yaml` says so, too; False where there is none that can be read
+            whether its `config.yaml` describes the run, too; False if there is none that can be read
 
         Raises:
             UserError: when it describes another run.
@@ -115,7 +115,7 @@ class RunFolder:
         return config
 
     def stored_state(self) -> RunState:
-        """What the run says of itself: "new" where it says nothing, "unreadable" where that makes no sense."""
+        """The state in `state.json`: "new" if there is none, "unreadable" if it makes no sense."""
         try:
             return RunState.of((self.path / "state.json").read_text())
         except FileNotFoundError:
@@ -128,12 +128,12 @@ class RunFolder:
             return RunState(status="unreadable", reason=f"state.json cannot be read ({error})")
 
     def state(self, run: Run | None = None) -> RunState:
-        """How the run stands: as it says, but "incomplete" where it says "finished" and its rows are not all there.
+        """The run's state: as stored, but "incomplete" if that says "finished" and the rows are not all there.
 
-        It never raises: whoever looks at many runs sees what is wrong with one.
+        It never raises, so that many runs can be looked at, whatever is wrong with one.
 
         Args:
-            run: the run, where it is known; None to go by `config.yaml`.
+            run: the run, if it is known; None to go by `config.yaml`.
         """
         state = self.stored_state()
         if state.status != "finished":
@@ -164,11 +164,10 @@ class RunFolder:
         atomic_write(self.path / "state.json", state.text())
 
     def mark_failed(self, run: Run, reason: str) -> RunState:
-        """Notes that the process that computed the run died.
+        """Records that the process that computed the run died.
 
         Returns:
-            how the run stands: "finished" where the process had done its work, "held" where another one took the
-            run over
+            the run's state: "finished" if the process had done its work, "held" if another one took the run over
         """
         self.make()
         with self.claim() as held:
@@ -202,15 +201,15 @@ class RunFolder:
         (self.path / "checkpoint.npz").unlink(missing_ok=True)
 
     def snapshots(self) -> list[int]:
-        """The tasks that there are snapshots from before, in order; the number of tasks for that after the last."""
+        """The tasks before which snapshots were taken, in order; the number of tasks for that after the last."""
         found = (self.path / SNAPSHOTS).glob("*.safetensors")
         return sorted(int(path.stem) for path in found if path.stem.isdecimal())
 
     def snapshot(self, task: int) -> Snapshot:
-        """The snapshot from before a task.
+        """The snapshot taken before a task.
 
         Raises:
-            FileNotFoundError: where there is none.
+            FileNotFoundError: when there is none.
             Damaged: when it cannot be read.
         """
         return Snapshot.read(self._snapshot_path(task))
@@ -254,7 +253,7 @@ class RunFolder:
             raise Damaged(f"tasks.csv is invalid ({error})") from error
 
     def extend_rows(self, columns: Mapping[int, Row]) -> None:
-        """Adds further columns to the rows, in one go; what they have stays as it is.
+        """Adds further columns to the rows, in one go; values that a row already has are kept.
 
         Args:
             columns: the further values, by the row's first task.
@@ -267,7 +266,7 @@ class RunFolder:
 
     @contextmanager
     def claim(self) -> Iterator[bool]:
-        """Holds the run for this process; gives False where another living process holds it."""
+        """Claims the run for this process; yields False if another living process holds it."""
         with claim(self.path / "claim") as held:
             if held:
                 sweep(self.path, *FILES)
@@ -280,7 +279,7 @@ class RunFolder:
 
 
 def total_tasks(config: Mapping[str, Any], state: RunState) -> int:
-    """The number of tasks of a run, as its config says; else, of a data set that counts otherwise, its state."""
+    """The number of tasks of a run, from its config or, for a data set that counts differently, from its state."""
     return int(completed(config)["dataset"].get("tasks", state.tasks))
 
 

@@ -1,8 +1,8 @@
 """The rows of a run, one per record: a text file that only ever grows.
 
-A header names the columns of the rows that follow it. A row with a column that has not been there before comes with
-another header, so that columns may appear from some task on; a column that a row lacks is empty there. A header
-and its first row are written together.
+A header names the columns of the rows that follow it. A row with a new column is preceded by another header, so
+columns may appear from some task on; a column that a row lacks is empty in it. A header and its first row are
+written together.
 """
 
 import csv
@@ -14,17 +14,17 @@ from pathlib import Path
 Row = dict[str, float | int]
 
 KEY = "task"
-"""The first column: number of the first task that a row is about, from 0. No value looks like it."""
+"""The first column: number of the first task that a row covers, from 0. No value can be mistaken for its name."""
 
 MOST_BYTES_PER_ROW = 2**16
-"""Of a network of a thousand layers."""
+"""Enough for a network of a thousand layers."""
 
 
 def read(path: Path, count: int | None = None) -> list[dict[str, str]]:
     """The whole rows of a file as text; a last one that is still being written is left out.
 
     Args:
-        path: the file; none means no rows.
+        path: the file; if there is none, there are no rows.
         count: how many rows to read; None for all.
     """
     rows: list[dict[str, str]] = []
@@ -84,7 +84,7 @@ def check(lines: Iterable[bytes], step: int, column: str) -> int:
 
     Args:
         lines: headers and rows, as they are on the disk.
-        step: number of tasks that a row is about.
+        step: number of tasks that a row covers.
         column: a column that every row has, such as "accuracy".
 
     Returns:
@@ -113,7 +113,7 @@ def check(lines: Iterable[bytes], step: int, column: str) -> int:
 
 
 def _check_names(names: Sequence[bytes]) -> None:
-    """Raises ValueError where the names of columns are no text, or not each of one column."""
+    """Raises ValueError if the names of columns are not text, or two of them are the same."""
     try:
         b",".join(names).decode()
     except UnicodeDecodeError as error:
@@ -128,11 +128,11 @@ def prefix(path: Path, count: int, step: int, column: str) -> bytes:
     Args:
         path: the file.
         count: how many rows.
-        step: number of tasks that a row is about.
+        step: number of tasks that a row covers.
         column: a column that every row has.
 
     Raises:
-        ValueError: when there are not so many, or they are not those of consecutive tasks.
+        ValueError: when there are fewer, or they are not those of consecutive tasks.
     """
     kept, rows = list[bytes](), 0
     for line in whole(path).splitlines(keepends=True) if count else []:
@@ -155,7 +155,7 @@ def number(text: str) -> float | int:
 
 
 def extended(path: Path, columns: Mapping[int, Row]) -> bytes:
-    """The rows of a file with further columns; a value that a row has stays as it is.
+    """The rows of a file with further columns; values that a row already has are kept.
 
     Args:
         path: the file.
@@ -171,7 +171,7 @@ def extended(path: Path, columns: Mapping[int, Row]) -> bytes:
 
 
 class Rows:
-    """A file of rows, open for appending. Every row is with the system, not only in this process, at once."""
+    """A file of rows, open for appending. Every row is passed to the system at once, not kept in this process."""
 
     def __init__(self, path: Path):
         self.columns: list[str] = []
@@ -181,10 +181,10 @@ class Rows:
         self.file = open(path, "ab", buffering=0)
 
     def append(self, row: Row) -> None:
-        """Appends a row, and before it a header where it has new columns.
+        """Appends a row, preceded by another header if it has new columns.
 
         Raises:
-            OSError: when it cannot be written whole; the file is as it was before then.
+            OSError: when it cannot be written whole; the file is then left as it was.
         """
         columns = [*self.columns, *(name for name in row if name not in self.columns)]
         header = "" if columns == self.columns else ",".join(columns) + "\n"

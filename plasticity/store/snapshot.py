@@ -16,11 +16,11 @@ from plasticity.network import Network
 class Snapshot:
     """A network between two tasks.
 
-    In its file are the weights and biases of each layer, `weights.0`, `biases.0` and so on, and what replacement
+    Its file holds the weights and biases of each layer, `weights.0`, `biases.0` and so on, and what replacement
     remembers of its units, such as `age.0` and `utility.0`; what an optimiser remembers is left out.
 
     Attributes:
-        task: the task that it stands before; the number of tasks for the network after the last.
+        task: the task before which it was taken; the number of tasks for the network after the last.
         engine: the engine that computed it.
         network: the network.
     """
@@ -34,7 +34,7 @@ class Snapshot:
         """The snapshot in a file.
 
         Raises:
-            FileNotFoundError: where there is none.
+            FileNotFoundError: when there is none.
             Damaged: when it cannot be read.
         """
         from safetensors import SafetensorError, safe_open
@@ -55,7 +55,7 @@ class Snapshot:
 
         arrays = self.network.arrays()
         kept = {name: array for name, array in arrays.items() if not _of_the_optimiser(name)}
-        # As one text: safetensors writes several in any order, and equal snapshots are to be equal files.
+        # As one text: safetensors writes several in any order, but equal snapshots must give equal files.
         said = json.dumps({"task": self.task, "engine": self.engine})
         atomic_write(path, save(kept, {"snapshot": said}))
 

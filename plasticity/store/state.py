@@ -1,4 +1,4 @@
-"""How a run stands."""
+"""The state of a run."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -9,24 +9,24 @@ STORED = ("new", "running", "stopped", "finished", "failed")
 
 @dataclass
 class RunState:
-    """How a run stands. Times are seconds since 1970.
+    """The state of a run. Times are seconds since 1970.
 
     Attributes:
         status: "new", "running", "stopped" (to be resumed), "finished" or "failed". Never stored: "held" (another
             process is computing it), "unreadable" (its state makes no sense) and "incomplete" (it says "finished",
-            and its rows say otherwise).
+            but its rows say otherwise).
         tasks_done: number of tasks whose rows are kept, as of the last write.
         score: mean score over the last 15 % of the rows, once finished.
         reason: why it failed, or what is wrong with it.
         attempt: how many times the run was started or resumed.
         seconds: time spent in training, over all attempts.
         provenance: what computed it: engine, versions, git commit, host, process, and the code of its parts.
-        score_name, higher_is_better: what the score is, and which is the better of two.
+        score_name, higher_is_better: what the score is called, and whether a higher one is better.
         percent: whether people read the score in percent.
-        tasks: number of tasks of the run; 0 where it was stored before this was.
-        tasks_per_record: number of tasks that a row is about.
-        measured: the diagnostics that its rows have, by name, each with its values.
-        notes: what a reader has to know of this run, such as that it was started over, and why.
+        tasks: number of tasks of the run; 0 in a state that was stored before this field existed.
+        tasks_per_record: number of tasks that a row covers.
+        measured: the diagnostics that its rows hold, by name, each with its config values.
+        notes: what a reader should know about this run, such as that it was started over, and why.
     """
 
     status: str = "new"
@@ -49,10 +49,10 @@ class RunState:
 
     @classmethod
     def of(cls, text: str) -> "RunState":
-        """The state that `text` wrote down, keys of later versions ignored.
+        """The state that `text` wrote; keys of later versions are ignored.
 
         Raises:
-            ValueError: when it is no state.
+            ValueError: when it is not a state.
         """
         values = json.loads(text)
         if not isinstance(values, dict) or "status" not in values:
@@ -93,4 +93,4 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "tasks": (int,),
     "tasks_per_record": (int,),
 }
-"""What each value of a stored state may be."""
+"""The types that each value of a stored state may have."""

@@ -137,7 +137,7 @@ def library() -> ctypes.CDLL:
 
 
 class LayoutError(Exception):
-    """The structures of Python and of the kernel differ: each would misread what the other wrote."""
+    """The structures in Python and in the kernel differ: each would misread what the other wrote."""
 
 
 def check_layout(loaded: ctypes.CDLL, *structures: type[ctypes.Structure]) -> None:
