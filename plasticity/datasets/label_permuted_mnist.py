@@ -1,4 +1,4 @@
-"""Label-permuted MNIST: every task shows the same images with renamed classes."""
+"""Label-permuted MNIST: images stay as they are, and every task renames their classes."""
 
 from dataclasses import dataclass
 

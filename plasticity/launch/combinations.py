@@ -19,9 +19,6 @@ TOO_MANY = f"The sweep is refused: it has more than {MOST:,} combinations."
 Params = Mapping[str, Any]
 """Values by key, written as after -m."""
 
-MOST = 100_000
-"""The most combinations of a sweep; more are taken for a mistake, such as range(0,1e9)."""
-
 
 def combinations(
     parser: OverridesParser,
