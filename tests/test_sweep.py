@@ -78,7 +78,7 @@ def test_a_diverging_run_is_named_and_the_others_finish_and_only_it_is_tried_aga
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [(-9, "ended by SIGKILL (out of memory?)"), (-51, "ended by signal 51"), (3, "ended with exit code 3")],
+    [(-9, "killed by SIGKILL (out of memory?)"), (-51, "killed by signal 51"), (3, "ended with exit code 3")],
 )
 def test_the_cause_of_a_workers_death_is_named(code, said):
     assert cause_of_death(code).endswith(said)

@@ -214,7 +214,7 @@ def cause_of_death(exit_code: int | None) -> str:
     """Why a worker ended without being told to, from the exit code of its process."""
     if exit_code is not None and exit_code < 0:
         hint = " (out of memory?)" if -exit_code == signal.SIGKILL else ""
-        return f"its process was terminated by {_name(-exit_code)}{hint}"
+        return f"its process was killed by {_name(-exit_code)}{hint}"
     return f"its process ended with exit code {exit_code}"
 
 
