@@ -164,8 +164,9 @@ def segments(run: Run, number: int, steps: int) -> list[Task]:
 def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensation(activation):
     sets = {1: [(1,)], 2: [(1, 2), (2,), ()], 3: [(1, 2, 3), (1, 3), (2,), (3,)]}
     compared = replaced = 0
-    combinations = product(names(Utility), (0.0, 0.05), (False, True))
-    for seed, (utility, weight_decay, compensation) in enumerate(combinations):
+    combinations = list(enumerate(product(names(Utility), (0.0, 0.05), (False, True))))
+    third = names(Activation).index(activation) % 3  # every combination with two activations at least
+    for seed, (utility, weight_decay, compensation) in combinations[third::3]:
         depth = seed % 3 + 1
         run = small_run(
             inputs=9 + seed, width=4 + seed % 14, depth=depth, outputs=2 + seed % 5, activation=activation,
@@ -175,7 +176,7 @@ def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensatio
         )  # fmt: skip
         counts = compare(run, segments(run, number=2, steps=12))
         compared, replaced = compared + counts[0], replaced + counts[1]
-    assert compared >= 50 and replaced > 330  # of 56 tasks of 12 steps
+    assert compared >= 15 and replaced > 80  # of 18 or 20 tasks of 12 steps
 
 
 @pytest.mark.parametrize("accrual", ["debt", "chance"])

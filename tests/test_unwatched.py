@@ -103,5 +103,5 @@ def test_a_worker_that_dies_on_a_full_disk_ends_neither_its_launch_nor_the_other
     ballast.unlink()
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in err
-    assert "failed" in out and "its process was terminated by SIGKILL" in out
+    assert "failed" in out and "its process was killed by SIGKILL" in out
     assert command(*SWEEP, "dataset.tasks=1500").returncode == 0 and all_finished(command)
