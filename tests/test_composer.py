@@ -102,7 +102,7 @@ def test_values_of_a_file_go_where_hydra_puts_them(tmp_path):
     loader = ConfigLoaderImpl(search)
     master = loader.load_configuration("config", overrides=[], run_mode=RunMode.MULTIRUN)
     composer = Composer.of_sweep(loader, master)
-    for number, (network, experiment) in enumerate(list(product(tuned, experiments))[::2]):
+    for number, (network, experiment) in enumerate(list(product(tuned, experiments))[::3]):
         extra = ["model.width=8"] * (number % 3 == 1)
         chosen = [f"tuned={network}"] * bool(network) + [f"experiment={experiment}"] * bool(experiment)
         whole = loader.load_sweep_config(master, [*chosen, *extra])

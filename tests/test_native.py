@@ -181,7 +181,7 @@ def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensatio
 
 @pytest.mark.parametrize("accrual", ["debt", "chance"])
 @pytest.mark.parametrize("observed", ["hidden", "misaligned"])
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 @pytest.mark.parametrize(("width", "depth"), [(5, 6), (20, 1), (17, 3)])
 def test_steps_of_the_published_bit_flipping_code_equal_the_reference(
     width, depth, activation, observed, accrual
