@@ -41,7 +41,7 @@ class LayerMemory:
         batch: examples per step, each of which has a current step of its own.
     """
 
-    def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray, batch: int = 1):
+    def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray, batch: int):
         self.inputs, self.units = inputs, units
         rows, stride = padded(inputs + 1), padded(units)  # one more row, of zeros
         self.body_length, self.tail_length = body_and_tail(units)
