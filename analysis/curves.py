@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import drawing
 from analysis.command import command, source_arguments, sources
 from analysis.load import load_runs, summarise
+from analysis.points import LINE, PANEL, explain
 from analysis.selection import column, grouped, mixture, where
 from plasticity.errors import UserError
 
@@ -31,14 +32,14 @@ def main() -> None:
             str(name) for name in tasks if name not in runs and name != "task" and tasks[name].notna().any()
         ]
         raise UserError(f"--y {arguments.y} is refused: these runs have {', '.join(known)}.")
-    names = {drawing.LINE: grouped(runs, by), drawing.PANEL: grouped(runs, panel, spelt=True)}
+    names = {LINE: grouped(runs, by), PANEL: grouped(runs, panel, spelt=True)}
     for name, own in names.items():
         tasks[name] = own.loc[tasks["run"]].array
-    if (number := len(names[drawing.LINE].cat.categories)) > MOST:
+    if (number := len(names[LINE].cat.categories)) > MOST:
         raise UserError(
             f"--by {' '.join(by)} is refused: it has {number} values, too many for curves; choose with --where."
         )
-    said = [drawing.explain(tasks), *said, *mixture(runs, [*by, *panel], "These are means over runs")]
+    said = [explain(tasks), *said, *mixture(runs, [*by, *panel], "These are means over runs")]
     figure = drawing.curves(tasks, arguments.y, ", ".join(by))
     drawing.note(figure, said)
     files = drawing.save(figure, arguments.output)

@@ -1,87 +1,19 @@
-"""How figures look: one style, curves with bands over seeds, a legend, and a note below."""
+"""What figures are made of: curves with bands over seeds, bars by layer, a legend, and a note below."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
+from analysis.look import HATCHES, SMALL, canvas, column_name, curve_look, styled, values_of
+from analysis.points import LINE, PANEL, band, binned
 from plasticity.errors import UserError
-
-LINE, PANEL = "line", "panel"
-"""Columns of a tidy frame that a figure adds: the curve that a run belongs to, and its panel. Both are
-categorical, so that a curve or panel without runs keeps its place, its style and its legend entry."""
-
-DASHES = (
-    "",
-    (4, 1.5),
-    (1, 1.2),
-    (6, 1.5, 1, 1.5),
-    (2.5, 1),
-    (6, 1, 1, 1, 1, 1),
-    (8, 2),
-    (1, 3),
-    (3, 3, 1, 3),
-)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
-POINTS = 60
-"""The most points of a curve: each is a mean over a round number of tasks."""
-
-SMALL = 7.0
-"""Font size of notes, in points."""
-
-STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "0.92",
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.3,
-    "hatch.linewidth": 0.6,
-    "pdf.fonttype": 42,
-}
-
-NAMES = {
-    "accuracy": "online accuracy (%)",
-    "error": "squared error",
-    "loss": "loss",
-    "weight_magnitude": "weight magnitude Σ|w|",
-}
-"""What columns are called, with units; others go by their own names."""
-
-
-def canvas(
-    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
-) -> tuple[Figure, np.ndarray]:
-    """An empty figure in inches, and its axes: [rows, columns]."""
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Has a function draw in the style of this package, whatever the caller's is."""
-
-    @wraps(draw)
-    def draw_in_style(*arguments: Any, **options: Any) -> Figure:
-        with style.context(["default", STYLE]):
-            return draw(*arguments, **options)
-
-    return draw_in_style
 
 
 @styled
@@ -115,15 +47,15 @@ def lines(axes: Axes, frame: pd.DataFrame, y: str) -> None:
     axes.set_xlabel("task")
     axes.set_ylabel(column_name(y))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(_percent if "accuracy" in y else _plain))
+    axes.yaxis.set_major_formatter(values_of(y))
     for number, name in enumerate(names):
         own = points[points[LINE] == name]
         if own.empty:
             continue
-        own_look = look(number)
+        look = curve_look(number)
         seaborn.lineplot(
-            data=own, x="task", y=y, errorbar=_band, ax=axes, legend=False, err_kws={"linewidth": 0},
-            **own_look, markevery=(number % 7, 7) if own["task"].nunique() > 14 else 1,
+            data=own, x="task", y=y, errorbar=band, ax=axes, legend=False, err_kws={"linewidth": 0},
+            **look, markevery=(number % 7, 7) if own["task"].nunique() > 14 else 1,
         )  # fmt: skip
 
 
@@ -143,10 +75,10 @@ def bars(axes: Axes, frame: pd.DataFrame, y: str) -> None:
         own = means.loc[name]
         axes.bar(
             np.arange(len(columns)) + (number - (len(names) - 1) / 2) * width, own.mean(), width,
-            yerr=own.std(ddof=0), color=look(number)["color"], hatch=HATCHES[number % len(HATCHES)],
+            yerr=own.std(ddof=0), color=curve_look(number)["color"], hatch=HATCHES[number % len(HATCHES)],
             edgecolor="white", linewidth=0.4, label=name, error_kw={"elinewidth": 0.8},
         )  # fmt: skip
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_major_formatter(values_of(y))
     axes.set_xticks(range(len(columns)), [name.removeprefix("layer_") for name in columns])
     axes.set_xlabel("layer")
     axes.tick_params(axis="x", length=0)
@@ -203,66 +135,6 @@ def _empty(axes: Axes, text: str) -> None:
     axes.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
 
 
-def look(number: int) -> dict[str, Any]:
-    """Colour, dashes and marker of a curve by its number, from 0: each alone tells it from the others."""
-    import seaborn
-
-    colours = seaborn.color_palette("colorblind")
-    palette = [*(colours[place] for place in (0, 1, 2, 3, 4, 9)), (0.25, 0.25, 0.25), colours[5], colours[7]]
-    dashes = DASHES[number % len(DASHES)]
-    return {
-        "color": palette[number % len(palette)],
-        "linestyle": (0, dashes) if dashes else "-",
-        "marker": MARKERS[number % len(MARKERS)],
-        "markersize": 4.5,
-        "markeredgewidth": 0.5,
-        "markeredgecolor": "white",
-    }
-
-
-def _percent(value: float, _: object = None) -> str:
-    return f"{100 * value:.4g}"
-
-
-def _plain(value: float, _: object = None) -> str:
-    return f"{value:,.10g}"
-
-
-def _band(values: pd.Series) -> tuple[float, float]:
-    """Mean ± population standard deviation, as in Table 1."""
-    mean, deviation = np.mean(values), np.std(values)
-    return float(mean - deviation), float(mean + deviation)
-
-
-def bin_width(rows: int) -> int:
-    """The number of rows that are averaged for a point: the smallest round one that leaves at most 60 points."""
-    return next(
-        step * 10**power for power in range(9) for step in (1, 2, 5) if rows <= POINTS * step * 10**power
-    )
-
-
-def _spacing(frame: pd.DataFrame) -> int:
-    """The number of tasks from one row to the next."""
-    return int(np.gcd.reduce(frame["task"].to_numpy(int))) or 1
-
-
-def point_width(frame: pd.DataFrame) -> int:
-    """The number of tasks that a point covers."""
-    spacing = _spacing(frame)
-    return spacing * bin_width(int(frame["task"].max()) // spacing + 1)
-
-
-def binned(frame: pd.DataFrame, y: str) -> pd.DataFrame:
-    """Means of each run over bins of tasks: run, line, task (the bin's middle, from 1) and the column.
-
-    Rows without a value are left out: diagnostics are not measured in every task.
-    """
-    width = point_width(frame)
-    known = frame.dropna(subset=y)
-    middle = known["task"] // width * width + (width + 1) / 2
-    return known.groupby(["run", LINE, middle], observed=True)[y].mean().reset_index()
-
-
 def key(figure: Figure, frame: pd.DataFrame, title: str) -> None:
     """Adds the legend, on the right. A curve without any run is named as missing."""
     there = set(frame[LINE].dropna())
@@ -271,7 +143,7 @@ def key(figure: Figure, frame: pd.DataFrame, title: str) -> None:
             [],
             [],
             label=name if name in there else f"{name} (missing)",
-            **(look(number) if name in there else {"linestyle": ""}),
+            **(curve_look(number) if name in there else {"linestyle": ""}),
         )
         for number, name in enumerate(frame[LINE].cat.categories)
     ]
@@ -285,35 +157,11 @@ def key(figure: Figure, frame: pd.DataFrame, title: str) -> None:
     )
 
 
-def explain(frame: pd.DataFrame) -> str:
-    """A sentence on what the points and bands are.
-
-    Args:
-        frame: a tidy frame with the columns `line` and `panel`.
-    """
-    width = point_width(frame)
-    runs = frame.drop_duplicates("run").groupby([LINE, PANEL], observed=True).size()
-    least, most = int(runs.min()), int(runs.max())
-    points = f"each point a mean over {width} tasks" if width > 1 else "a point per task"
-    if most == 1:
-        return f"One run each; {points}."
-    return (
-        f"Means over {least} {f'to {most} ' * (least < most)}runs ± population standard deviation; {points}."
-    )
-
-
 def note(figure: Figure, sentences: Sequence[str]) -> None:
     """Puts sentences below a figure, in small print."""
     characters = int(figure.get_figwidth() * 72 / SMALL / 0.5)
     text = "\n".join(line for sentence in sentences for line in textwrap.wrap(sentence, characters))
     figure.supxlabel(text, x=0.01, ha="left", fontsize=SMALL, color="0.35")
-
-
-def column_name(column: str) -> str:
-    """A column's name for people: "dead_units.layer_1" becomes "dead units, layer 1"."""
-    name, _, layer = column.partition(".")
-    known = NAMES.get(name, name.replace("_", " ") + (" (%)" if "accuracy" in name else ""))
-    return f"{known}, {layer.replace('_', ' ')}" if layer else known
 
 
 def save(figure: Figure, path: Path) -> list[Path]:

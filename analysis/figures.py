@@ -22,6 +22,8 @@ from analysis.experiments import (
     step_size,
 )
 from analysis.load import load_runs
+from analysis.look import canvas, styled
+from analysis.points import LINE, PANEL, explain
 from analysis.results import DIRECTORY
 from plasticity.errors import UserError
 from plasticity.progress import tracked
@@ -63,7 +65,7 @@ def figure(
     """Declares a function as a figure."""
 
     def declare(draw: Draw) -> Draw:
-        FIGURES[draw.__name__] = Declared(drawing.styled(draw), line, panel, tuple(by_layer), first)
+        FIGURES[draw.__name__] = Declared(styled(draw), line, panel, tuple(by_layer), first)
         return draw
 
     return declare
@@ -101,7 +103,7 @@ def figure_6(tasks: pd.DataFrame) -> Figure:
     """Unless the first layer is replaced, weights grow: of the whole network by task, and of each layer."""
     number = int(tasks["task"].max()) + 1
     last = tasks[tasks["task"] >= number - window(number)]
-    figure, grid = drawing.canvas(9.6, 3.4, columns=2, width_ratios=[3, 2])
+    figure, grid = canvas(9.6, 3.4, columns=2, width_ratios=[3, 2])
     drawing.lines(grid[0, 0], tasks, "weight_magnitude")
     drawing.bars(grid[0, 1], last, "weight_magnitude")
     grid[0, 1].set_title(f"tasks {number - window(number) + 1} to {number}")
@@ -214,7 +216,7 @@ def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figur
         the figure, or None if there are no runs for it; and sentences about it, which also stand below it
     """
     declared = FIGURES[name]
-    frame = experiment.labelled(tasks, {drawing.LINE: declared.line, drawing.PANEL: declared.panel})
+    frame = experiment.labelled(tasks, {LINE: declared.line, PANEL: declared.panel})
     if declared.first is not None:
         frame = frame[frame["task"] < declared.first]
     if frame.empty:
@@ -223,7 +225,7 @@ def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figur
             f"{name} is not drawn: none of its {number} runs is finished. To compute them: {experiment.command}"
         ]
     figure = declared.draw(frame)
-    said = [drawing.explain(frame)]
+    said = [explain(frame)]
     if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
         said.append(
             f"Without values by layer: {', '.join(unmeasured)}. "

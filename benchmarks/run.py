@@ -25,11 +25,13 @@ from plasticity.diagnostics import Diagnostic, Measurement
 from plasticity.engines import choose, get
 from plasticity.launch.compose import compose_settings
 from plasticity.network import initial_network
+from plasticity.observer import Silent
 from plasticity.publish import Ledger, Publisher, Target, stored
 from plasticity.run import Run
+from plasticity.session import Session
 from plasticity.store import RunFolder
 from plasticity.threads import VARIABLES, one_thread_each
-from plasticity.training import Attempt, Session, Silent, train
+from plasticity.training import Attempt, train
 
 COST_TASKS = 20
 """Number of tasks to time diagnostics over: a multiple of the intervals of those in basic."""

@@ -1,4 +1,6 @@
-"""The errors that end a command with a sentence instead of a traceback."""
+"""Errors that end a command with a sentence instead of a traceback, and a sentence for any other error."""
+
+import errno
 
 
 class UserError(Exception):
@@ -41,3 +43,18 @@ class Diverged(Exception):
 
 class Damaged(Exception):
     """A file in a run's folder cannot be read. The text says which, and why."""
+
+
+def reason(error: BaseException) -> str:
+    """Why a run failed, in a sentence."""
+    if isinstance(error, (Diverged, UserError)):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk that runs_dir is on is full; with more room, the same command resumes the run"
+    if isinstance(error, OSError):
+        return (
+            f"{error.strerror or error}: {error.filename}" if error.filename else f"{error.strerror or error}"
+        )
+    return f"{type(error).__name__}: {error} (see traceback.txt)"

@@ -10,11 +10,13 @@ from plasticity.diagnostics import Diagnostic
 from plasticity.engines import choose, get
 from plasticity.errors import UserError
 from plasticity.network import Network, initial_network
+from plasticity.observer import Observer, Silent
 from plasticity.progress import Bar
+from plasticity.record import learn_record
 from plasticity.run import Run
 from plasticity.score import score
+from plasticity.session import Session
 from plasticity.store import Row, RunFolder, RunState
-from plasticity.training import Observer, Session, Silent, learn_record
 from plasticity.training import train as train_in
 
 if TYPE_CHECKING:

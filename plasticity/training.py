@@ -1,26 +1,21 @@
 """Training: takes a run from its last checkpoint, or from the start, to its end, and keeps a row per record."""
 
-import errno
 import time
 import traceback
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from threading import Event
-from typing import Protocol
-
-import numpy as np
+from dataclasses import replace
 
 from plasticity import memory
-from plasticity.datasets import Stream
-from plasticity.diagnostics import Diagnostic, Measurement, lacking
-from plasticity.engines import Learner, TaskResult, choose, get, resuming
-from plasticity.errors import Damaged, Diverged, UserError
+from plasticity.diagnostics import lacking
+from plasticity.engines import choose, get, resuming
+from plasticity.errors import Damaged, Diverged, UserError, reason
 from plasticity.measuring import add_from_snapshots, beside, take_over
 from plasticity.network import Network, initial_network
 from plasticity.provenance import provenance
+from plasticity.record import learn_record
 from plasticity.run import Run
 from plasticity.score import score
+from plasticity.session import Session
 from plasticity.store import Row, RunFolder, RunState
 from plasticity.store.checkpoint import Checkpoint
 from plasticity.store.snapshot import Snapshot
@@ -31,54 +26,6 @@ SLOW_SECONDS = 1.0
 
 class Stopped(Exception):
     """Training was asked to stop; the run can be resumed."""
-
-
-class Observer(Protocol):
-    """Receives a run's progress while it is computed."""
-
-    def began(self, identity: str, tasks_done: int, steps_done: int) -> None: ...
-    def advanced(self, identity: str, steps: int) -> None: ...
-    def learnt(self, identity: str, tasks_done: int, row: Row) -> None: ...
-    def ended(self, identity: str, state: RunState) -> None: ...
-
-
-class Silent:
-    """An observer that ignores everything."""
-
-    def began(self, identity: str, tasks_done: int, steps_done: int) -> None: ...
-    def advanced(self, identity: str, steps: int) -> None: ...
-    def learnt(self, identity: str, tasks_done: int, row: Row) -> None: ...
-    def ended(self, identity: str, state: RunState) -> None: ...
-
-
-@dataclass(frozen=True)
-class Session:
-    """What the runs of a process share.
-
-    Attributes:
-        observer: receives progress.
-        engine: name of the engine, or "auto".
-        diagnostics: what is measured before and after tasks.
-        measure_finished: whether a finished run that lacks some of these is measured from its snapshots or, if they
-            don't suffice, computed again.
-        snapshot_every: number of tasks from one snapshot of a run's network to the next; 0 for that after the last
-            task alone.
-        stop: set it to make every run write a checkpoint and stop at its next opportunity.
-        checkpoint_seconds: time between two checkpoints of a run.
-        data_root: where the data sets are kept; None for the usual place.
-        restart_before: a run that was started before this time, in seconds since the epoch, starts over. It is a
-            time because a job that is requeued must not start over what it began itself.
-    """
-
-    observer: Observer = field(default_factory=Silent)
-    engine: str = "auto"
-    diagnostics: Sequence[Diagnostic] = ()
-    measure_finished: bool = False
-    snapshot_every: int = 0
-    stop: Event = field(default_factory=Event)
-    checkpoint_seconds: float = 60.0
-    data_root: str | None = None
-    restart_before: float = 0.0
 
 
 def train(run: Run, folder: RunFolder, session: Session) -> RunState:
@@ -281,65 +228,3 @@ class Attempt:
         self.state.updated = time.time()
         self.state.seconds = self.seconds_before + time.monotonic() - self.began
         self.folder.write_state(self.state)
-
-
-def learn_record(
-    run: Run,
-    stream: Stream,
-    learner: Learner,
-    record: int,
-    diagnostics: Sequence[Diagnostic] = (),
-    advance: Callable[[int], None] = lambda steps: None,
-) -> Row:
-    """Learns the tasks of a record, and returns its row.
-
-    Args:
-        run: the run.
-        stream: its tasks.
-        learner: its network.
-        record: number of the record, from 0.
-        diagnostics: what is measured before and after each task.
-        advance: as in `Learner.learn`.
-    """
-    number, measured = run.dataset.tasks_per_record, dict[str, float | int]()
-    results = []
-    for task_number in range(record * number, (record + 1) * number):
-        task = stream.task(task_number)
-        measurement = Measurement(diagnostics, run, learner, task)
-        measured |= measurement.before()
-        results.append(learner.learn(task, advance))
-        measured |= measurement.after()
-    return _row(run, record * number, results) | measured
-
-
-def _row(run: Run, task: int, results: Sequence[TaskResult]) -> Row:
-    """The row of a record. Layers are numbered from 1; no units of the output layer are ever replaced."""
-    score_name = run.dataset.objective.score_name
-    layers = [f"layer_{layer}" for layer in range(1, len(run.layer_sizes) - 1)]
-    magnitudes = [float(value) for value in np.mean([result.weight_magnitude for result in results], axis=0)]
-    replaced = np.sum([result.replaced for result in results], axis=0)
-    return (
-        {"task": task, score_name: float(np.mean([result.score for result in results]))}
-        | {"loss": float(np.mean([result.loss for result in results]))}
-        | {"weight_magnitude": sum(magnitudes)}
-        | {
-            f"weight_magnitude.{name}": value
-            for name, value in zip([*layers, "output"], magnitudes, strict=True)
-        }
-        | {f"replaced.{name}": int(value) for name, value in zip(layers, replaced, strict=True)}
-    )
-
-
-def reason(error: BaseException) -> str:
-    """Why a run failed, in a sentence."""
-    if isinstance(error, (Diverged, UserError)):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk that runs_dir is on is full; with more room, the same command resumes the run"
-    if isinstance(error, OSError):
-        return (
-            f"{error.strerror or error}: {error.filename}" if error.filename else f"{error.strerror or error}"
-        )
-    return f"{type(error).__name__}: {error} (see traceback.txt)"

@@ -26,8 +26,9 @@ from warm import Fork, Warm
 
 import plasticity
 from plasticity.launch.compose import compose_settings
+from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import Session, train
+from plasticity.training import train
 
 ROOT = Path(__file__).resolve().parent.parent
 

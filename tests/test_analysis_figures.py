@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from fabricate import fabricate
 
-from analysis import curves, drawing, figures, load_runs, summarise
+from analysis import curves, figures, load_runs, summarise
 from analysis.command import command
 from analysis.experiments import Experiment, activation, method, replacement_set
+from analysis.look import MARKERS, curve_look
+from analysis.points import LINE, PANEL, bin_width, binned
 from plasticity.launch.compose import compose, experiment
 
 SHORT = ["dataset.tasks=4", "seed=0,1"]
@@ -41,7 +43,7 @@ def call(monkeypatch, capsys, tmp_path):
 def tidy(runs):
     """The frame that figure 5 is drawn from."""
     found = Experiment.of("figure_5", SHORT, summarise(runs))
-    labels = {drawing.LINE: replacement_set, drawing.PANEL: lambda run: ""}
+    labels = {LINE: replacement_set, PANEL: lambda run: ""}
     return found.labelled(load_runs(runs, runs=found.finished), labels)
 
 
@@ -52,7 +54,7 @@ def test_curves_are_means_over_seeds_in_bands_of_their_population_standard_devia
     assert len(drawn) == 4
     for number, name in enumerate(["all layers", "layer 1", "layers 2 to 5", "no replacement"]):
         expected = [0.5, 0.6, 0.7, 0.8] if name == "layer 1" else [0.51, 0.61, 0.71, 0.81]
-        points = drawn[drawing.look(number)["color"]]
+        points = drawn[curve_look(number)["color"]]
         np.testing.assert_allclose(points, np.column_stack([[1, 2, 3, 4], expected]))
     bands = [band.get_paths()[0].vertices[:, 1] for band in axes.collections if band.get_paths()]
     assert (min(bands[0]), max(bands[0])) == pytest.approx((0.5, 0.82))  # 0.51 ± 0.01, 0.81 ± 0.01
@@ -61,20 +63,20 @@ def test_curves_are_means_over_seeds_in_bands_of_their_population_standard_devia
 
 @pytest.mark.parametrize(("tasks", "width"), [(1, 1), (60, 1), (61, 2), (300, 5), (400, 10), (1_100, 20)])
 def test_bins_are_round_and_leave_at_most_sixty_points(tasks, width):
-    assert drawing.bin_width(tasks) == width
+    assert bin_width(tasks) == width
 
 
 def test_points_are_means_over_bins_and_rows_without_a_value_are_left_out():
     names = pd.Categorical(["a"] * 100)
-    frame = pd.DataFrame({"run": "r", drawing.LINE: names, "task": range(100), "y": np.arange(100.0)})
-    points = drawing.binned(frame, "y")
+    frame = pd.DataFrame({"run": "r", LINE: names, "task": range(100), "y": np.arange(100.0)})
+    points = binned(frame, "y")
     assert list(points["task"][:2]) == [1.5, 3.5] and list(points["y"][:2]) == [0.5, 2.5]
     sparse = frame.assign(y=frame["y"].where(frame["task"] % 25 == 0))
-    assert list(drawing.binned(sparse, "y")["y"]) == [0, 25, 50, 75]
+    assert list(binned(sparse, "y")["y"]) == [0, 25, 50, 75]
 
 
 def test_every_curve_can_be_told_from_the_others_without_colours():
-    looks = [drawing.look(number) for number in range(len(drawing.MARKERS))]
+    looks = [curve_look(number) for number in range(len(MARKERS))]
     assert len({(str(look["linestyle"]), look["marker"]) for look in looks}) == len(looks)
     assert (
         len({str(look["linestyle"]) for look in looks})

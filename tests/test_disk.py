@@ -8,9 +8,10 @@ from pathlib import Path
 from storm.season import fill
 
 import plasticity
+from plasticity.session import Session
 from plasticity.store import RunFolder
 from plasticity.store.rows import Rows, read
-from plasticity.training import Session, train
+from plasticity.training import train
 
 SWEEP = [
     *("-m", "seed=range(12)", "diagnostics=none", "checkpoint_seconds=0.05"),

@@ -33,7 +33,7 @@ from plasticity.engines import get
 from plasticity.launch.compose import compose_all
 from plasticity.network import initial_network
 from plasticity.part import subclasses, to_part
-from plasticity.training import learn_record
+from plasticity.record import learn_record
 
 torch.set_num_threads(1)
 

@@ -12,8 +12,9 @@ import plasticity
 from plasticity.diagnostics import Curvature, DeadUnits, Diagnostic, Probing, Utilities, lacking
 from plasticity.launch.compose import compose_settings
 from plasticity.measuring import needed
+from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import Session, train
+from plasticity.training import train
 
 SHAPE = ["model.width=12", "model.depth=2", "dataset.examples_per_task=300"]
 REPLACING = ["replacement.rate=0.01", "replacement.maturity_threshold=20"]

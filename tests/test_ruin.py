@@ -9,9 +9,11 @@ from threading import Event
 import pytest
 from conftest import Command
 
+from plasticity.observer import Silent
 from plasticity.run import Run
+from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import Session, Silent, train
+from plasticity.training import train
 
 SWEEP = [
     "-m",

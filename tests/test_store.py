@@ -7,10 +7,12 @@ import pytest
 from analysis import load_runs, summarise
 from plasticity.datasets import PermutedMnist
 from plasticity.model import Model
+from plasticity.observer import Silent
 from plasticity.run import Run
+from plasticity.session import Session
 from plasticity.store import RunFolder, RunState
 from plasticity.store.rows import MOST_BYTES_PER_ROW
-from plasticity.training import Session, Silent, train
+from plasticity.training import train
 
 
 def test_the_last_row_is_read_from_the_end(tmp_path):

@@ -16,9 +16,10 @@ from typing import Any
 from plasticity.output import expect_no_reader
 from plasticity.progress import Message
 from plasticity.run import Run
+from plasticity.session import Session
 from plasticity.settings import Settings
 from plasticity.store import Row, RunFolder, RunState
-from plasticity.training import Session, train
+from plasticity.training import train
 
 MESSAGE_SECONDS = 0.1
 """Least time between two messages about progress."""

@@ -1,6 +1,7 @@
 """The record of what was computed: a folder per run, which everything else reads."""
 
-from plasticity.store.folder import RunFolder, prepare, run_folders, total_tasks
+from plasticity.store.directory import prepare, run_folders
+from plasticity.store.folder import RunFolder, total_tasks
 from plasticity.store.rows import Row
 from plasticity.store.state import RunState
 

@@ -13,7 +13,6 @@ came after the last checkpoint, never the folder.
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -281,28 +280,6 @@ class RunFolder:
 def total_tasks(config: Mapping[str, Any], state: RunState) -> int:
     """The number of tasks of a run, from its config or, for a data set that counts differently, from its state."""
     return int(completed(config)["dataset"].get("tasks", state.tasks))
-
-
-def run_folders(runs_dir: Path) -> list[RunFolder]:
-    """Every run in a directory of runs, in the order of their identities."""
-    return [RunFolder(path.parent) for path in sorted(runs_dir.glob("*/config.yaml"))]
-
-
-def prepare(runs_dir: Path) -> None:
-    """Makes sure that runs can be written.
-
-    Raises:
-        UserError: when the directory cannot be made or written to.
-    """
-    try:
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=runs_dir) as file:
-            file.write(b"x" * 4096)
-            file.flush()
-    except OSError as error:
-        raise UserError(
-            f"runs_dir={runs_dir} is refused: it must be a writable directory ({error.strerror})."
-        ) from error
 
 
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -14,9 +14,11 @@ from analysis import load_runs, summarise
 from analysis.runs import listing
 from plasticity.errors import UserError
 from plasticity.launch.plan import plan
+from plasticity.observer import Silent
 from plasticity.run import Run
+from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import Session, Silent, train
+from plasticity.training import train
 
 RUN = Run.of({"model": {"width": 5, "depth": 1}, "dataset": {"tasks": 5, "examples_per_task": 20}, "seed": 3})
 FILES = ("config.yaml", "state.json", "tasks.csv", "checkpoint.npz", "claim", "traceback.txt")

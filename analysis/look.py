@@ -1,0 +1,101 @@
+"""The look of figures: one style; curves that colour, dashes and marker each tell apart; names of columns."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter
+
+DASHES = (
+    "",
+    (4, 1.5),
+    (1, 1.2),
+    (6, 1.5, 1, 1.5),
+    (2.5, 1),
+    (6, 1, 1, 1, 1, 1),
+    (8, 2),
+    (1, 3),
+    (3, 3, 1, 3),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+
+SMALL = 7.0
+"""Font size of notes, in points."""
+
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.92",
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.3,
+    "hatch.linewidth": 0.6,
+    "pdf.fonttype": 42,
+}
+
+NAMES = {
+    "accuracy": "online accuracy (%)",
+    "error": "squared error",
+    "loss": "loss",
+    "weight_magnitude": "weight magnitude Σ|w|",
+}
+"""What columns are called, with units; others go by their own names."""
+
+
+def canvas(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """An empty figure in inches, and its axes: [rows, columns]."""
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Has a function draw in the style of this package, whatever the caller's is."""
+
+    @wraps(draw)
+    def draw_in_style(*arguments: Any, **options: Any) -> Figure:
+        with style.context(["default", STYLE]):
+            return draw(*arguments, **options)
+
+    return draw_in_style
+
+
+def curve_look(number: int) -> dict[str, Any]:
+    """Colour, dashes and marker of a curve by its number, from 0: each alone tells it from the others."""
+    import seaborn
+
+    colours = seaborn.color_palette("colorblind")
+    palette = [*(colours[place] for place in (0, 1, 2, 3, 4, 9)), (0.25, 0.25, 0.25), colours[5], colours[7]]
+    dashes = DASHES[number % len(DASHES)]
+    return {
+        "color": palette[number % len(palette)],
+        "linestyle": (0, dashes) if dashes else "-",
+        "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 4.5,
+        "markeredgewidth": 0.5,
+        "markeredgecolor": "white",
+    }
+
+
+def column_name(column: str) -> str:
+    """A column's name for people: "dead_units.layer_1" becomes "dead units, layer 1"."""
+    name, _, layer = column.partition(".")
+    known = NAMES.get(name, name.replace("_", " ") + (" (%)" if "accuracy" in name else ""))
+    return f"{known}, {layer.replace('_', ' ')}" if layer else known
+
+
+def values_of(column: str) -> FuncFormatter:
+    """How an axis writes a column's values: an accuracy in percent, as its name says."""
+    percent = "accuracy" in column
+    return FuncFormatter(lambda value, _: f"{100 * value:.4g}" if percent else f"{value:,.10g}")

@@ -1,0 +1,58 @@
+"""A record: a few tasks that are learnt one after the other, and the row of results that they give."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from plasticity.datasets import Stream
+from plasticity.diagnostics import Diagnostic, Measurement
+from plasticity.engines import Learner, TaskResult
+from plasticity.run import Run
+from plasticity.store import Row
+
+
+def learn_record(
+    run: Run,
+    stream: Stream,
+    learner: Learner,
+    record: int,
+    diagnostics: Sequence[Diagnostic] = (),
+    advance: Callable[[int], None] = lambda steps: None,
+) -> Row:
+    """Learns the tasks of a record, and returns its row.
+
+    Args:
+        run: the run.
+        stream: its tasks.
+        learner: its network.
+        record: number of the record, from 0.
+        diagnostics: what is measured before and after each task.
+        advance: as in `Learner.learn`.
+    """
+    number, measured = run.dataset.tasks_per_record, dict[str, float | int]()
+    results = []
+    for task_number in range(record * number, (record + 1) * number):
+        task = stream.task(task_number)
+        measurement = Measurement(diagnostics, run, learner, task)
+        measured |= measurement.before()
+        results.append(learner.learn(task, advance))
+        measured |= measurement.after()
+    return _row(run, record * number, results) | measured
+
+
+def _row(run: Run, task: int, results: Sequence[TaskResult]) -> Row:
+    """The row of a record. Layers are numbered from 1; no units of the output layer are ever replaced."""
+    score_name = run.dataset.objective.score_name
+    layers = [f"layer_{layer}" for layer in range(1, len(run.layer_sizes) - 1)]
+    magnitudes = [float(value) for value in np.mean([result.weight_magnitude for result in results], axis=0)]
+    replaced = np.sum([result.replaced for result in results], axis=0)
+    return (
+        {"task": task, score_name: float(np.mean([result.score for result in results]))}
+        | {"loss": float(np.mean([result.loss for result in results]))}
+        | {"weight_magnitude": sum(magnitudes)}
+        | {
+            f"weight_magnitude.{name}": value
+            for name, value in zip([*layers, "output"], magnitudes, strict=True)
+        }
+        | {f"replaced.{name}": int(value) for name, value in zip(layers, replaced, strict=True)}
+    )
