@@ -73,7 +73,11 @@ def diagnose(
     Returns:
         sentences: how many runs were measured, and which were not, and why
     """
-    said: list[str] = []
+    said = [
+        f"{one.name} is left out: it is measured while a run learns; launch.missing_measures=compute adds it."
+        for one in diagnostics
+        if one.is_of_steps()
+    ]
     with ExitStack() as resources:
         subjects = [
             subject for folder in chosen if (subject := _claimed(folder, resources, said)) is not None

@@ -82,7 +82,7 @@ def needed(run: Run, diagnostic: Diagnostic) -> set[int]:
 def served(folder: RunFolder, run: Run, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
     """The diagnostics all of whose measurements can be taken from snapshots."""
     kept = {0, *folder.snapshots()}
-    return [one for one in diagnostics if needed(run, one) <= kept]
+    return [one for one in diagnostics if not one.is_of_steps() and needed(run, one) <= kept]
 
 
 def merged(found: Iterable[Mapping[int, Row]]) -> dict[int, Row]:

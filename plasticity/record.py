@@ -26,7 +26,7 @@ def learn_record(
         stream: its tasks.
         learner: its network.
         record: number of the record, from 0.
-        diagnostics: what is measured before and after each task.
+        diagnostics: what is measured before, during and after each task.
         advance: as in `Learner.learn`.
     """
     number, measured = run.dataset.tasks_per_record, dict[str, float | int]()
@@ -35,8 +35,8 @@ def learn_record(
         task = stream.task(task_number)
         measurement = Measurement(diagnostics, run, learner, task)
         measured |= measurement.before()
-        results.append(learner.learn(task, advance))
-        measured |= measurement.after()
+        results.append(learner.learn(task, advance, measurement.of_steps))
+        measured |= measurement.during(results[-1]) | measurement.after()
     return _row(run, record * number, results) | measured
 
 

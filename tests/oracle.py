@@ -119,6 +119,11 @@ class Oracle:
                 self._replace(layer, unit, step)
         return Step(sum(losses) / len(batch), sum(scores), chosen)
 
+    def loss(self, example: np.ndarray, target: np.ndarray) -> float:
+        """The mean loss of an example or a batch, without learning from it."""
+        batch = [(example, target)] if example.ndim == 1 else zip(example, target, strict=True)
+        return float(np.mean([self._judge(self.forward(one)[0][-1], wanted)[0] for one, wanted in batch]))
+
     def _judge(self, outputs: np.ndarray, target: np.ndarray) -> tuple[float, float, np.ndarray]:
         """The loss, the score, and the derivative of the loss with respect to the outputs."""
         if self.run.dataset.objective.name == "squared_error":

@@ -48,7 +48,9 @@ def both(run, tasks):
     stream = run.dataset.open(run.seed, None)
     for name in ("reference", "compiled"):
         learner = get(name).learner(run, initial_network(run))
-        results = [learner.learn(stream.task(number), lambda steps: None) for number in range(tasks)]
+        results = [
+            learner.learn(stream.task(number), lambda steps: None, again=True) for number in range(tasks)
+        ]
         found.append((results, learner.network()))
     return found
 
@@ -60,6 +62,7 @@ def assert_equal(run, tasks=2):
         assert other.score == pytest.approx(one.score, abs=3 / run.dataset.examples_per_task)
         assert other.loss == pytest.approx(one.loss, rel=1e-4)
         assert other.weight_magnitude == pytest.approx(one.weight_magnitude, rel=1e-5)
+        assert other.step_plasticity == pytest.approx(one.step_plasticity, abs=1e-3)
     for one, other in zip(
         reference.weights + reference.biases, compiled.weights + compiled.biases, strict=True
     ):

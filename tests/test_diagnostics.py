@@ -27,6 +27,7 @@ from plasticity.diagnostics import (
     ranks,
     singular_values,
     stable_rank,
+    step_plasticity,
     utility_summary,
     weight_magnitude,
     zero_gradients,
@@ -473,6 +474,18 @@ def test_a_probe_of_activations_that_are_not_finite_is_nan(value):
 
 def test_a_probe_has_a_purpose_of_its_own():
     assert Purpose.PROBE == 6
+
+
+# --- Steps ---
+
+
+def test_the_share_of_its_loss_that_a_step_takes_off_by_hand():
+    before = np.array([2.0, 1.0, 1.0, 0.0, 1e-9])
+    after = np.array(
+        [0.5, 3.0, 0.0, 0.0, 5e-9]
+    )  # shares: 3/4, none (the loss rose), all, all, 1 − 5e-9 / 1e-8
+    assert step_plasticity(before, after) == pytest.approx((0.75 + 0 + 1 + 1 + 0.5) / 5)
+    assert np.isnan(step_plasticity(before, np.array([0.5, np.nan, 0, 0, 0])))
 
 
 # --- The package ---

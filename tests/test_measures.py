@@ -23,6 +23,7 @@ from plasticity.diagnostics import (
     Measurement,
     Probing,
     Rank,
+    StepPlasticity,
     Utilities,
     View,
     ZeroGradients,
@@ -110,7 +111,7 @@ def test_measuring_changes_neither_results_nor_network(engine, activation, weigh
 
     measured, plain = learner_of(run, engine), learner_of(run, engine)
     for record in range(3):
-        with_columns = learn_record(run, Tasks(), measured, record, ALL)
+        with_columns = learn_record(run, Tasks(), measured, record, [*ALL, StepPlasticity()])
         row = learn_record(run, Tasks(), plain, record)
         assert {name: with_columns[name] for name in row} == row
         assert len(with_columns) > len(row)
@@ -267,9 +268,24 @@ def test_only_measures_that_are_due_are_taken():
     for number in range(4):
         measurement = Measurement(parts, run, learner_of(run), random_task(run, 5, number))
         columns.append([*measurement.before(), *measurement.after()])
+        assert not measurement.of_steps
     utilities = [f"utility_{name}.layer_1" for name in ("mean", "median", "min", "max")]
     both = ["dead_units.layer_1", *utilities]
     assert columns == [["dead_units.layer_1", "rank.layer_1", *utilities], [], both, ["rank.layer_1"]]
+
+
+@pytest.mark.parametrize("engine", AVAILABLE)
+def test_steps_are_measured_where_that_is_due(engine):
+    run, rows = small_run(inputs=6, width=5, outputs=4), []
+
+    class Tasks:
+        def task(self, number):
+            return random_task(run, 30, number)
+
+    learner, parts = learner_of(run, engine), [StepPlasticity(every=2), DeadUnits()]
+    rows = [learn_record(run, Tasks(), learner, record, parts) for record in range(3)]
+    assert ["step_plasticity" in row for row in rows] == [True, False, True]
+    assert all("dead_units.layer_1" in row for row in rows) and 0 < rows[2]["step_plasticity"] < 1
 
 
 # --- Choices ---
@@ -282,7 +298,7 @@ def test_every_measure_is_a_choice_by_its_own_name():
         for part in subclasses(Diagnostic)
         if part.__module__ == "plasticity.diagnostics.measures" and "." not in part.name
     }
-    assert single == parts == {part.name for part in ALL}
+    assert single == parts == {part.name for part in ALL} | {"step_plasticity"}
     for name in single:
         text = (CONF / f"{name}.yaml").read_text()
         assert text.startswith(f"# @package diagnostics.{name}\n")

@@ -9,7 +9,15 @@ import pytest
 from conftest import Command, uninterrupted, wait_for
 
 import plasticity
-from plasticity.diagnostics import Curvature, DeadUnits, Diagnostic, Probing, Utilities, lacking
+from plasticity.diagnostics import (
+    Curvature,
+    DeadUnits,
+    Diagnostic,
+    Probing,
+    StepPlasticity,
+    Utilities,
+    lacking,
+)
 from plasticity.launch.compose import compose_settings
 from plasticity.measuring import needed
 from plasticity.session import Session
@@ -166,9 +174,14 @@ def test_the_command_measures_what_the_run_itself_would_have(command, fresh):
         "diagnostics.curvature_rank.examples=60",
     ]
     assert whole(*TINY, *every, "diagnostics.curvature_rank.every=1").returncode == 0
-    done = command(str(command.runs), *every, module="plasticity.diagnose")
+    with_steps = every[0].replace("]", ",step_plasticity]")
+    done = command(str(command.runs), with_steps, every[1], module="plasticity.diagnose")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "1 of 1 runs measured, from 4 snapshots.\n"
+    said, measured = done.stdout.splitlines()
+    assert (
+        said.startswith("step_plasticity is left out")
+        and measured == "1 of 1 runs measured, from 4 snapshots."
+    )
     assert command.tables() == whole.tables()
     assert "lacks" not in command(*TINY, *every).stdout
 
@@ -243,6 +256,18 @@ def test_a_resumed_run_has_the_measures_that_all_its_rows_have(tmp_path):
     state = train(run, folder, Session(diagnostics=[Utilities(), Curvature(examples=20)]))
     assert state.status == "finished" and list(state.measured) == ["utilities"]
     assert folder.state(run).status == "finished"
+
+
+def test_what_is_measured_in_steps_is_not_in_snapshots(tmp_path):
+    run = plasticity.compose(*TINY)
+    folder = RunFolder.of(tmp_path, run)
+    train(run, folder, Session(snapshot_every=1))
+    before = pd.read_csv(folder.path / "tasks.csv")
+    state = train(run, folder, Session(diagnostics=[StepPlasticity(every=2)], measure_finished=True))
+    assert state.status == "finished" and list(state.measured) == ["step_plasticity"]
+    rows = pd.read_csv(folder.path / "tasks.csv")
+    assert rows.pop("step_plasticity").notna().tolist() == [True, False, True, False]
+    pd.testing.assert_frame_equal(rows, before)
 
 
 def test_settings_are_composed_without_a_launch():

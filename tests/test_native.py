@@ -211,6 +211,28 @@ def test_steps_of_batches_equal_the_reference(utility, batch_size):
     assert compared >= 13 and replaced > 150  # of 16 tasks of 12 steps
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("observed", ["hidden", "misaligned"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_step_plasticity_equals_the_references_and_leaves_no_trace(activation, loss, observed, batch_size):
+    run = small_run(
+        inputs=9, width=17, depth=3, outputs=4, activation=activation, loss=loss, batch_size=batch_size,
+        observed=observed, weight_decay=0.05, rate=0.05, maturity_threshold=3,
+    )  # fmt: skip
+    reference, plain, again = (
+        engine(run, initial_network(run)) for engine in (ReferenceLearner, NativeLearner, NativeLearner)
+    )
+    for task in segments(run, number=2, steps=12 * batch_size):
+        expected = reference.learn(task, ignore, again=True)
+        found, other = again.learn(task, ignore, again=True), plain.learn(task, ignore)
+        assert found.step_plasticity == pytest.approx(expected.step_plasticity, abs=1e-4)
+        assert 0 < found.step_plasticity < 1 and other.step_plasticity is None
+        assert_same_result(found, other)
+        assert found.replaced.tolist() == expected.replaced.tolist() and found.replaced.min() > 0
+    assert_identical(again.network(), plain.network())
+
+
 @pytest.mark.parametrize("width", [1, 16, 17, 130, 300])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_any_width_equals_the_reference(width, activation):

@@ -130,11 +130,13 @@ def test_result_of_a_task_equals_the_oracle(loss, batch_size):
     )  # fmt: skip
     start, task = initial_network(run), random_task(run, 60 * batch_size, number=3)
     learner, oracle = ReferenceLearner(run, start), Oracle(run, start)
-    result = learner.learn(task, ignore)
-    steps, magnitudes = [], []
+    result = learner.learn(task, ignore, again=True)
+    steps, magnitudes, shares = [], [], []
     for step in range(60):
-        steps.append(oracle.step(*shown(run, task, step), 180 + step))
+        examples = shown(run, task, step)
+        steps.append(oracle.step(*examples, 180 + step))
         magnitudes.append(oracle.magnitude)
+        shares.append(min(max(1 - oracle.loss(*examples) / steps[-1].loss, 0), 1))
     assert result.loss == pytest.approx(np.mean([step.loss for step in steps]), rel=1e-4)
     score = sum(step.score for step in steps) / (60 * batch_size)
     if loss == "cross_entropy":
@@ -149,6 +151,8 @@ def test_result_of_a_task_equals_the_oracle(loss, batch_size):
     assert result.replaced.tolist() == replaced.tolist()
     assert replaced.min() >= 8
     assert result.replaced.dtype == np.int64
+    assert result.step_plasticity == pytest.approx(np.mean(shares), abs=1e-5)
+    assert 0 < result.step_plasticity < 1 and min(shares) < max(shares)
     # Ages count steps, whatever the number of examples in one.
     ages = learner.network().remembered("age")
     assert [age.tolist() for age in ages] == [age.tolist() for age in oracle.age]

@@ -26,6 +26,7 @@ from plasticity.diagnostics.measures import (
     Probing,
     Rank,
     StableRank,
+    StepPlasticity,
     Utilities,
     ZeroGradients,
 )
@@ -40,6 +41,7 @@ from plasticity.diagnostics.ranks import (
     singular_values,
     stable_rank,
 )
+from plasticity.diagnostics.steps import step_plasticity
 from plasticity.diagnostics.units import dead_units, dormant_units, duplicate_units, linearised_units
 from plasticity.diagnostics.utilities import utility_summary
 from plasticity.diagnostics.view import HiddenLayer, View, by_layer, by_layer_and_output
@@ -62,6 +64,7 @@ __all__ = [
     "Probing",
     "Rank",
     "StableRank",
+    "StepPlasticity",
     "Utilities",
     "View",
     "ZeroGradients",
@@ -87,6 +90,7 @@ __all__ = [
     "ranks",
     "singular_values",
     "stable_rank",
+    "step_plasticity",
     "utility_summary",
     "weight_magnitude",
     "zero_gradients",

@@ -1,4 +1,4 @@
-"""The base class of diagnostics: measurements between two tasks."""
+"""The base class of diagnostics: measurements before, during and after a task."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from plasticity.part import Part, integer
 
 if TYPE_CHECKING:
     from plasticity.datasets import Task
-    from plasticity.engines import Learner
+    from plasticity.engines import Learner, TaskResult
     from plasticity.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostic(Part):
-    """A measurement, taken for every `every`th task, starting with the first: before the task is learnt, or after.
+    """A measurement, taken for every `every`th task, starting with the first: before, while or after it is learnt.
 
     It does not change the run's numbers, and draws nothing from the run's random streams.
 
@@ -29,9 +29,20 @@ class Diagnostic(Part):
         """What is measured just before the task is learnt: columns of its row, such as "dead_units.layer_1"."""
         return {}
 
+    def during(self, result: "TaskResult") -> dict[str, float]:
+        """What is measured in its steps: further columns of its row. Where this is defined, it has a
+        `step_plasticity` to report; snapshots do not have it.
+        """
+        return {}
+
     def after(self, view: View) -> dict[str, float]:
         """What is measured once it has been learnt: further columns of its row."""
         return {}
+
+    @classmethod
+    def is_of_steps(cls) -> bool:
+        """Whether anything is measured in the steps of a task."""
+        return cls.during is not Diagnostic.during
 
     def due(self, task: int) -> bool:
         """Whether the measurement is taken for a task."""
@@ -60,10 +71,19 @@ class Measurement:
         self.due = [one for one in diagnostics if due_or_not or one.due(task.number)]
         self.run, self.learner, self.task = run, learner, task
 
+    @property
+    def of_steps(self) -> bool:
+        """Whether anything is measured in the task's steps."""
+        return any(one.is_of_steps() for one in self.due)
+
     def before(self) -> dict[str, float | int]:
         """The columns measured before the task is learnt."""
         view = View(self.run, self.learner, self.task)
         return {name: _plain(value) for one in self.due for name, value in one(view).items()}
+
+    def during(self, result: "TaskResult") -> dict[str, float | int]:
+        """The columns measured while it is learnt."""
+        return {name: _plain(value) for one in self.due for name, value in one.during(result).items()}
 
     def after(self) -> dict[str, float | int]:
         """The columns measured after it is learnt."""

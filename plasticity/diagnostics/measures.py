@@ -6,6 +6,7 @@ whole network has just the measure's name.
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from plasticity.diagnostics.utilities import utility_summary
 from plasticity.diagnostics.view import HiddenLayer, View, by_layer, by_layer_and_output
 from plasticity.diagnostics.weights import distance_from_initialisation
 from plasticity.part import integer, number
+
+if TYPE_CHECKING:
+    from plasticity.engines import TaskResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +268,16 @@ class Probing(Diagnostic, name="probing_accuracy"):
             for number, layer in enumerate(view.hidden_layers(self.examples), start=1)
         ]
         return by_layer(f"{self.name}_{when}", probed)
+
+
+class StepPlasticity(Diagnostic, name="step_plasticity"):
+    """How much of its loss a step takes off its own examples, mean over the task's steps: `step_plasticity`.
+
+    Each step's examples are predicted once more, which takes a third to a half of the time of learning from them.
+    """
+
+    def during(self, result: "TaskResult") -> dict[str, float]:
+        return {} if result.step_plasticity is None else {self.name: result.step_plasticity}
 
 
 def _whole(count: float) -> float:

@@ -22,24 +22,28 @@ class TaskResult:
         weight_magnitude: float64, [depth + 1]. Σ|w| of each layer without its biases, averaged over the
             task's steps; measured after each step and its replacements.
         replaced: int64, [depth]. Number of units replaced in each hidden layer.
+        step_plasticity: as `plasticity.diagnostics.step_plasticity` has it; None if it was not asked for.
     """
 
     score: float
     loss: float
     weight_magnitude: np.ndarray
     replaced: np.ndarray
+    step_plasticity: float | None = None
 
 
 class Learner(Protocol):
     """The network of one run while it learns."""
 
-    def learn(self, task: Task, advance: Callable[[int], None]) -> TaskResult:
+    def learn(self, task: Task, advance: Callable[[int], None], again: bool = False) -> TaskResult:
         """Takes the steps of a task.
 
         Args:
             task: what to learn.
             advance: called now and then with the number of steps taken since the last call; may raise, which
                 abandons the task.
+            again: whether to predict each step's examples again after the step, for `step_plasticity`. This
+                changes no other number.
 
         Raises:
             Diverged: when the loss is no longer finite.

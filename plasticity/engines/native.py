@@ -155,7 +155,8 @@ class NativeLearner:
             scale=1.0,
         )
 
-    def learn(self, task: Task, advance: Callable[[int], None]) -> TaskResult:
+    def learn(self, task: Task, advance: Callable[[int], None], again: bool = False) -> TaskResult:
+        self.learner.again = again
         examples = self.examples.structure(task)
         self.memory[0].arrange(task.permutation)  # once per task, so that no step has to look it up
         steps, at_once = task.examples // self.batch, max(ADVANCE_EVERY // self.batch, 1)
@@ -174,6 +175,7 @@ class NativeLearner:
             loss=loss,
             weight_magnitude=np.array([layer.total_magnitude for layer in layers]) / steps,
             replaced=np.array([layer.replaced for layer in layers[:-1]], np.int64),
+            step_plasticity=self.learner.total_plasticity / steps if again else None,
         )
 
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:

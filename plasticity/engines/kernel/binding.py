@@ -73,8 +73,10 @@ class Learner(ctypes.Structure):
         ("scale", c_double),
         ("clock", c_int64),
         ("finite", c_int32),
+        ("again", c_int32),
         ("total_loss", c_double),
         ("right", c_int64),
+        ("total_plasticity", c_double),
     ]
 
 

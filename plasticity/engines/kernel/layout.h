@@ -25,8 +25,8 @@ static const Field FIELDS[] = {
 
     LEARNER(depth) LEARNER(batch) LEARNER(layer) LEARNER(activation) LEARNER(loss) LEARNER(utility)
     LEARNER(bias_compensation) LEARNER(by_chance) LEARNER(step_size) LEARNER(kept) LEARNER(decay_rate) LEARNER(faded_at)
-    LEARNER(maturity_threshold) LEARNER(seed) LEARNER(scale) LEARNER(clock) LEARNER(finite)
-    LEARNER(total_loss) LEARNER(right) END(Learner)
+    LEARNER(maturity_threshold) LEARNER(seed) LEARNER(scale) LEARNER(clock) LEARNER(finite) LEARNER(again)
+    LEARNER(total_loss) LEARNER(right) LEARNER(total_plasticity) END(Learner)
 
     EXAMPLES(start) EXAMPLES(index) EXAMPLES(entry) EXAMPLES(dense) EXAMPLES(label) EXAMPLES(target)
     EXAMPLES(order) EXAMPLES(first_step) EXAMPLES(count) END(Examples)

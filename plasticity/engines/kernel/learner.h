@@ -68,9 +68,11 @@ typedef struct {
     double scale;  /* every weight and bias is this times its stored value */
     int64_t clock; /* steps since this learner was created */
     int32_t finite;
+    int32_t again; /* whether each step is followed by another prediction of its examples */
     /* Sums over the steps of a task. */
     double total_loss;
     int64_t right;
+    double total_plasticity;
 } Learner;
 
 /* The examples of a task; see plasticity.datasets.task. */

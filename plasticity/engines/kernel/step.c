@@ -194,15 +194,32 @@ INLINE double predict_example(Learner *net, const Examples *examples, int64_t ex
                                       : squared_error(output, examples->target + row * output->units);
 }
 
-static int step(Learner *net, const Examples *examples, int64_t number)
+/* The mean loss of the examples of a step. */
+static double predict_examples(Learner *net, const Examples *examples, int64_t number, Fetch *next)
 {
     double loss = 0;
-    Fetch next;
     for (int place = 0; place < net->batch; place++)
-        loss += predict_example(net, examples, number * net->batch + place, place, &next);
+        loss += predict_example(net, examples, number * net->batch + place, place, next);
+    return loss / net->batch;
+}
+
+/* The share of its examples' loss that a step has taken off: see plasticity.diagnostics.step_plasticity. */
+static double plasticity_of(Learner *net, const Examples *examples, int64_t number, double before)
+{
+    Fetch next;
+    const int64_t right = net->right;
+    const double share = 1 - predict_examples(net, examples, number, &next) / fmax(before, 1e-8);
+    net->right = right;
+    return share < 0 ? 0 : share > 1 ? 1 : share;
+}
+
+static int step(Learner *net, const Examples *examples, int64_t number)
+{
+    Fetch next;
+    const double loss = predict_examples(net, examples, number, &next);
     if (!isfinite(loss) || !net->finite)
         return 0;
-    net->total_loss += loss / net->batch;
+    net->total_loss += loss;
     net->clock++;
     if (net->batch == 1)
         learn_from_error(net, &next);
@@ -212,6 +229,8 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
     measure_layers(net);
+    if (net->again)
+        net->total_plasticity += plasticity_of(net, examples, number, loss);
     return 1;
 }
 
@@ -233,6 +252,7 @@ static void begin_task(Learner *net)
         layer->total_magnitude = 0, layer->replaced = 0;
     net->total_loss = 0;
     net->right = 0;
+    net->total_plasticity = 0;
 }
 
 /* Whether the kernel supports everything that a learner uses, and the examples have the targets of its loss. */
