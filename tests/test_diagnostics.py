@@ -479,7 +479,7 @@ def test_a_probe_has_a_purpose_of_its_own():
 # --- Steps ---
 
 
-def test_the_share_of_its_loss_that_a_step_takes_off_by_hand():
+def test_the_share_of_its_loss_that_a_step_removes_by_hand():
     before = np.array([2.0, 1.0, 1.0, 0.0, 1e-9])
     after = np.array(
         [0.5, 3.0, 0.0, 0.0, 5e-9]

@@ -271,7 +271,7 @@ class Probing(Diagnostic, name="probing_accuracy"):
 
 
 class StepPlasticity(Diagnostic, name="step_plasticity"):
-    """How much of its loss a step takes off its own examples, mean over the task's steps: `step_plasticity`.
+    """The share of the loss on its own examples that a step removes, mean over the task's steps: `step_plasticity`.
 
     Each step's examples are predicted once more, which takes a third to a half of the time of learning from them.
     """

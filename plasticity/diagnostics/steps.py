@@ -4,7 +4,7 @@ import numpy as np
 
 
 def step_plasticity(before: np.ndarray, after: np.ndarray) -> float:
-    """How much of its loss a step takes off its own examples: mean over steps of clip(1 − after / before, 0, 1).
+    """The share of the loss on its own examples that a step removes: mean of clip(1 − after / before, 0, 1).
 
     Elsayed and Mahmood (2024, "Addressing loss of plasticity and catastrophic forgetting in continual learning")
     call it plasticity. As in their code (github.com/mohmdelsayed/upgd), a loss before the step that is below

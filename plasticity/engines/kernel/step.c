@@ -203,7 +203,7 @@ static double predict_examples(Learner *net, const Examples *examples, int64_t n
     return loss / net->batch;
 }
 
-/* The share of its examples' loss that a step has taken off: see plasticity.diagnostics.step_plasticity. */
+/* The share of the loss on its own examples that a step has removed: see plasticity.diagnostics.step_plasticity. */
 static double plasticity_of(Learner *net, const Examples *examples, int64_t number, double before)
 {
     Fetch next;
