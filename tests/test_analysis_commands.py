@@ -84,7 +84,7 @@ FULL = ">/dev/full", 1, "Standard output cannot be read or written (No space lef
 
 
 @pytest.mark.parametrize("module, redirection, code, said", [
-    ("findings", *FULL), ("collect", *FULL),
+    ("collect", *FULL),
     ("collect", ">&-", 1, "There is no standard output to write to.\n"),
     ("runs", "| :; exit ${PIPESTATUS[0]}", 141, ""),
 ])  # fmt: skip
