@@ -11,7 +11,9 @@ from scipy.special import betaincinv, ndtri
 
 from analysis.command import command, run_arguments, sources, table_runs
 from analysis.compare import compare
+from analysis.drawing import save
 from analysis.grid import cells
+from analysis.look import canvas, styled
 from analysis.paper import COLUMNS
 from analysis.statistics import CONFIDENCE
 from plasticity.errors import UserError
@@ -23,6 +25,7 @@ CAPTION = (
 )
 
 
+@styled
 def draw(compared: pd.DataFrame) -> Figure:
     """The ordered scores against the normal quantiles of their ranks.
 
@@ -39,8 +42,7 @@ def draw(compared: pd.DataFrame) -> Figure:
     low, high = (
         ndtri(betaincinv(place, number + 1 - place, (1 + side * CONFIDENCE) / 2)) for side in (-1, 1)
     )
-    figure = Figure(figsize=(5.6, 5.0), layout="constrained")
-    axes: Axes = figure.subplots()
+    figure, [[axes]] = canvas(5.6, 5.0)
     axes.fill_between(quantiles, low, high, color="0.9", linewidth=0, label="95 % of independent cells")
     axes.axline((0, 0), slope=1, color="0.5", linewidth=1, label="seeds and rounding alone")
     axes.plot(quantiles, ordered["score"], "o", markersize=4.5, color="C0", markeredgecolor="white",
@@ -49,7 +51,6 @@ def draw(compared: pd.DataFrame) -> Figure:
         _name(axes, cell)
     axes.set_xlabel("normal quantile")
     axes.set_ylabel("ours less published, in standard errors (normal score)")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.margins(0.06)
     axes.legend(loc="upper left", frameon=False)
     return figure
@@ -91,17 +92,8 @@ def main() -> None:
     compared = compare(cells(runs, COLUMNS, arguments.seeds, arguments.tasks, arguments.examples_per_task))
     if compared["score"].isna().all():
         raise UserError("No cell has the two seeds that a comparison with the published table needs.")
-    figure = draw(compared)
-    try:
-        for ending in ("pdf", "png"):
-            path = arguments.output.with_name(f"{arguments.output.name}.{ending}")
-            figure.savefig(path, dpi=200, metadata={"CreationDate": None} if ending == "pdf" else None)
-            print(f"Written to {path}.")
-    except OSError as error:
-        raise UserError(
-            f"--output {arguments.output} is refused: it cannot be written ({error.strerror})."
-        ) from error
-    print(CAPTION)
+    files = save(draw(compared), arguments.output)
+    print(f"Written to {' and '.join(map(str, files))}.", CAPTION, sep="\n")
 
 
 if __name__ == "__main__":

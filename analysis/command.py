@@ -90,8 +90,8 @@ def table_runs(directories: list[str] | None) -> pd.DataFrame:
     """
     if directories is None and not Results(DIRECTORY).exists():
         raise UserError(
-            "There are no committed results yet: launch the table with python launch.py -m "
-            "+experiment=table_1, then show it with --runs runs."
+            "There are no committed results: launch the table with python launch.py experiment=table_1, "
+            "then show it with --runs runs."
         )
     paths = directories or [str(DIRECTORY)]
     runs = summarise(*paths)
