@@ -111,4 +111,5 @@ def mixture(runs: pd.DataFrame, keys: Sequence[str], means: str) -> list[str]:
     others = mixed(runs, keys)
     if not others:
         return []
-    return [f"{means} that differ in {', '.join(others)}: add it to --by, or choose with --where."]
+    them = "it" if len(others) == 1 else "them"
+    return [f"{means} that differ in {', '.join(others)}: add {them} to --by, or choose with --where."]
