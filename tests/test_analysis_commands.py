@@ -58,13 +58,19 @@ def call(monkeypatch, capsys, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("module", SHOWN)
+@pytest.mark.parametrize("module", ["runs", "collect"])
 def test_commands_as_processes(module, runs, tmp_path):
     output = ["--output", tmp_path / "results"] if module == "collect" else []
     program = [sys.executable, "-m", f"analysis.{module}", "--runs", runs, *output]
     answer = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert SHOWN[module] in answer.stdout
+
+
+@pytest.mark.parametrize("module", SHOWN)
+def test_commands_show_the_runs(call, runs, module, tmp_path):
+    output = ["--output", str(tmp_path / "results")] if module == "collect" else []
+    assert SHOWN[module] in call(module, *output)
 
 
 @pytest.mark.parametrize("module", SHOWN)

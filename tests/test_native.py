@@ -165,8 +165,8 @@ def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensatio
     sets = {1: [(1,)], 2: [(1, 2), (2,), ()], 3: [(1, 2, 3), (1, 3), (2,), (3,)]}
     compared = replaced = 0
     combinations = list(enumerate(product(names(Utility), (0.0, 0.05), (False, True))))
-    third = names(Activation).index(activation) % 3  # every combination with two activations at least
-    for seed, (utility, weight_decay, compensation) in combinations[third::3]:
+    quarter = names(Activation).index(activation) % 4  # every combination with two activations
+    for seed, (utility, weight_decay, compensation) in combinations[quarter::4]:
         depth = seed % 3 + 1
         run = small_run(
             inputs=9 + seed, width=4 + seed % 14, depth=depth, outputs=2 + seed % 5, activation=activation,
@@ -176,7 +176,7 @@ def test_steps_equal_the_reference_for_every_utility_regulariser_and_compensatio
         )  # fmt: skip
         counts = compare(run, segments(run, number=2, steps=12))
         compared, replaced = compared + counts[0], replaced + counts[1]
-    assert compared >= 15 and replaced > 80  # of 18 or 20 tasks of 12 steps
+    assert compared >= 11 and replaced > 60  # of 14 tasks of 12 steps
 
 
 @pytest.mark.parametrize("accrual", ["debt", "chance"])
