@@ -15,7 +15,7 @@ class Session:
     Attributes:
         observer: receives progress.
         engine: name of the engine, or "auto".
-        diagnostics: what is measured before and after tasks.
+        diagnostics: what is measured before, during and after tasks.
         measure_finished: whether a finished run that lacks some of these is measured from its snapshots or, if they
             don't suffice, computed again.
         snapshot_every: number of tasks from one snapshot of a run's network to the next; 0 for that after the last

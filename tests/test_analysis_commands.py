@@ -86,11 +86,8 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(runs):
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-FULL = ">/dev/full", 1, "Standard output cannot be read or written (No space left on device).\n"
-
-
 @pytest.mark.parametrize("module, redirection, code, said", [
-    ("collect", *FULL),
+    ("collect", ">/dev/full", 1, "Standard output cannot be read or written (No space left on device).\n"),
     ("collect", ">&-", 1, "There is no standard output to write to.\n"),
     ("runs", "| :; exit ${PIPESTATUS[0]}", 141, ""),
 ])  # fmt: skip

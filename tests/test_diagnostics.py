@@ -481,9 +481,8 @@ def test_a_probe_has_a_purpose_of_its_own():
 
 def test_the_share_of_its_loss_that_a_step_removes_by_hand():
     before = np.array([2.0, 1.0, 1.0, 0.0, 1e-9])
-    after = np.array(
-        [0.5, 3.0, 0.0, 0.0, 5e-9]
-    )  # shares: 3/4, none (the loss rose), all, all, 1 − 5e-9 / 1e-8
+    after = np.array([0.5, 3.0, 0.0, 0.0, 5e-9])
+    # 3/4; none, since the loss rose; all; all; 1 − 5e-9 / 1e-8.
     assert step_plasticity(before, after) == pytest.approx((0.75 + 0 + 1 + 1 + 0.5) / 5)
     assert np.isnan(step_plasticity(before, np.array([0.5, np.nan, 0, 0, 0])))
 

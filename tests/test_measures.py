@@ -53,6 +53,16 @@ def learner_of(run, engine="reference", tasks=()):
     return learner
 
 
+class Tasks:
+    """A stream of tasks of 30 examples."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def task(self, number):
+        return random_task(self.run, 30, number)
+
+
 def deep(activation="relu", **values):
     return small_run(inputs=6, width=5, depth=3, outputs=4, activation=activation, **values)
 
@@ -105,14 +115,10 @@ def test_activations_are_those_of_a_plain_forward_pass(engine, activation):
 def test_measuring_changes_neither_results_nor_network(engine, activation, weight_decay):
     run = deep(activation, rate=0.05, maturity_threshold=3, weight_decay=weight_decay)
 
-    class Tasks:
-        def task(self, number):
-            return random_task(run, 30, number)
-
     measured, plain = learner_of(run, engine), learner_of(run, engine)
     for record in range(3):
-        with_columns = learn_record(run, Tasks(), measured, record, [*ALL, StepPlasticity()])
-        row = learn_record(run, Tasks(), plain, record)
+        with_columns = learn_record(run, Tasks(run), measured, record, [*ALL, StepPlasticity()])
+        row = learn_record(run, Tasks(run), plain, record)
         assert {name: with_columns[name] for name in row} == row
         assert len(with_columns) > len(row)
     one, other = measured.network().arrays(), plain.network().arrays()
@@ -276,14 +282,9 @@ def test_only_measures_that_are_due_are_taken():
 
 @pytest.mark.parametrize("engine", AVAILABLE)
 def test_steps_are_measured_where_that_is_due(engine):
-    run, rows = small_run(inputs=6, width=5, outputs=4), []
-
-    class Tasks:
-        def task(self, number):
-            return random_task(run, 30, number)
-
+    run = small_run(inputs=6, width=5, outputs=4)
     learner, parts = learner_of(run, engine), [StepPlasticity(every=2), DeadUnits()]
-    rows = [learn_record(run, Tasks(), learner, record, parts) for record in range(3)]
+    rows = [learn_record(run, Tasks(run), learner, record, parts) for record in range(3)]
     assert ["step_plasticity" in row for row in rows] == [True, False, True]
     assert all("dead_units.layer_1" in row for row in rows) and 0 < rows[2]["step_plasticity"] < 1
 

@@ -30,8 +30,9 @@ class Diagnostic(Part):
         return {}
 
     def during(self, result: "TaskResult") -> dict[str, float]:
-        """What is measured in its steps: further columns of its row. Where this is defined, it has a
-        `step_plasticity` to report; snapshots do not have it.
+        """What is measured in its steps: further columns of its row.
+
+        For a diagnostic that defines this, engines compute `result.step_plasticity`. Snapshots cannot serve it.
         """
         return {}
 

@@ -277,7 +277,8 @@ class StepPlasticity(Diagnostic, name="step_plasticity"):
     """
 
     def during(self, result: "TaskResult") -> dict[str, float]:
-        return {} if result.step_plasticity is None else {self.name: result.step_plasticity}
+        assert result.step_plasticity is not None  # the engine was asked for it
+        return {self.name: result.step_plasticity}
 
 
 def _whole(count: float) -> float:
