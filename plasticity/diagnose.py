@@ -72,12 +72,20 @@ def diagnose(
 
     Returns:
         sentences: how many runs were measured, and which were not, and why
+
+    Raises:
+        UserError: when none of the diagnostics can be measured from snapshots.
     """
     said = [
         f"{one.name} is left out: it is measured while a run learns; launch.missing_measures=compute adds it."
         for one in diagnostics
         if one.is_of_steps()
     ]
+    diagnostics = [one for one in diagnostics if not one.is_of_steps()]
+    if not diagnostics:
+        raise UserError(
+            "\n".join([*said, "No diagnostic is left to measure; diagnostics=basic chooses some."])
+        )
     with ExitStack() as resources:
         subjects = [
             subject for folder in chosen if (subject := _claimed(folder, resources, said)) is not None

@@ -182,6 +182,8 @@ def test_the_command_measures_what_the_run_itself_would_have(command, fresh):
     assert measured == "1 of 1 runs measured, from 4 snapshots."
     assert command.tables() == whole.tables()
     assert "lacks" not in command(*TINY, *every).stdout
+    refused = command(str(command.runs), "diagnostics=step_plasticity", module="plasticity.diagnose")
+    assert refused.returncode == 1 and "No diagnostic is left to measure" in refused.stderr
 
 
 def test_the_command_measures_where_there_are_snapshots_and_keeps_what_is_there(command, plain):
