@@ -1,7 +1,7 @@
 """Table 1 as measured beside Table 1 as published, each cell once."""
 
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import copysign, sqrt
 
 import numpy as np
 import pandas as pd
@@ -135,7 +135,8 @@ def rounded(estimate: Estimate) -> Estimate:
 
 def normal_score(estimate: Estimate) -> float:
     """An estimate over its error, which is Student's t if the true value is 0, as a standard normal deviate."""
-    return float(ndtri(stdtr(estimate.degrees, estimate.value / estimate.error)))
+    tail = stdtr(estimate.degrees, -abs(estimate.value) / estimate.error)  # 1 less it would lose its digits
+    return copysign(float(ndtri(tail)), estimate.value)
 
 
 def _distinct(found: pd.DataFrame) -> pd.DataFrame:

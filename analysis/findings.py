@@ -10,7 +10,7 @@ from analysis.grid import cells
 from analysis.judgement import findings
 from analysis.layout import p_value
 from analysis.notes import measured, notes
-from analysis.paper import FINDINGS
+from analysis.paper import CELLS
 from analysis.render import Cell, Section, Table
 from analysis.statistics import MOST_SEEDS
 
@@ -55,7 +55,7 @@ def main() -> None:
     table_arguments(parser)
     arguments = parser.parse_args()
     runs = table_runs(sources(arguments))
-    found = cells(runs, FINDINGS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
+    found = cells(runs, CELLS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
     frame = findings(found)
     table = layout(frame)
     table.notes.extend([f"Scores: mean online accuracy over {measured(found)}.", *EXPLANATIONS])

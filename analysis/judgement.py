@@ -161,7 +161,7 @@ def _judged(key: str, networks: Sequence[Network], adjusted: Adjusted) -> Iterat
         family = adjusted.of(test.key) if test else None
         if test is None or family is None:
             nothing = dict.fromkeys(("value", "low", "high", "p_different", "p_equivalent"), nan)
-            detail = _joined(f"missing: {network.lacks(weights)}", said)
+            detail = _joined(_lacking(network.lacks(weights)), said)
             yield row | nothing | {"verdict": ABSENT, "seeds": seeds, "needed": None, "detail": detail}
             continue
         different, equivalent = family.different[test.key], family.equivalent[test.key]
@@ -204,6 +204,10 @@ def steps_in_words(networks: Sequence[Network]) -> dict[str, str]:
     for name, step in values:
         said.setdefault(name, []).append(f"{step} {words((name, step))}")
     return {name: ", ".join(parts) for name, parts in said.items()}
+
+
+def _lacking(cells: str) -> str:
+    return f"missing: {cells}" if cells else "one seed is too few"
 
 
 def _joined(*parts: str) -> str:

@@ -15,7 +15,7 @@ from analysis.claims import CLAIMS
 from analysis.command import command
 from analysis.grid import cells
 from analysis.notes import missing
-from analysis.paper import COLUMNS, FINDINGS, NETWORKS, run
+from analysis.paper import CELLS, COLUMNS, NETWORKS, run
 from analysis.render import text
 from analysis.runs import average_table, averages
 from plasticity.launch.compose import experiment
@@ -187,11 +187,11 @@ def test_tables_and_findings_say_which_launch_computes_what_they_lack(call, runs
     assert "Missing: 139 of 153 runs of experiment=table_1." in said
     assert f"{last}table_1 dataset.tasks=2\n" in said
     lacking = call("findings", "--seeds", "5")
-    assert f"{last}paper 'hydra.sweeper.only=[cbp,bp]' seed=0,1,2,3,4 dataset.tasks=2\n" in lacking
+    assert f"{last}paper 'hydra.sweeper.only=[cbp,bp,l2]' seed=0,1,2,3,4 dataset.tasks=2\n" in lacking
 
 
 def test_the_launch_that_is_named_computes_exactly_what_is_missing(runs):
-    found = cells(summarise(runs), FINDINGS)
+    found = cells(summarise(runs), CELLS)
     found = found[found["network"].isin(["selu", "depth_2"])]
     said = missing(found)[-1]
     arguments = shlex.split(said.partition("python launch.py experiment=")[2])
@@ -329,7 +329,7 @@ def test_findings_are_printed_claim_by_claim(call, runs):
         r"^Width 100 = ReLU = Depth 5 +holds +96% +\[96%, 96%\] +< 0\.001 +1\.000 +3 ", said, re.MULTILINE
     )
     assert re.search(r"^Width 20 +not computed +– +– +– +– +0 +missing: ", said, re.MULTILINE)
-    titles = [line.split()[0] for line in said.splitlines() if re.match(r"\([a-d]\d?\) [^V]", line)]
+    titles = [line.split()[0] for line in said.splitlines() if re.match(r"\([a-e]\d?\) [^V]", line)]
     assert titles == [f"({claim})" for claim in CLAIMS]
     assert "Layer 1 alone closes most of the gap between backpropagation at its own step size" in said
     frame = pd.read_csv(io.StringIO(call("findings", "--format", "csv")))
@@ -337,5 +337,5 @@ def test_findings_are_printed_claim_by_claim(call, runs):
         "claim", "network", "value", "low", "high", "p_different", "p_equivalent", "verdict", "seeds",
         "needed", "detail",
     ]  # fmt: skip
-    assert len(frame) == 5 * len(NETWORKS) + 9 + 2 * 2
+    assert len(frame) == 6 * len(NETWORKS) + 9 + 2 * 2
     assert "| (a)" not in call("findings", "--format", "markdown")

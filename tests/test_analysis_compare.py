@@ -105,6 +105,8 @@ def test_every_cell_counts_once(tmp_path):
 def test_a_normal_score_has_the_place_of_its_t():
     assert normal_score(Estimate(2.776445 * 0.3, 0.3, 4)) == pytest.approx(1.959964, abs=1e-5)
     assert normal_score(Estimate(-4.302653, 1, 2)) == pytest.approx(-1.959964, abs=1e-5)
+    far = stats.norm.isf(stats.t.sf(125, 11))
+    assert normal_score(Estimate(5, 0.04, 11)) == -normal_score(Estimate(-5, 0.04, 11)) == pytest.approx(far)
 
 
 @pytest.mark.parametrize("seeds", [3, 10])

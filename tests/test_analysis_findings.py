@@ -10,7 +10,7 @@ from analysis.contrasts import Network, fall, layer
 from analysis.findings import layout
 from analysis.grid import cells
 from analysis.judgement import findings
-from analysis.paper import FINDINGS, names, published
+from analysis.paper import CELLS, names, published
 
 NOISE = np.array([-1.0, 0.0, 1.0])
 
@@ -18,6 +18,7 @@ BASE = {
     "all": 84 + 0.0 * NOISE, "layer_1": 83 + 0.1 * NOISE, "layer_2": 71 + 0.2 * NOISE,
     "layer_3": 68 + 0.4 * NOISE, "layer_4": 65 - 0.1 * NOISE, "last": 61 + 0.3 * NOISE,
     "none": 60 + 0.3 * NOISE, "tuned_bp": 74 - 0.2 * NOISE, "except_first": 75 + 0.2 * NOISE,
+    "tuned_l2": 82 + 0.3 * NOISE,
 }  # fmt: skip
 """Scores of a network of 5 layers, in percent, over 3 seeds."""
 
@@ -25,6 +26,7 @@ FLAT = {
     "all": 76.0 - 0.02 * NOISE, "layer_1": 76.05 + 0.01 * NOISE, "layer_2": 76.02 - 0.03 * NOISE,
     "layer_3": 75.97 + 0.02 * NOISE, "layer_4": 76.03 + 0.01 * NOISE, "last": 76.01 - 0.01 * NOISE,
     "none": 76.1 + 0.02 * NOISE, "tuned_bp": 76.1 + 0.02 * NOISE, "except_first": 76.0 + 0.03 * NOISE,
+    "tuned_l2": 76.2 + 0.01 * NOISE,
 }  # fmt: skip
 """Scores of a network on which nothing makes a difference."""
 
@@ -89,7 +91,7 @@ def test_a_contrast_is_taken_within_seeds_that_have_all_of_its_cells():
 
 def test_a_network_that_is_as_the_paper_says():
     found = judged("width_100", BASE)
-    assert [found[claim].verdict for claim in ("a1", "a2", "b1", "b2", "c")] == ["holds"] * 5
+    assert [found[claim].verdict for claim in ("a1", "a2", "b1", "b2", "c", "e")] == ["holds"] * 6
     assert "d1" not in found
     assert {finding.seeds for finding in found.values()} == {3}
     # 0.8 · 83 + 0.4 · 71 − 0.4 · 65 − 0.8 · 61, and the same weights for the noise.
@@ -99,6 +101,12 @@ def test_a_network_that_is_as_the_paper_says():
     assert found["a2"].value == pytest.approx(9.9)
     assert_is_paired(found["c"], 8 - 0.1 * NOISE)
     assert found["c"].value == pytest.approx(8)
+    assert_is_paired(found["e"], 2 - 0.3 * NOISE)
+
+
+def test_weight_decay_that_scores_more():
+    found = judged("width_100", BASE, tuned_l2=86 + 0.3 * NOISE)["e"]
+    assert (found.verdict, found.value) == ("does not hold", pytest.approx(-2))
 
 
 def test_both_shares_of_the_gap():
@@ -222,6 +230,8 @@ def test_what_is_missing_is_named():
     )
     assert found["b2"].detail == "missing: tuned bp (seed 0, 1, 2)"
     assert (found["a1"].seeds, found["b2"].seeds) == (1, 0)
+    single = judged("width_100", {cell: own[:1] for cell, own in BASE.items()})["c"]
+    assert (single.verdict, single.detail) == ("not computed", "one seed is too few")
 
 
 def test_two_seeds_of_three_are_judged():
@@ -257,8 +267,9 @@ def test_the_margin_is_between_what_the_paper_calls_an_effect_and_none():
 
 def test_the_sets_that_a_network_needs():
     every = ["layer_1", "layer_2", "layer_3", "layer_4", "last", "all", "none", "tuned_bp", "except_first"]
+    every.append("tuned_l2")
     assert needed("width_20") == needed("selu") == every
-    assert needed("depth_2") == ["layer_1", "last", "all", "none", "tuned_bp", "except_first"]
+    assert needed("depth_2") == ["layer_1", "last", "all", "none", "tuned_bp", "except_first", "tuned_l2"]
     assert {"layer_4", "layer_7", "last"} < set(needed("depth_8"))
     assert "layer_8" not in needed("depth_8")
 
@@ -266,7 +277,7 @@ def test_the_sets_that_a_network_needs():
 def test_runs_on_disk_are_judged(tmp_path):
     for replacement, score in (("all", 0.84), ("layer_1", 0.83), ("last", 0.7), ("none", 0.6)):
         put(tmp_path, "depth_2", replacement, [score - 0.001, score, score + 0.002])
-    found = findings(cells(summarise(tmp_path), FINDINGS))
+    found = findings(cells(summarise(tmp_path), CELLS))
     own = found[found["network"] == "Depth 2"].set_index("claim")
     assert (
         own.loc["c", "detail"] == "counted in (a1)"
