@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from plasticity.cores import cores
+from plasticity.datasets import prepare_data
 from plasticity.diagnostics import Diagnostic
 from plasticity.errors import Damaged, UserError
 from plasticity.launch.compose import compose_settings
@@ -90,8 +91,7 @@ def diagnose(
         subjects = [
             subject for folder in chosen if (subject := _claimed(folder, resources, said)) is not None
         ]
-        for dataset in {type(subject.run.dataset): subject.run.dataset for subject in subjects}.values():
-            dataset.prepare(data_root)
+        prepare_data((subject.run.dataset for subject in subjects), data_root)
         _measure(subjects, diagnostics, data_root, resources)
     said += [
         f"  {subject.folder.path}: {subject.problem}" for subject in subjects if subject.problem is not None

@@ -1,5 +1,6 @@
 """Runs from Python: train one with progress, inspect it after any task, load a stored one."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -7,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plasticity.diagnostics import Diagnostic
-from plasticity.engines import choose, get
-from plasticity.errors import UserError
+from plasticity.engines import Choice, choose, get
+from plasticity.errors import Damaged, Diverged, UserError
 from plasticity.network import Network, initial_network
 from plasticity.observer import Observer, Silent
 from plasticity.progress import Bar
+from plasticity.provenance import provenance
 from plasticity.record import learn_record
 from plasticity.run import Run
 from plasticity.score import score
@@ -45,7 +47,7 @@ class Result:
         run: the run.
         state: its status, and what computed it.
         rows: a row per task, columns as in `tasks.csv`.
-        network: the network at the end of the run; None if it was not kept.
+        network: the network at the end of the run; None for an unfinished run, or if it was not kept.
     """
 
     run: Run
@@ -74,13 +76,13 @@ def learn(
         UserError: if the engine cannot compute the run.
         Diverged: when the loss is no longer finite.
     """
-    yield from _learn(run, engine, diagnostics, data_root, Silent())
+    yield from _learn(run, choose(engine, run), diagnostics, data_root, Silent())
 
 
 def _learn(
-    run: Run, engine: str, diagnostics: Sequence[Diagnostic], data_root: str | None, observer: Observer
+    run: Run, choice: Choice, diagnostics: Sequence[Diagnostic], data_root: str | None, observer: Observer
 ) -> Iterator[Learnt]:
-    learner = get(choose(engine, run).engine).learner(run, initial_network(run))
+    learner = get(choice.engine).learner(run, initial_network(run))
     stream = run.dataset.open(run.seed, data_root)
 
     def advance(steps: int) -> None:
@@ -134,7 +136,7 @@ def train(
     if state.status == "held":
         raise UserError(f"{folder.path} is being computed by another process.")
     if state.status != "finished":
-        raise UserError(f"The run is {state.status}: {state.reason}.")
+        raise UserError(f"The run {state.status}: {state.reason}.")
     return load(runs_dir, run)
 
 
@@ -143,12 +145,27 @@ def _train_unstored(
 ) -> Result:
     import pandas as pd
 
+    choice, began = choose(engine, run), time.time()
     learnt = None
     rows = []
-    for learnt in _learn(run, engine, diagnostics, data_root, observer):
-        rows.append(learnt.row)
-    scores = [row[run.dataset.objective.score_name] for row in rows]
-    state = RunState(status="finished", tasks_done=run.dataset.tasks, score=score(scores))
+    try:
+        for learnt in _learn(run, choice, diagnostics, data_root, observer):
+            rows.append(learnt.row)
+    except Diverged as error:
+        raise UserError(f"The run failed: {error}.") from error
+    state = RunState(
+        "finished",
+        tasks_done=run.dataset.tasks,
+        score=score([row[run.dataset.objective.score_name] for row in rows]),
+        attempt=1,
+        started=began,
+        updated=time.time(),
+        finished=time.time(),
+        seconds=time.time() - began,
+        provenance=provenance(choice, run),
+        measured={one.name: one.values() for one in diagnostics},
+    )
+    state.describe(run)
     return Result(run, state, pd.DataFrame(rows), learnt.network if learnt else None)
 
 
@@ -171,4 +188,12 @@ def load(runs_dir: str | Path, run: Run | str) -> Result:
     except FileNotFoundError as error:
         raise UserError(f"{folder.path} holds no run.") from error
     rows = pd.DataFrame(folder.rows()).apply(pd.to_numeric)
-    return Result(stored, folder.state(), rows)
+    return Result(stored, folder.state(), rows, _last_network(folder, stored))
+
+
+def _last_network(folder: RunFolder, run: Run) -> Network | None:
+    """The network after the last task, if there is a snapshot of it that can be read."""
+    try:
+        return folder.snapshot(run.dataset.tasks).network
+    except (OSError, Damaged):
+        return None

@@ -90,10 +90,7 @@ class Attempt:
     def __init__(self, run: Run, folder: RunFolder, session: Session, state: RunState, resources: ExitStack):
         self.run, self.folder, self.session, self.state = run, folder, session, state
         self.resources = resources
-        objective = run.dataset.objective
-        state.score_name, state.higher_is_better = objective.score_name, objective.higher_is_better
-        state.percent = objective.percent
-        state.tasks, state.tasks_per_record = run.dataset.tasks, run.dataset.tasks_per_record
+        state.describe(run)
         self.scores: list[float] = []
 
     def compute(self, restart: bool) -> None:

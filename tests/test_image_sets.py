@@ -16,6 +16,7 @@ import pytest
 from plasticity.datasets import PermutedMnist, image_sets, mnist
 from plasticity.datasets.image_sets import IMAGE_SETS, Archive, GzippedFile, ImageSet
 from plasticity.datasets.images import images_and_labels
+from plasticity.datasets.mnist import cache_directory
 from plasticity.errors import UserError
 
 DRAW = np.random.default_rng(0)
@@ -182,6 +183,15 @@ def test_a_label_beyond_the_classes_is_refused(tmp_path, mirror, monkeypatch):
     assert CLASSES.max() == 11
     with pytest.raises(UserError, match="a label is not below 11"):
         image_sets.load("small", tmp_path)
+
+
+def test_a_sweep_is_refused_if_one_of_its_sets_is_missing(command, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mnist").symlink_to(cache_directory() / "mnist")
+    short = ["dataset.tasks=1", "dataset.examples_per_task=10", f"dataset.root={tmp_path / 'data'}"]
+    refused = command("-m", "dataset.images=kmnist,mnist", *short, PLASTICITY_OFFLINE="1")
+    assert refused.returncode == 1 and "kmnist" in refused.stderr
+    assert not command.folders()
 
 
 def test_a_stream_shows_the_images_that_it_is_asked_for(tmp_path, mirror):

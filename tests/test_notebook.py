@@ -1,6 +1,6 @@
 """Runs from Python, as in the package's docstring."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -74,15 +74,34 @@ def test_a_run_that_is_kept_nowhere_has_rows_a_score_and_its_network(run, learnt
     assert result.score == score([step.row["accuracy"] for step in learnt])
     for name, array in learnt[-1].network.arrays().items():
         np.testing.assert_array_equal(result.network.arrays()[name], array)
+    stored = plasticity.train(run, tmp_path / "runs", progress=False).state
+    differing = {"started", "updated", "finished", "seconds", "provenance"}
+    for key, value in asdict(result.state).items():
+        assert key in differing or value == getattr(stored, key), key
+    assert result.state.provenance["engine"] == stored.provenance["engine"]
+
+
+def test_an_error_is_a_score_that_is_read_as_one():
+    short = ["dataset=bit_flipping", "dataset.examples=4", "dataset.record_every=2", "dataset.flip_after=2"]
+    state = plasticity.train(plasticity.compose(*short), progress=False).state
+    assert (state.score_name, state.higher_is_better, state.percent, state.tasks) == (
+        "error",
+        False,
+        False,
+        2,
+    )
 
 
 def test_learning_task_by_task_gives_the_stored_rows_bit_for_bit(run, learnt, tmp_path, capsys):
     result = plasticity.train(run, runs_dir=tmp_path)
     assert (tmp_path / run.identity / "config.yaml").exists()
     pd.testing.assert_frame_equal(result.rows, table(learnt), check_exact=True)
-    assert result.score == score([step.row["accuracy"] for step in learnt]) and result.network is None
+    assert result.score == score([step.row["accuracy"] for step in learnt])
+    last = learnt[-1].network.arrays()
     for given in (run, run.identity):
         loaded = plasticity.load(str(tmp_path), given)
+        for name, array in loaded.network.arrays().items():
+            np.testing.assert_array_equal(array, last[name])
         assert loaded.run == run and loaded.score == result.score
         pd.testing.assert_frame_equal(loaded.rows, result.rows, check_exact=True)
     again = plasticity.train(run, runs_dir=tmp_path)
@@ -107,9 +126,7 @@ def test_a_diagnostic_sees_the_network_before_each_task(run, learnt, tmp_path):
 
 
 def test_a_run_that_fails_says_why_and_is_resumed_to_the_same_rows(run, learnt, tmp_path):
-    with pytest.raises(
-        UserError, match=r"The run is failed: KeyError: 'no such measure' \(see traceback.txt\)"
-    ):
+    with pytest.raises(UserError, match=r"The run failed: KeyError: 'no such measure' \(see traceback.txt\)"):
         plasticity.train(run, tmp_path, diagnostics=[Failing()], progress=False)
     part = plasticity.load(tmp_path, run)
     assert part.score is None and part.state.status == "failed" and len(part.rows) == 5
@@ -121,8 +138,10 @@ def test_a_run_that_fails_says_why_and_is_resumed_to_the_same_rows(run, learnt, 
 
 def test_a_run_that_diverges_fails_in_a_folder_and_without_one(tmp_path):
     run = plasticity.compose(*TINY, "optimiser.step_size=1e20")
-    with pytest.raises(UserError, match="The run is failed: diverged in task 0 at step"):
+    with pytest.raises(UserError, match="The run failed: diverged in task 0 at step"):
         plasticity.train(run, tmp_path, progress=False)
+    with pytest.raises(UserError, match="The run failed: diverged in task 0 at step"):
+        plasticity.train(run, progress=False)
     with pytest.raises(Diverged, match="task 0"):
         list(plasticity.learn(run))
     none = plasticity.load(tmp_path, run)
@@ -144,6 +163,8 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
 
 
 def test_an_engine_that_cannot_compute_a_run_says_so(run):
+    with pytest.raises(UserError, match=r"engine=cuda is refused: it must be one of auto, "):
+        plasticity.train(run, engine="cuda")
     with pytest.raises(
         UserError, match=r"engine=native cannot compute this run: activation=test_notebook\.Half"
     ):

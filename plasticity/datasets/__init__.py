@@ -1,7 +1,7 @@
 """Streams of tasks. One file per data set."""
 
 from plasticity.datasets.bit_flipping import BitFlipping
-from plasticity.datasets.dataset import Dataset, Stream
+from plasticity.datasets.dataset import Dataset, Stream, prepare_data
 from plasticity.datasets.images import ImageDataset
 from plasticity.datasets.label_permuted_mnist import LabelPermutedMnist
 from plasticity.datasets.permuted_mnist import PermutedMnist
@@ -18,4 +18,5 @@ __all__ = [
     "SparseRows",
     "Stream",
     "Task",
+    "prepare_data",
 ]

@@ -1,5 +1,6 @@
 """The base class of data sets: the shape of the examples, an objective, and a stream of tasks for each seed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -89,3 +90,9 @@ class Dataset(Part):
                 "dataset.tasks", self.tasks, f"a multiple of {self.tasks_per_record}, a row's tasks"
             )
         return self
+
+
+def prepare_data(datasets: Iterable[Dataset], root: str | None) -> None:
+    """Makes sure that the data of all of them is on this machine; see `Dataset.prepare`."""
+    for dataset in dict.fromkeys(datasets):
+        dataset.prepare(root)

@@ -8,7 +8,8 @@ from functools import cache
 
 from plasticity.engines.compiled import WORTHWHILE
 from plasticity.engines.engine import Engine, Learner, TaskResult
-from plasticity.errors import UserError
+from plasticity.errors import ConfigError, UserError
+from plasticity.part import one_of
 from plasticity.run import Run
 
 __all__ = ["ENGINES", "Choice", "Engine", "Learner", "TaskResult", "choose", "get", "resuming"]
@@ -54,8 +55,10 @@ def choose(setting: str, run: Run) -> Choice:
         run: the run.
 
     Raises:
-        UserError: if the engine asked for cannot compute the run, with the reason.
+        UserError: if there is no such engine, or it cannot compute the run, with the reason.
     """
+    if setting not in ("auto", *ENGINES):
+        raise ConfigError("engine", setting, one_of(("auto", *ENGINES)))
     if setting == "reference":
         return Choice("reference")
     if setting != "auto":

@@ -105,4 +105,5 @@ def _kind(run: Run) -> tuple[object, ...]:
     """What a step's time depends on."""
     parts = {key: part.name for key, part in run.parts().items()}
     utility = getattr(getattr(run.replacement, "utility", None), "name", None)
-    return (*run.layer_sizes, *parts.values(), utility, run.dataset.batch_size)
+    shown = (getattr(run.dataset, key, None) for key in ("images", "pixels"))  # how many inputs are 0
+    return (*run.layer_sizes, *parts.values(), utility, run.dataset.batch_size, *shown)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from plasticity.cores import cores
+from plasticity.datasets import prepare_data
 from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
 from plasticity.launch.interrupt import INTERRUPTED
 from plasticity.launch.labels import labels
@@ -91,8 +92,7 @@ def planned(runs: Sequence[Run | None], settings: Settings) -> Plan:
     )
     for note in todo.notes:
         print(note, flush=True)
-    for dataset in {type(run.dataset): run.dataset for run in todo.to_compute}.values():
-        dataset.prepare(settings.data_root)  # before any worker does, so that it happens once
+    prepare_data((run.dataset for run in todo.to_compute), settings.data_root)  # before any worker does, once
     return todo
 
 

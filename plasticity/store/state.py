@@ -2,7 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plasticity.run import Run
 
 STORED = ("new", "running", "stopped", "finished", "failed")
 
@@ -67,6 +70,13 @@ class RunState:
         if min(state.tasks_done, state.tasks, state.attempt) < 0 or state.tasks_per_record < 1:
             raise ValueError("it has a count below zero")
         return state
+
+    def describe(self, run: "Run") -> None:
+        """Notes what the score of a run is, and how long the run is."""
+        objective, dataset = run.dataset.objective, run.dataset
+        self.score_name, self.higher_is_better = objective.score_name, objective.higher_is_better
+        self.percent = objective.percent
+        self.tasks, self.tasks_per_record = dataset.tasks, dataset.tasks_per_record
 
     def text(self) -> str:
         """The state as it is stored."""
