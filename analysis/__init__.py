@@ -6,7 +6,7 @@ On the command line:
     python -m analysis.collect     run folders → the two compact files in results/
     python -m analysis.table_1     Table 1, measured; beside the published one with --compare published
     python -m analysis.findings    the paper's claims, as tests on these runs
-    python -m analysis.figures     the paper's figures, drawn from your own runs
+    python -m analysis.figures     the paper's figures, drawn from the committed results or your own runs
     python -m analysis.curves      any column by task, with a curve for each value of any key
     python -m analysis.search      the settings of a search, ranked; writes the choice as a tuned network
     python -m analysis.calibration Table 1, measured less published, drawn against a normal

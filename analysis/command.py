@@ -54,6 +54,16 @@ def source_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def config_argument(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Adds the argument for a further config directory."""
+    parser.add_argument(
+        "--config-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"a further config directory, as given to launch.py{more}",
+    )
+
+
 def sources(arguments: argparse.Namespace) -> list[str] | None:
     """The directories that the arguments name, including those of fetched runs; None if they name none.
 

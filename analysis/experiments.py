@@ -1,18 +1,21 @@
 """The runs of an experiment, as its file in `conf/` declares them, and what is known of each."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis.notes import problem
+from plasticity.errors import UserError
 from plasticity.launch.compose import experiment
 from plasticity.launch.labels import labels as launch_labels
-from plasticity.run import Run
+from plasticity.run import Run, flatten
 
 Label = Callable[[Run], str]
-"""What a run is called in a figure or table; runs that share a name differ in nothing but their seeds."""
+"""What a run is called in a figure or table."""
 
 
 MOST = 12
@@ -29,35 +32,43 @@ class Experiment:
         runs: its runs by identity, in its order.
         found: a row per run: `run`, `seed`, `tasks`, `status` ("absent" where there is no such run), `score` (NaN
             unless finished) and the other columns of `analysis.summarise`.
+        config_dir: a further directory of configs that the command uses.
     """
 
     name: str
     overrides: tuple[str, ...]
     runs: Mapping[str, Run]
     found: pd.DataFrame
+    config_dir: Path | None = None
 
     @classmethod
-    def of(cls, name: str, overrides: Sequence[str], summaries: pd.DataFrame) -> "Experiment":
+    def of(
+        cls, name: str, overrides: Sequence[str], summaries: pd.DataFrame, config_dir: Path | None = None
+    ) -> "Experiment":
         """An experiment, and what some summaries say of its runs.
 
         Args:
-            name, overrides: as in its command.
+            name, overrides, config_dir: as in its command.
             summaries: as returned by `analysis.summarise`.
 
         Raises:
             UserError: when there is no such experiment, or the overrides do not fit.
         """
-        runs = {run.identity: run for run in experiment(name, *overrides)}
+        for override in overrides:
+            if override.startswith("runs_dir="):
+                raise UserError(f"{override} is refused here: --runs {override[9:]} says where the runs are.")
+        runs = {run.identity: run for run in experiment(name, *overrides, config_dir=config_dir)}
         asked = [(key, run.seed, run.dataset.tasks) for key, run in runs.items()]
         frame = pd.DataFrame(asked, columns=["run", "seed", "tasks"])
         found = frame.merge(summaries.drop(columns=["seed", "tasks"], errors="ignore"), on="run", how="left")
         found["status"] = found["status"].fillna("absent")
-        return cls(name, tuple(overrides), runs, found)
+        return cls(name, tuple(overrides), runs, found, config_dir)
 
     @property
     def command(self) -> str:
         """The command that computes what is missing, and nothing else."""
-        return shlex.join(["python", "launch.py", f"experiment={self.name}", *self.overrides])
+        configs = ["--config-dir", str(self.config_dir)] if self.config_dir else []
+        return shlex.join(["python", "launch.py", *configs, f"experiment={self.name}", *self.overrides])
 
     @property
     def finished(self) -> set[str]:
@@ -71,12 +82,27 @@ class Experiment:
             tasks: as returned by `analysis.load_runs`.
             labels: what the runs are called, by column. The categories of a column are in the order of the runs,
                 including those of missing runs.
+
+        Raises:
+            UserError: when runs that are called the same differ in more than their seeds.
         """
+        if keys := self._mixed(labels.values()):
+            raise UserError(
+                f"{self.name} is refused: its curves would be means over runs that differ in {', '.join(keys)}."
+            )
         rows = tasks[tasks["run"].isin(self.finished)].copy()
         for column, label in labels.items():
             names = {key: label(run) for key, run in self.runs.items()}
             rows[column] = pd.Categorical(rows["run"].map(names), list(dict.fromkeys(names.values())))
         return rows
+
+    def _mixed(self, labels: Iterable[Label]) -> list[str]:
+        """The config keys other than the seed in which runs differ that all labels call the same."""
+        alike: dict[tuple[str, ...], list[dict[str, str]]] = {}
+        for run in self.runs.values():
+            name = tuple(label(run) for label in labels)
+            alike.setdefault(name, []).append(flatten(replace(run, seed=0).values()))
+        return varying(alike.values())
 
     def missing(self, *labels: Label) -> list[str]:
         """Two sentences: which runs have no score, and the command that computes them; none if nothing is missing.
@@ -107,6 +133,19 @@ class Experiment:
         return {
             key: ", ".join(filter(None, (label(run) for label in labels))) for key, run in self.runs.items()
         }
+
+
+def varying(groups: Iterable[Sequence[Mapping[str, Any]]]) -> list[str]:
+    """The keys in which the members of any of some groups differ.
+
+    Args:
+        groups: each the flat configs of some runs.
+    """
+    keys: dict[str, None] = {}
+    for first, *others in groups:
+        for other in others:
+            keys |= dict.fromkeys(key for key in {**first, **other} if first.get(key) != other.get(key))
+    return list(keys)
 
 
 # --- Labels ----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import drawing
-from analysis.command import command, source_arguments, sources, table_runs
+from analysis.command import command, config_argument, source_arguments, sources, table_runs
 from analysis.experiments import (
     Experiment,
     Label,
@@ -173,6 +173,7 @@ def main() -> None:
         "their runs, such as dataset.tasks=20 seed=0,1",
     )
     source_arguments(parser, "the committed results")
+    config_argument(parser)
     parser.add_argument(
         "--output", type=Path, default=Path("figures"), metavar="DIR", help="default: figures"
     )
@@ -181,11 +182,12 @@ def main() -> None:
     overrides = [text for text in arguments.given if "=" in text]
     paths = sources(arguments)
     summaries = table_runs(paths)
-    found = {name: Experiment.of(name, overrides, summaries) for name in names}
+    found = {name: Experiment.of(name, overrides, summaries, arguments.config_dir) for name in names}
     needed = set().union(*(experiment.finished for experiment in found.values()))
     if not needed:
         commands = "\n".join(experiment.command for experiment in found.values())
-        raise UserError(f"No run of these figures is finished. To compute them:\n{commands}")
+        places = ", ".join(paths or ["the committed results; --runs runs reads your own"])
+        raise UserError(f"No run of these figures is finished in {places}. To compute them:\n{commands}")
     tasks = load_runs(*(paths or [str(DIRECTORY)]), runs=needed)
     for name, experiment in tracked(list(found.items()), "Drawing figures"):
         figure, said = drawn(name, experiment, tasks)

@@ -9,7 +9,7 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.command import command, source_arguments, sources, write
+from analysis.command import command, config_argument, source_arguments, sources, write
 from analysis.experiments import Experiment
 from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
@@ -103,7 +103,8 @@ def main() -> None:
     runs = summarise(*paths)
     notes: list[str] = []
     if arguments.experiment:
-        experiment = Experiment.of(arguments.experiment[0], arguments.experiment[1:], runs)
+        name, *overrides = arguments.experiment
+        experiment = Experiment.of(name, overrides, runs, arguments.config_dir)
         runs, notes = runs[runs["run"].isin(list(experiment.runs))], experiment.missing()
     if runs.empty:
         directories = ", ".join(paths)
@@ -129,6 +130,7 @@ def _arguments() -> argparse.Namespace:
         description="Lists runs: how far they have got, what they scored, and how they differ.",
     )
     source_arguments(parser, "runs")
+    config_argument(parser)
     parser.add_argument(
         "--where",
         nargs="+",

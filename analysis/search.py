@@ -3,22 +3,22 @@
 import argparse
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.command import command, source_arguments, sources, table_runs, write
-from analysis.experiments import Experiment, method
+from analysis.command import command, config_argument, source_arguments, sources, table_runs, write
+from analysis.experiments import Experiment, method, varying
 from analysis.render import Cell, Section, Table, text
 from analysis.statistics import describe, paired
 from plasticity.errors import UserError
 from plasticity.files import atomic_write
 from plasticity.launch.compose import conf_directory
 from plasticity.objectives import score_text
+from plasticity.part import Part
 from plasticity.run import Run, flatten
 
 METHODS = {"BP": "bp", "CBP": "cbp", "L2": "l2"}
@@ -78,7 +78,7 @@ class Ranking:
                 continue
             seeds = sorted(set(self.best["scores"]) & set(other["scores"]))
             if len(seeds) < 2:
-                return ["with less than two seeds in common, nothing tells it from the next"]
+                return ["with fewer than two seeds in common, nothing tells it from the next"]
             difference = np.array([self.best["scores"][seed] - other["scores"][seed] for seed in seeds])
             interval = paired(difference).interval()
             if interval.low <= 0 <= interval.high:
@@ -94,9 +94,11 @@ def rank(experiment: Experiment) -> list[Ranking]:
         experiment: a search, and what is known of its runs.
 
     Raises:
-        UserError: for a run of a method that `conf/tuned/` does not have.
+        UserError: for a run of a method that `conf/tuned/` does not have, or when the runs of a method differ in
+            more than its hyperparameters and their seeds.
     """
     groups: dict[str, dict[tuple[float, ...], list[pd.Series]]] = {}
+    others: dict[str, list[dict[str, Any]]] = {}
     for _, row in experiment.found.iterrows():
         run = experiment.runs[row["run"]]
         name = METHODS.get(method(run))
@@ -105,8 +107,14 @@ def rank(experiment: Experiment) -> list[Ranking]:
                 f"A search compares BP, CBP and L2; {method(run)} is none of them ({row['run']})."
             )
         flat = flatten(run.values())
-        values = tuple(float(flat[key]) for key in SEARCHED[name].values())
+        values = tuple(float(flat.pop(key)) for key in SEARCHED[name].values())
+        others.setdefault(name, []).append({key: value for key, value in flat.items() if key != "seed"})
         groups.setdefault(name, {}).setdefault(values, []).append(row)
+    if keys := varying(others.values()):
+        raise UserError(
+            f"A search is of one network on one data set: these runs differ in {', '.join(keys)}, too. Choose one "
+            "value for each."
+        )
     objective = next(iter(experiment.runs.values())).dataset.objective
     return [
         Ranking(name, _ordered(name, settings, objective.higher_is_better), objective.higher_is_better)
@@ -188,7 +196,7 @@ def tuned(name: str, rankings: Sequence[Ranking], experiment: Experiment, of: Se
         lines += [f"{group}:", *(f"  {key}: {_yaml(value)}" for key, value in keys.items())]
     lines += ["tuned:", f"  network: {name}"]
     for key, choice in choices.items():
-        lines.append(f"  {key}: {{{', '.join(f'{one}: {value:g}' for one, value in choice.items())}}}")
+        lines.append(f"  {key}: {{{', '.join(f'{one}: {value!r}' for one, value in choice.items())}}}")
     return "\n".join(lines) + "\n"
 
 
@@ -197,20 +205,23 @@ LENGTH = ("tasks", "examples", "examples_per_task", "record_every", "root")
 
 
 def _network(run: Run, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """The groups and values that define the network and dataset of a search."""
+    """The groups and values that define the network and data set of a search."""
     given = {key: value for key, _, value in (override.partition("=") for override in overrides)}
-    groups = {"activation": given.get("activation", run.activation.name)}
-    if "dataset" in given:
-        groups["dataset"] = given["dataset"]
-    model = {key: value for key, value in run.model.values().items() if key != "name"}
-    values = {"model": {key: value for key, value in model.items() if value is not None}}
-    for part in ("activation", "dataset", "model"):
-        own = getattr(run, part).values()
-        for key in given:
-            group, _, last = key.partition(".")
-            if group == part and last and last not in LENGTH:
-                values.setdefault(part, {})[last] = own[last]
-    return groups, values
+    groups = {part: given.get(part, getattr(run, part).name) for part in ("activation", "dataset")}
+    values = {part: _chosen(getattr(run, part)) for part in groups}
+    model = {key: value for key, value in run.model.values().items() if key != "name" and value is not None}
+    return groups, {"model": model} | {part: own for part, own in values.items() if own}
+
+
+def _chosen(part: Part) -> dict[str, Any]:
+    """The values of a part that are not its defaults, and not the length of a run."""
+    own = part.values()
+    return {
+        entry.name: own[entry.name]
+        for entry in fields(part)
+        if entry.name not in LENGTH and own[entry.name] is not None
+        if entry.default is MISSING or getattr(part, entry.name) != entry.default
+    }
 
 
 def _yaml(value: Any) -> str:
@@ -229,12 +240,13 @@ def main() -> None:
     source_arguments(parser, "runs")
     parser.add_argument("--experiment", default="search", metavar="NAME", help="default: search")
     parser.add_argument("--write", metavar="NAME", help="write the choice as conf/tuned/NAME.yaml")
-    parser.add_argument(
-        "--config-dir", type=Path, metavar="DIR", help="with --write: into this config directory instead"
-    )
+    config_argument(parser, "; with --write: where the file goes, in place of conf/")
     arguments = parser.parse_args()
+    summaries = table_runs(sources(arguments) or ["runs"])
+    configs = arguments.config_dir
+    to_be_made = arguments.write and configs and not configs.exists()
     experiment = Experiment.of(
-        arguments.experiment, arguments.overrides, table_runs(sources(arguments) or ["runs"])
+        arguments.experiment, arguments.overrides, summaries, None if to_be_made else configs
     )
     rankings = rank(experiment)
     objective = next(iter(experiment.runs.values())).dataset.objective
@@ -245,7 +257,8 @@ def main() -> None:
         path = (arguments.config_dir or conf_directory()) / "tuned" / f"{arguments.write}.yaml"
         run = next(iter(experiment.runs.values()))
         seeds = len({each.seed for each in experiment.runs.values()})
-        again = shlex.join(["python", "-m", "analysis.search", *arguments.overrides])
+        named = ["--experiment", arguments.experiment] if arguments.experiment != "search" else []
+        again = shlex.join(["python", "-m", "analysis.search", *arguments.overrides, *named])
         length = f"{run.dataset.tasks:,} tasks, {seeds} seed{'s' * (seeds > 1)}"
         source = [
             f"Chosen by {experiment.command}",
@@ -258,7 +271,9 @@ def main() -> None:
             atomic_write(path, lambda file: file.write(contents.encode()), mode=0o644)
         except OSError as error:
             raise UserError(f"{path} cannot be written ({error.strerror}).") from error
-        print(f"Written to {path}. Use it with: python launch.py tuned={arguments.write}")
+        place = ["--config-dir", str(configs)] if configs else []
+        use = shlex.join(["python", "launch.py", *place, f"tuned={arguments.write}"])
+        print(f"Written to {path}. Use it with: {use}")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,31 @@ def test_curves_are_means_over_seeds_in_bands_of_their_population_standard_devia
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("task", "online accuracy (%)")
 
 
+def test_a_figure_that_would_mix_settings_is_refused(call, runs):
+    mixed = [*SHORT, "optimiser.step_size=0.005,0.01"]
+    said = call(figures, "figure_5", *mixed, "--runs", runs)
+    assert said == (
+        "figure_5 is refused: its curves would be means over runs that differ in optimiser.step_size."
+    )
+
+
+def test_figures_read_the_runs_and_configs_that_they_are_told_to(call, runs, tmp_path):
+    (tmp_path / "tuned").mkdir()
+    known = figures.__file__.replace("analysis/figures.py", "conf/tuned/width_20.yaml")
+    own = open(known).read().replace("width: 20", "width: 21")
+    (tmp_path / "tuned" / "mine.yaml").write_text(own)
+    asked = ["figure_5", *SHORT, "tuned=mine", "--runs", runs, "--config-dir", tmp_path]
+    said = call(figures, *asked)
+    assert said.startswith(
+        f"No run of these figures is finished in {runs}. To compute them:\npython launch.py"
+    )
+    assert f"--config-dir {tmp_path} experiment=figure_5" in said
+    elsewhere = call(figures, "figure_5", "runs_dir=other")
+    assert elsewhere == "runs_dir=other is refused here: --runs other says where the runs are."
+    gone = call(figures, "figure_5", "--runs", runs, "--config-dir", tmp_path / "gone")
+    assert "--config-dir" in gone and "there is no such directory" in gone
+
+
 @pytest.mark.parametrize(("tasks", "width"), [(1, 1), (60, 1), (61, 2), (300, 5), (400, 10), (1_100, 20)])
 def test_bins_are_round_and_leave_at_most_sixty_points(tasks, width):
     assert bin_width(tasks) == width

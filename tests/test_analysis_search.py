@@ -9,6 +9,7 @@ from fabricate import fabricate
 from analysis import search, summarise
 from analysis.command import command
 from analysis.experiments import Experiment, method
+from plasticity.errors import UserError
 from plasticity.launch.compose import compose, experiment
 
 OF = ["model.width=7", "activation=tanh", "dataset.tasks=1"]
@@ -36,7 +37,9 @@ searched = cache(partial(experiment, "search"))
 
 @pytest.fixture(autouse=True)
 def compose_once(monkeypatch):
-    monkeypatch.setattr("analysis.experiments.experiment", lambda name, *overrides: searched(*overrides))
+    monkeypatch.setattr(
+        "analysis.experiments.experiment", lambda name, *overrides, config_dir: searched(*overrides)
+    )
 
 
 def fill(directory, score, overrides=OF):
@@ -124,7 +127,7 @@ def test_a_tie_and_a_lead_within_seeds_give_warnings(tmp_path):
 def test_one_seed_tells_nothing_from_the_next(tmp_path):
     fill(tmp_path, known, [*OF, "seed=0"])
     (said,) = ranked(tmp_path, [*OF, "seed=0"])["bp"].warnings()
-    assert said == "with less than two seeds in common, nothing tells it from the next"
+    assert said == "with fewer than two seeds in common, nothing tells it from the next"
 
 
 def test_a_setting_with_a_failed_run_is_never_chosen(tmp_path):
@@ -156,7 +159,9 @@ def test_the_choice_is_written_as_a_tuned_network_that_says_where_it_comes_from(
     said = call(*OF, "--runs", tmp_path / "runs", "--write", "mine", "--config-dir", tmp_path / "conf")
     assert "cbp: step_size=0.001 rate=0.0001.\n" in said and "step_size=0.005 strength=0.001" in said
     path = tmp_path / "conf" / "tuned" / "mine.yaml"
-    assert said.endswith(f"Written to {path}. Use it with: python launch.py tuned=mine\n")
+    assert said.endswith(
+        f"Written to {path}. Use it with: python launch.py --config-dir {path.parent.parent} tuned=mine\n"
+    )
     contents = path.read_text()
     assert f"Chosen by python launch.py experiment=search {' '.join(OF)}\n" in contents
     assert "84 of 84 runs of 1 tasks, 3 seeds." in contents
@@ -164,6 +169,44 @@ def test_the_choice_is_written_as_a_tuned_network_that_says_where_it_comes_from(
     for arguments in (["replacement=layer_1"], ["replacement=none"], ["replacement=none", "regulariser=l2"]):
         run = compose("tuned=mine", *arguments, config_dir=tmp_path / "conf")
         assert setting(run) == BEST[method(run)] and run.activation.name == "tanh" and run.model.width == 7
+
+
+@pytest.mark.parametrize(
+    ("network", "part", "values"),
+    [
+        (
+            ["tuned=bit_flipping_relu", "dataset.examples=40000", "dataset.flip=one"],
+            "dataset",
+            {"name": "bit_flipping", "flip": "one"},
+        ),
+        (["tuned=ipmnist", "dataset.tasks=1"], "dataset", {"pixels": "signed"}),
+        (["tuned=ipmnist", "dataset.tasks=1"], "model", {"widths": [300, 150], "initial": "uniform"}),
+    ],
+)
+def test_all_of_the_network_and_the_data_set_is_written(tmp_path, network, part, values):
+    of = [*network, "seed=0"]
+    fill(tmp_path / "runs", known, of)
+    found = Experiment.of("search", of, summarise(tmp_path / "runs"))
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "mine.yaml").write_text(search.tuned("mine", search.rank(found), found, []))
+    written, asked = compose("tuned=mine", config_dir=tmp_path), compose(*network)
+    own = getattr(written, part).values()
+    assert values.items() <= own.items()
+    shape = ["tasks", "examples", "examples_per_task", "record_every"]
+    assert [own[key] for key in own if key not in shape] == [
+        value for key, value in getattr(asked, part).values().items() if key not in shape
+    ]
+
+
+def test_a_search_of_two_networks_is_refused(tmp_path):
+    of = [*OF, "model.depth=1,2", "seed=0"]
+    fill(tmp_path, known, of)
+    with pytest.raises(UserError, match=r"these runs differ in model\.depth, replacement\.layers, too"):
+        ranked(tmp_path, of)
+    layers = ["replacement=layer_1,layer_2", "hydra.sweeper.only=cbp", *OF, "seed=0"]
+    fill(tmp_path, known, layers)
+    with pytest.raises(UserError, match=r"these runs differ in replacement\.layers, too"):
+        ranked(tmp_path, layers)
 
 
 def test_without_a_choice_nothing_is_written(call, tmp_path):

@@ -246,6 +246,8 @@ def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", Override
 
     from plasticity.launch.composer import Composer
 
+    if config_dir and not Path(config_dir).is_dir():
+        raise UserError(f"--config-dir {config_dir} is refused: there is no such directory.")
     search = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
 
     def through_hydra(overrides: list[str]) -> DictConfig:
