@@ -130,8 +130,8 @@ EXPLANATIONS = (
     "(c) Value: layer 1 less layers 2 to L.",
     "(d1, d2) Value: all layers less the baseline. Both equivalent and holds say that it does not help.",
     "(e) Value: all layers less no replacement with weight decay at its own step size and strength.",
-    "Networks share their seeds and differ in one property: a claim is judged for each of them, and they "
-    "are no replications of each other.",
+    "Networks share their seeds and differ in one property: each is judged on its own, and they do not "
+    "replicate one another.",
 )
 
 

@@ -16,6 +16,7 @@ from analysis.render import FORMATS, Table, render
 from analysis.results import DIRECTORY, Results
 from plasticity.arguments import positive
 from plasticity.errors import UserError
+from plasticity.launch.interrupt import INTERRUPTED
 
 
 def command(main: Callable[[], None]) -> None:
@@ -29,6 +30,8 @@ def command(main: Callable[[], None]) -> None:
             sys.stdout.flush()
     except UserError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         _drop_output()
         sys.exit(128 + signal.SIGPIPE)
@@ -70,6 +73,11 @@ def sources(arguments: argparse.Namespace) -> list[str] | None:
     Raises:
         UserError: when runs cannot be fetched.
     """
+    for path in arguments.runs or []:
+        if "=" in path and not Path(path).exists():
+            raise UserError(
+                f"--runs {path} is refused: there is no such directory; put KEY=VALUE before --runs."
+            )
     fetched = [directory for place in arguments.wandb for directory in fetch(place)]
     return [*(arguments.runs or []), *fetched] or None
 

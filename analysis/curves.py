@@ -26,12 +26,13 @@ def main() -> None:
         [column(runs, key, option) for key in keys]
         for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))
     )
-    tasks = load_runs(*paths, runs=set(runs["run"]))
-    if arguments.y not in tasks or tasks[arguments.y].isna().all():
-        known = [
-            str(name) for name in tasks if name not in runs and name != "task" and tasks[name].notna().any()
-        ]
-        raise UserError(f"--y {arguments.y} is refused: these runs have {', '.join(known)}.")
+    tasks = load_runs(
+        *paths, runs=set(runs["run"])
+    ).copy()  # in one piece, as pandas wants before it adds columns
+    known = [str(name) for name in tasks if name not in runs and name != "task" and tasks[name].notna().any()]
+    if arguments.y not in known:
+        there = f"these runs have {', '.join(known)}" if known else "these runs have no rows"
+        raise UserError(f"--y {arguments.y} is refused: {there}.")
     names = {LINE: grouped(runs, by), PANEL: grouped(runs, panel, spelt=True)}
     for name, own in names.items():
         tasks[name] = own.loc[tasks["run"]].array
@@ -59,7 +60,8 @@ def _chosen(paths: Sequence[str], conditions: list[str]) -> tuple[pd.DataFrame, 
     if any(condition.startswith("status=") for condition in conditions):
         return runs, []
     unfinished = int((runs["status"] != "finished").sum())
-    said = [f"Left out: {unfinished} unfinished run{'s' * (unfinished != 1)}."] * bool(unfinished)
+    left = "1 run that is" if unfinished == 1 else f"{unfinished} runs that are"
+    said = [f"Left out: {left} not finished."] * bool(unfinished)
     return where(runs, ["status=finished"]), said
 
 

@@ -169,11 +169,13 @@ def save(figure: Figure, path: Path) -> list[Path]:
 
     Args:
         figure: what to write.
-        path: without extension; its directory is created.
+        path: without extension, or with one of theirs; its directory is created.
 
     Raises:
         UserError: when they cannot be written.
     """
+    if path.suffix in (".pdf", ".png"):
+        path = path.with_suffix("")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         paths = [path.with_name(f"{path.name}.{ending}") for ending in ("pdf", "png")]

@@ -132,7 +132,7 @@ def _expected(
 
 
 def other_lengths(runs: pd.DataFrame, found: pd.DataFrame) -> str:
-    """The runs of these cells of another length, such as "4 of 400 tasks × 10,000 examples"; "" if none."""
+    """The runs of these cells of another length, such as "4 with 400 tasks × 10,000 examples"; "" if none."""
     counts = _lengths(runs, list(dict.fromkeys(found["replacement"])), found["seed"].nunique())
     counts.pop((found["tasks"].iloc[0], found["examples_per_task"].iloc[0]), None)
     return _listed(counts)
@@ -150,7 +150,7 @@ def _lengths(runs: pd.DataFrame, replacements: Sequence[str], seeds: int) -> dic
 
 
 def _listed(counts: dict[tuple[int, int], int]) -> str:
-    return "; ".join(f"{number} of {t:,} tasks × {e:,} examples" for (t, e), number in counts.items())
+    return "; ".join(f"{number} with {t:,} tasks × {e:,} examples" for (t, e), number in counts.items())
 
 
 def _length(

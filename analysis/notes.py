@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.grid import further_seeds, other_lengths
 from analysis.paper import CELLS, COLUMNS, NETWORKS, names
 from plasticity.run import LEFT_OUT
-from plasticity.score import window
+from plasticity.score import window_text
 
 
 def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
@@ -28,7 +28,7 @@ def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
 def measured(found: pd.DataFrame) -> str:
     """What a score is the mean of: "the last 165 of 1,100 tasks of 10,000 examples"."""
     tasks, examples = int(found["tasks"].iloc[0]), int(found["examples_per_task"].iloc[0])
-    return f"the last {window(tasks):,} of {tasks:,} tasks of {examples:,} examples"
+    return f"{window_text(tasks)} of {examples:,} examples"
 
 
 def missing(found: pd.DataFrame) -> list[str]:

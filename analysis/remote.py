@@ -14,6 +14,7 @@ from typing import Any
 
 from plasticity.datasets.mnist import cache_directory
 from plasticity.errors import UserError
+from plasticity.progress import tracked
 from plasticity.publish.stored import CONFIG, STATE, TABLE
 
 FILES = {CONFIG: "config.yaml", STATE: "state.json", TABLE: "tasks.csv"}
@@ -36,11 +37,13 @@ def fetch(place: str) -> list[str]:
         UserError: when there is no such project, or it has no runs that this package published.
     """
     entity, project, group = _parts(place)
+    print(f"Looking for runs at W&B in {place} …", file=sys.stderr, flush=True)
     runs = _runs(f"{entity}/{project}", {"group": group} if group else {})
     runs = [run for run in runs if run.job_type != "figures"]
     root = _cache() / entity / project
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(lambda run: _folder(run, root), runs))
+        downloads = [pool.submit(_folder, run, root) for run in runs]
+        found = [download.result() for download in tracked(downloads, "Downloading runs")]
     left = [run.name for run, folder in zip(runs, found, strict=True) if folder is None]
     if left:
         shown = ", ".join(left[:5]) + ", …" * (len(left) > 5)
@@ -68,7 +71,7 @@ def _runs(path: str, filters: dict[str, Any]) -> list[Any]:
 
     try:
         return list(wandb.Api(timeout=60).runs(path, filters=filters, per_page=500, lazy=False))
-    except (wandb.Error, ValueError) as error:
+    except (wandb.Error, ValueError, OSError) as error:
         raise UserError(f"--wandb {path} is refused: {str(error).partition(chr(10))[0]}") from error
 
 

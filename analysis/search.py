@@ -16,7 +16,7 @@ from analysis.render import Cell, Section, Table, text
 from analysis.statistics import describe, paired
 from plasticity.errors import UserError
 from plasticity.files import atomic_write
-from plasticity.launch.compose import conf_directory
+from plasticity.launch.groups import conf_directory
 from plasticity.objectives import score_text
 from plasticity.part import Part
 from plasticity.run import Run, flatten

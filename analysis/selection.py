@@ -6,8 +6,12 @@ from difflib import get_close_matches
 import pandas as pd
 
 from analysis.load import config_columns
-from plasticity.errors import UserError
+from plasticity.errors import ImpossibleLayer, UserError
+from plasticity.replacement.layers import NAME, resolve
 from plasticity.run import short_key
+
+LAYERS = "replacement.layers"
+"""The column of the layers that a run replaces."""
 
 
 def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
@@ -16,7 +20,7 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
     Args:
         runs: as returned by `analysis.summarise`.
         conditions: each "column=value", such as "status=failed", "seed=0", "activation=relu",
-            "replacement.layers=1,3" or "replacement.layers=[1,3]".
+            "replacement=layer_1", "replacement.layers=1,3" or "replacement.layers=[1,3]".
 
     Raises:
         UserError: for a malformed condition, a column that does not exist, or a value that no run has.
@@ -26,7 +30,10 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
         if not equals:
             raise UserError(f"--where {condition} is refused: it must be KEY=VALUE.")
         name = column(runs, key)
-        chosen = runs[runs[name].map(lambda own, asked=value: _same(own, asked))]
+        if name == LAYERS and NAME.fullmatch(value):  # which layers these are depends on the network
+            chosen = runs[[_is_set(run, value) for _, run in runs.iterrows()]]
+        else:
+            chosen = runs[runs[name].map(lambda own, asked=value: _same(own, asked))]
         if chosen.empty:
             values = sorted({shown(own) or "nothing" for own in runs[name]})
             there = ", ".join(values[:20] + ["…"] * (len(values) > 20))
@@ -36,12 +43,12 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 
 
 def column(runs: pd.DataFrame, key: str, option: str = "--where") -> str:
-    """The column that a key names; a group, such as `activation`, stands for its name.
+    """The column that a key names; a group, such as `activation`, stands for its name, `replacement` for its set.
 
     Raises:
         UserError: when there is none; it names the option that gave the key.
     """
-    for name in (key, f"{key}.name"):
+    for name in (LAYERS if key == "replacement" else key, f"{key}.name"):
         if name in runs:
             return name
     columns = [str(name) for name in runs]
@@ -49,6 +56,16 @@ def column(runs: pd.DataFrame, key: str, option: str = "--where") -> str:
     meant = f"{close[0]} (did you mean that?), or another of " if close else "one of "
     others = ", ".join(name for name in columns if name not in close)
     raise UserError(f"{option} {key} is refused: it must be {meant}{others}.")
+
+
+def _is_set(run: pd.Series, name: str) -> bool:
+    """Whether the layers that a run replaces are those of a replacement set."""
+    widths = shown(run.get("model.widths"))
+    depth = len(widths.split(",")) if widths else int(run["model.depth"])
+    try:
+        return shown(run[LAYERS]) == (",".join(map(str, resolve(name, depth))) or "none")
+    except ImpossibleLayer:
+        return False
 
 
 def _same(own: object, asked: str) -> bool:

@@ -125,7 +125,7 @@ class PartsSearchPath(SearchPathPlugin):
     """Makes Hydra read the project's own config folder as a `PartsSource`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from plasticity.launch.compose import conf_directory
+        from plasticity.launch.groups import conf_directory
 
         own = conf_directory().resolve()
         for entry in search_path.get_path():
@@ -138,6 +138,7 @@ class Combinations(Sweeper):
 
     Args:
         params, alternatives, only: as in `plasticity.launch.combinations`; the command line takes precedence.
+        unknown: keys of other sweepers, which are refused.
     """
 
     def __init__(
@@ -145,7 +146,15 @@ class Combinations(Sweeper):
         params: DictConfig | None = None,
         alternatives: DictConfig | None = None,
         only: Sequence[str] | None = None,
+        **unknown: Any,
     ):
+        if unknown:
+            from plasticity.errors import UserError
+
+            raise UserError(
+                f"hydra.sweeper.{min(unknown)} is refused: it is for a sweeper that chooses its own values, and "
+                "also needs that one, such as hydra/sweeper=optuna."
+            )
         self.declared = (params, alternatives, only)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

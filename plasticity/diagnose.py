@@ -16,6 +16,7 @@ from plasticity.datasets import prepare_data
 from plasticity.diagnostics import Diagnostic
 from plasticity.errors import Damaged, UserError
 from plasticity.launch.compose import compose_settings
+from plasticity.launch.interrupt import INTERRUPTED, uninterrupted
 from plasticity.measuring import add, from_snapshot, merged, served
 from plasticity.run import Run
 from plasticity.store import Row, RunFolder, RunState, run_folders
@@ -61,7 +62,7 @@ def folders(paths: Sequence[Path]) -> list[RunFolder]:
 
 def diagnose(
     chosen: Sequence[RunFolder], diagnostics: Sequence[Diagnostic], data_root: str | None = None
-) -> list[str]:
+) -> tuple[int, list[str]]:
     """Measures finished runs from their snapshots, as many at a time as there are cores, with a progress bar.
 
     A run's rows are replaced once all its snapshots are measured; values that a row already has are kept.
@@ -72,7 +73,7 @@ def diagnose(
         data_root: where data sets are kept; None for the usual place.
 
     Returns:
-        sentences: how many runs were measured, and which were not, and why
+        how many runs were measured; and sentences: their number, and which were not, and why
 
     Raises:
         UserError: when none of the diagnostics can be measured from snapshots.
@@ -98,7 +99,8 @@ def diagnose(
     ]
     done = [subject for subject in subjects if subject.problem is None]
     snapshots = sum(len(subject.tasks) - 1 for subject in done)
-    return [*said, f"{len(done)} of {len(chosen)} runs measured, from {snapshots} snapshots."]
+    counts = f"from {snapshots} snapshot{'s' * (snapshots != 1)}"
+    return len(done), [*said, f"{len(done)} of {len(chosen)} runs measured, {counts}."]
 
 
 def _claimed(folder: RunFolder, resources: ExitStack, said: list[str]) -> Subject | None:
@@ -131,12 +133,19 @@ def _measure(
     context = multiprocessing.get_context("spawn")
     resources.enter_context(one_thread_each())
     pool = resources.enter_context(ProcessPoolExecutor(min(cores(), len(work)), context))
-    progress = resources.enter_context(Progress(console=Console(stderr=True), transient=True))
+    resources.callback(pool.shutdown, cancel_futures=True)  # after an interrupt
+    console = Console(stderr=True)
+    shown = Progress(console=console, transient=True, disable=not console.is_terminal)
+    progress = resources.enter_context(shown)
     bar = progress.add_task("measuring", total=len(work))
-    pending = {
-        pool.submit(from_snapshot, subject.folder.path, task, diagnostics, data_root, True): (subject, task)
-        for subject, task in work
-    }
+    with uninterrupted():  # workers, which start meanwhile, leave Ctrl-C to this process
+        pending = {
+            pool.submit(from_snapshot, subject.folder.path, task, diagnostics, data_root, True): (
+                subject,
+                task,
+            )
+            for subject, task in work
+        }
     for future in as_completed(pending):
         subject, task = pending[future]
         try:
@@ -155,15 +164,24 @@ def main() -> None:
         description="Measures finished runs from their snapshots, and adds the measures to their rows as columns.",
         epilog="For example: python -m plasticity.diagnose runs diagnostics=full diagnostics.rank.examples=500",
     )
-    parser.add_argument("runs", nargs="+", help="directories of runs, or the folders of single runs")
+    parser.add_argument(
+        "given",
+        nargs="*",
+        metavar="DIR | KEY=VALUE",
+        help="directories of runs, or the folders of single runs (default: runs); and what to measure, as given to "
+        "launch.py",
+    )
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="an additional config directory")
     arguments = parser.parse_args()
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users keep the modules of their own parts
-    overrides = [argument for argument in arguments.runs if "=" in argument]
-    paths = [Path(argument) for argument in arguments.runs if "=" not in argument]
+    overrides = [argument for argument in arguments.given if "=" in argument]
+    paths = [Path(argument) for argument in arguments.given if "=" not in argument]
     settings = compose_settings(overrides, arguments.config_dir)
-    print("\n".join(diagnose(folders(paths or [settings.runs]), settings.diagnostics, settings.data_root)))
+    chosen = folders(paths or [settings.runs])
+    measured, said = diagnose(chosen, settings.diagnostics, settings.data_root)
+    print("\n".join(said))
+    sys.exit(0 if measured == len(chosen) else 1)
 
 
 if __name__ == "__main__":
@@ -171,3 +189,5 @@ if __name__ == "__main__":
         main()
     except UserError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -66,6 +66,14 @@ class Model(Part, name="mlp"):
     def canonical(self, run: Any) -> "Model":
         if self.widths is None:
             return self
+        for key, value, known in (
+            ("width", self.width, (100,)),
+            ("depth", self.depth, (5, len(self.widths))),
+        ):
+            if value not in known:
+                raise ConfigError(
+                    f"model.{key}", value, "left out together with model.widths, which replaces it"
+                )
         if len(set(self.widths)) == 1:
             return replace(self, width=self.widths[0], depth=len(self.widths), widths=None)
         return replace(self, width=100, depth=len(self.widths))

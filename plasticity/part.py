@@ -151,7 +151,7 @@ def flag(default: Any = MISSING) -> Any:
 
 
 def text(default: Any = MISSING, *, optional: bool = False) -> Any:
-    """A field that holds a text (or null, if optional)."""
+    """A field that holds a string (or null, if optional)."""
 
     def check(key: str, value: Any) -> str | None:
         if value is None and optional:

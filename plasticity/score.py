@@ -13,6 +13,12 @@ def window(rows: int) -> int:
     return -(-rows * WINDOW_PERCENT // 100)
 
 
+def window_text(rows: int, name: str = "tasks") -> str:
+    """Over which rows a score is the mean: "the last 165 of 1,100 tasks", "the last of 2 tasks"."""
+    last = window(rows)
+    return f"the last {f'{last:,} ' if last > 1 else ''}of {rows:,} {name}"
+
+
 def score(scores: Sequence[float] | np.ndarray) -> float:
     """Mean score over the last 15 % of rows: the online accuracy, from 0 to 1, or the error.
 

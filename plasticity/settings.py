@@ -41,7 +41,7 @@ class TrackerSettings:
         publish: "after_run" publishes a run when it has ended, "live" shows it while it is computed, too.
         every: thins a run's rows: 10 publishes every 10th row, and the last.
         tags: further tags, in addition to those of experiment and network.
-        notes: a text.
+        notes: a description of the runs.
     """
 
     name: str = choice(options=("none", "wandb"))
@@ -131,6 +131,20 @@ class Settings:
     def runs(self) -> Path:
         """The directory of runs, absolute."""
         return Path(self.runs_dir).expanduser().absolute()
+
+    def without_effect(self, cluster: bool) -> list[str]:
+        """Sentences about settings that were chosen and play no role.
+
+        Args:
+            cluster: whether the runs are computed on a cluster.
+        """
+        said = []
+        if self.tracker.name == "none" and self.tracker.mode == "online":
+            said.append("tracker.mode=online has no effect without tracker=wandb: nothing is published.")
+        for key in ("runs_per_job", "max_parallel_jobs", "wait"):
+            if not cluster and getattr(self.launch, key):
+                said.append(f"launch.{key} has no effect here: it is for a cluster.")
+        return said
 
 
 SECTIONS: dict[str, type] = {

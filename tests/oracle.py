@@ -262,7 +262,7 @@ def small_run(
 ) -> Run:  # fmt: skip
     """A run of a small network; all layers are replaced unless `layers` says otherwise."""
     return Run(
-        model=Model(width=width, depth=depth, widths=widths),
+        model=Model(widths=widths) if widths else Model(width=width, depth=depth),
         activation=activation,
         replacement=ContinualBackpropagation(layers="all" if layers is None else layers, **replacement),
         regulariser=L2(strength=weight_decay) if weight_decay else NoRegulariser(),

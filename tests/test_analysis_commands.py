@@ -130,6 +130,13 @@ def test_runs_lists_every_run(call, runs):
 def test_runs_filters(call, runs):
     said = call("runs", "--where", "activation=relu", "replacement.layers=[1]", "--where", "seed=0")
     assert said.splitlines()[-1] == "1 run: 1 finished."
+    assert call("runs", "--where", "activation=relu", "replacement=layer_1", "seed=0") == said
+    assert call("runs", "--where", "replacement=layer_7").startswith(
+        "No run has replacement=layer_7. Values of "
+    )
+    assert call("runs", "--runs", "seed=0") == (
+        "--runs seed=0 is refused: there is no such directory; put KEY=VALUE before --runs."
+    )
     said = call("runs", "--where", "status=failed", "--format", "csv")
     frame = pd.read_csv(io.StringIO(said))
     assert list(frame["reason"]) == [AWKWARD]
@@ -140,8 +147,17 @@ def test_runs_filters(call, runs):
     assert "must be KEY=VALUE" in call("runs", "--where", "seed")
 
 
+def test_an_interrupt_ends_a_command_without_a_traceback():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        command(interrupted)
+    assert end.value.code == 130
+
+
 def test_runs_are_averaged_over_seeds(call, runs):
-    said = call("runs", "--by", "replacement.layers", "--where", "activation=relu")
+    said = call("runs", "--by", "replacement", "--where", "activation=relu")
     lines = [re.split("  +", line) for line in said.splitlines()]
     assert lines[0] == ["replacement.layers", "runs", "mean", "95 % interval"]
     # 83.0, 83.1 and 83.2: 83.1 ± 4.303 · 0.1/√3; 61.0 and 61.1: 61.05 ± 12.706 · 0.0707/√2.
@@ -213,7 +229,7 @@ def test_table_as_text_underlines_the_best_layer_and_names_what_is_missing(call,
     columns = ["Width 100", "84.1 ± 0.1", "_83.1 ± 0.1_", "71.1 ± 0.1", "68.1 ± 0.1", "61.0 ± 0.1 (2)"]
     assert columns in [re.split("  +", line) for line in said.splitlines()]
     assert re.search(r"^Depth 2 +\(0\) +\(0\) +\(0\) +– +\(0\)$", said, re.MULTILINE)
-    assert "the last 1 of 2 tasks of 10,000 examples" in said
+    assert "the last of 2 tasks of 10,000 examples" in said
     assert "Missing: 139 of 153 runs of experiment=table_1." in said
     assert f"SELU, all layers, seed 0: failed: {AWKWARD} (" in said
     assert "Tanh, all layers, seed 0: interrupted, 1 of 2 tasks done (" in said
@@ -289,12 +305,12 @@ def test_calibration_draws_two_pictures(call, runs, tmp_path):
 
 def test_lengths_that_differ_are_refused_and_can_be_chosen(call, runs):
     fabricate(runs, run("selu", "last", 0, 3, 10_000), [0.5] * 3)
-    assert "1 of 3 tasks × 10,000 examples" in call("table_1")
-    assert "the last 1 of 3 tasks" in call("table_1", "--tasks", "3")
+    assert "1 with 3 tasks × 10,000 examples" in call("table_1")
+    assert "the last of 3 tasks" in call("table_1", "--tasks", "3")
     fabricate(runs, run("width_20", "all", 0, 1_100, 10_000), [0.5] * 1_100)
     said = call("table_1")
     assert "the last 165 of 1,100 tasks" in said, "the paper's, where there are such"
-    left_out = "16 of 2 tasks × 10,000 examples; 1 of 3 tasks × 10,000 examples"
+    left_out = "16 with 2 tasks × 10,000 examples; 1 with 3 tasks × 10,000 examples"
     assert f"There are runs of other lengths, which --tasks shows: {left_out}." in said
 
 

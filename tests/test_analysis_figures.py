@@ -209,7 +209,7 @@ def test_curves_of_any_column_by_any_key(call, runs, tmp_path):
 def test_curves_leave_out_unfinished_runs_unless_they_are_asked_for(call, runs, tmp_path):
     fabricate(runs, compose("dataset.tasks=9", "seed=5"), [0.1, 0.2], status="running")
     output = ["--runs", runs, "--output", tmp_path / "own"]
-    assert "Left out: 1 unfinished run." in call(
+    assert "Left out: 1 run that is not finished." in call(
         curves, "--y", "accuracy", "--by", "replacement.layers", *output
     )
     said = call(curves, "--y", "accuracy", "--by", "seed", "--where", "status=interrupted", *output)

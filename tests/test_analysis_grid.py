@@ -106,7 +106,9 @@ def test_lengths_are_not_mixed(tmp_path):
     put(tmp_path, "width_100", "all", [0.5], tasks=1)
     put(tmp_path, "width_100", "layer_1", [0.75], tasks=10)
     runs = summarise(tmp_path)
-    with pytest.raises(UserError, match=r"1 of 1 tasks × 10,000 examples; 1 of 10 tasks × 10,000.*--tasks"):
+    with pytest.raises(
+        UserError, match=r"1 with 1 tasks × 10,000 examples; 1 with 10 tasks × 10,000.*--tasks"
+    ):
         grid(runs)
     assert cell(grid(runs, tasks=10), "width", "Width 100", "layer_1")["mean"] == 75
     assert cell(grid(runs, tasks=10), "width", "Width 100", "all")["missing"] == 3

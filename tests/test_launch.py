@@ -40,8 +40,11 @@ def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command
     assert f"Score {kept['score']:.2%}" in first.stdout and folder.name in first.stdout
     assert not (folder / "checkpoint.npz").exists()
 
-    again = command(*RUN)
+    again = command(*RUN, "tracker.mode=online", "launch.wait=true", "snapshots.every=2")
     assert again.returncode == 0 and "finished before" in again.stdout
+    assert "tracker.mode=online has no effect without tracker=wandb" in again.stdout
+    assert "launch.wait has no effect here" in again.stdout
+    assert "1 finished run lacks snapshots.every=2: force=true" in again.stdout
     assert state(folder) == kept
 
     forced = command(*RUN, "force=true")
@@ -115,6 +118,7 @@ REFUSED = {
     "dataset.examples_per_task=70000": ["dataset.examples_per_task=70000", "at most 60000"],
     "regulariser.strength=0.1": ["regulariser.strength=0.1", "regulariser=none"],
     "tracker=wandbb": ["tracker=wandbb", "wandb"],
+    "diagnostics=[basic,foo]": ["diagnostics=foo", "one of absolute_approximate_rank, "],
     "engine.name=fast": ["engine.name=fast", "reference"],
     "tuned=tanhh": ["tuned=tanhh", "width_20"],
     "+tuned=tanhh": ["tuned=tanhh", "width_20"],
@@ -147,6 +151,7 @@ REFUSED_IN_SWEEPS = {
     "experiment=range(1000000000)": ["launch each on its own"],
     "replacement=shuffle(range(1000000000))": ["more than 100,000 combinations"],
     "experiment=table_1,first_layer": ["launch each on its own"],
+    "hydra.sweeper.only=bp": ["hydra.sweeper.only=bp", "no alternatives"],
     "engine=native,reference": ["all runs of a sweep share engine"],
 }
 

@@ -193,7 +193,7 @@ def test_the_command_measures_where_there_are_snapshots_and_keeps_what_is_there(
     (torn,) = [path for path in command.folders() if "tasks: 3" in (path / "config.yaml").read_text()]
     (torn / "snapshots" / "000003.safetensors").write_bytes(b"torn")
     done = command(str(command.runs), "diagnostics=[dead_units,utilities]", module="plasticity.diagnose")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1 and done.stderr == ""
     assert f"{plain}: it has no snapshots." in done.stdout
     assert f"{torn}: 000003.safetensors cannot be read" in done.stdout
     assert "1 of 3 runs measured, from 2 snapshots." in done.stdout

@@ -61,6 +61,11 @@ def test_compose_is_the_command_line_in_python(run):
     )
     with pytest.raises(UserError, match=r"^activation=tanhh is refused: it must be one of elu"):
         plasticity.compose("activation=tanhh")
+    assert plasticity.compose("+tuned=tanh") == plasticity.compose("tuned=tanh")
+    with pytest.raises(UserError, match=r"^seed=0,1 is refused: one run has one value"):
+        plasticity.compose("seed=0,1")
+    with pytest.raises(UserError, match=r"^experiment=table_1 is refused: .*experiment\('table_1'\)"):
+        plasticity.compose("experiment=table_1")
     with pytest.raises(UserError, match="describes no run"):
         plasticity.compose("replacement=layer_7", "launch.impossible=absent")
 

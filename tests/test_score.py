@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plasticity.score import score, window
+from plasticity.score import score, window, window_text
 
 
 @pytest.mark.parametrize(
@@ -9,6 +9,11 @@ from plasticity.score import score, window
 )
 def test_window_is_fifteen_percent_of_the_tasks_rounded_up(tasks, last):
     assert window(tasks) == last
+
+
+def test_the_window_in_words():
+    assert window_text(1_100) == "the last 165 of 1,100 tasks"
+    assert window_text(2, "records") == "the last of 2 records"
 
 
 def test_score_of_few_tasks_by_hand():

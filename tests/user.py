@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plasticity import Activation, Dataset, Diagnostic, Regulariser, Task, Utility, integer, number
-from plasticity.datasets.permuted_mnist import digits
+from plasticity.datasets.images import images_and_labels
 from plasticity.objectives import CrossEntropy
 from plasticity.streams import Purpose, sample
 
@@ -56,7 +56,7 @@ class PermutedLabels(Dataset):
     def open(self, seed, root):
         log.info("opening the stream of seed %d", seed)
         log.debug("with %d tasks", self.tasks)
-        return Stream(self, seed, *digits(root))
+        return Stream(self, seed, *images_and_labels("mnist", "unit", root))
 
 
 class Stream:

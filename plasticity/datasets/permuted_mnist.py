@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plasticity.datasets.image_sets import IMAGE_SETS, MOST_IMAGES
-from plasticity.datasets.images import MOST_TASKS, PIXELS, ImageDataset, ImageStream, images_and_labels
-from plasticity.datasets.task import SparseRows
+from plasticity.datasets.images import MOST_TASKS, PIXELS, ImageDataset, ImageStream
 from plasticity.part import integer
 from plasticity.streams import Purpose, sample
 
@@ -29,8 +28,3 @@ class PermutedDigits(ImageStream):
 
     def permutation(self, number: int) -> np.ndarray:
         return sample(PIXELS, PIXELS, self.seed, Purpose.PERMUTATION, (number,))
-
-
-def digits(root: str | None) -> tuple[SparseRows | np.ndarray, np.ndarray]:
-    """The training images of MNIST, pixels divided by 255, and their labels; see `images_and_labels`."""
-    return images_and_labels("mnist", "unit", root)

@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 
 from plasticity.errors import ConfigError, UserError
 from plasticity.launch.combinations import first
-from plasticity.launch.compose import conf_directory
+from plasticity.launch.groups import is_group, options
 from plasticity.part import one_of
 
 OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
@@ -52,7 +52,7 @@ def check(arguments: Sequence[str]) -> None:
             override = parser.parse_override(argument)
         except HydraException:
             continue  # Hydra itself reports it
-        if (conf_directory() / override.get_key_element().lstrip("+~").partition("@")[0]).is_dir():
+        if is_group(override.get_key_element().lstrip("+~").partition("@")[0]):
             _check_choice(override, argument)
 
 
@@ -69,12 +69,7 @@ def _check_choice(override: Override, argument: str) -> None:
             continue
         if not isinstance(value, str):
             shown = argument.partition("=")[2] if len(values) == 1 else value
-            options = one_of(_options(group))
+            valid = one_of(options(group))
             if group == "replacement" and type(value) is int and value > 0:
-                options = f"layer_{value} (did you mean that?), or {options}"
-            raise ConfigError(group, shown, options)
-
-
-def _options(group: str) -> list[str]:
-    options = sorted(path.stem for path in (conf_directory() / group).glob("*.yaml"))
-    return [*options, "layer_1", "layer_2"] if group == "replacement" else options
+                valid = f"layer_{value} (did you mean that?), or {valid}"
+            raise ConfigError(group, shown, valid)

@@ -51,6 +51,10 @@ def combinations(
     named = {name: _parsed(parser, values) for name, values in alternatives.items()}
     pinned = {key for values in named.values() for key in values}
     common = {key: value for key, value in given.items() if key in shared or key not in pinned}
+    if only is not None and not named:
+        raise ConfigError(
+            "hydra.sweeper.only", only, "left out where there are no alternatives to choose from"
+        )
     chosen = [named[name] for name in _chosen(named, only)] if named else [{}]
     sweeps = []
     for values in chosen:

@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from plasticity.errors import UserError
 from plasticity.launch.arguments import check, respelt
-from plasticity.launch.compose import CONFIG, check_directories, conf_directory, of_the_launch, read
+from plasticity.launch.compose import CONFIG, check_directories, of_the_launch, read
+from plasticity.launch.groups import conf_directory
 from plasticity.launch.help import help_text
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
 

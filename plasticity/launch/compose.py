@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import plasticity
 from plasticity.errors import ConfigError, ImpossibleLayer, UserError
+from plasticity.launch.arguments import check, respelt
+from plasticity.launch.groups import conf_directory
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
 from plasticity.part import build, find, one_of, text
 from plasticity.regularisers import L2, Regulariser
@@ -31,11 +33,6 @@ OWN = ("seed", "replacement.layers")
 
 CONFIG = "config"
 """The primary config, `conf/config.yaml`."""
-
-
-def conf_directory() -> Path:
-    """The folder `conf/`: in a checkout, the package links to it; when installed, the package contains it."""
-    return Path(plasticity.__file__).absolute().parent / "conf"
 
 
 def tuned_method(layers: Any, regulariser: str) -> str:
@@ -234,8 +231,29 @@ def compose_settings(overrides: Sequence[str], config_dir: str | Path | None = N
 def _read_each(
     combinations: Sequence[Sequence[str]], config_dir: str | Path | None
 ) -> list[tuple[Run | None, Settings]]:
-    with _hydra(config_dir) as (composer, _):
-        return [read(composer(overrides).config()) for overrides in combinations]
+    with _hydra(config_dir) as (composer, parser):
+        return [read(composer(_of_one_run(each, parser, composer)).config()) for each in combinations]
+
+
+def _of_one_run(given: Sequence[str], parser: OverridesParser, composer: "Composer") -> list[str]:
+    """Overrides, spelt as Hydra requires.
+
+    Raises:
+        UserError: when they describe a sweep.
+    """
+    overrides = [respelt(override) for override in given]
+    check(overrides)
+    for override in parser.parse_overrides(overrides):
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line} is refused: one run has one value of each key.")
+        if override.key_or_group != "experiment":
+            continue
+        if composer.through_hydra(overrides).hydra.mode == RunMode.MULTIRUN:
+            raise UserError(
+                f"{override.input_line} is refused: an experiment is a list of runs, which "
+                f"plasticity.launch.compose.experiment({override.value()!r}) returns."
+            )
+    return overrides
 
 
 @contextmanager
@@ -280,7 +298,7 @@ def experiment(name: str, *overrides: str, config_dir: str | Path | None = None)
             str(one.input_line) for one in parser.parse_overrides(arguments) if not one.is_sweep_override()
         ]
         sweeper = composer.through_hydra(plain).hydra.sweeper
-        if "alternatives" not in sweeper:
+        if set(sweeper) - {"_target_", "params", "alternatives", "only"}:
             raise UserError(f"experiment={name} is not a list of runs: its sweeper chooses them as it goes.")
         of_runs = [text for text in arguments if not text.startswith("hydra.")]
         combined = combinations(parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only)

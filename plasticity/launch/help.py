@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from plasticity.launch.compose import conf_directory
+from plasticity.launch.groups import conf_directory
 
 
 def help_text(config_dirs: Iterable[Path] = ()) -> str:

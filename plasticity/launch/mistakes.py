@@ -9,6 +9,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from plasticity.errors import ConfigError, UserError
 from plasticity.launch.cluster import Cluster
+from plasticity.launch.groups import options
 from plasticity.part import one_of, unknown_key
 from plasticity.run import Run
 from plasticity.settings import SECTIONS, Settings
@@ -23,9 +24,10 @@ def explain(error: BaseException) -> UserError:
     for cause in causes:
         if isinstance(cause, UserError):
             return cause
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        return ConfigError(group, name, one_of(error.options))
+        if known := error.options or options(group):  # Hydra gives none for a list of choices
+            return ConfigError(group, name, one_of(known))
     if isinstance(error, OverrideParseException):
         return UserError(f"{error.override} is refused: it must be an override such as key=value.\n{error}")
     for cause in causes:

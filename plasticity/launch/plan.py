@@ -70,6 +70,7 @@ def plan(
     engine: str,
     diagnostics: Sequence[Diagnostic] = (),
     measure_finished: bool = False,
+    snapshot_every: int = 0,
 ) -> Plan:
     """Sorts runs by what is left to do for them.
 
@@ -80,6 +81,7 @@ def plan(
         engine: name of the engine, or "auto".
         diagnostics: what is to be measured.
         measure_finished: whether to compute the diagnostics that finished runs lack.
+        snapshot_every: number of tasks from one snapshot to the next; 0 for that after the last task alone.
 
     Raises:
         UserError: for a run that the engine cannot compute, or whose folder holds another run.
@@ -89,12 +91,13 @@ def plan(
     finished: list[tuple[Run, RunState]] = []
     notes: list[str] = []
     lacks: dict[str, list[Diagnostic]] = {}
-    resumed = 0
+    resumed = without = 0
     for run in asked.values():
         folder = RunFolder.of(runs_dir, run)
         described, state = folder.check(run), folder.state(run)
         if state.status == "finished" and not force:
             finished.append((run, state))
+            without += not set(_snapshots(run, snapshot_every)) <= set(folder.snapshots())
             if not described:
                 notes.append(_rewritten_config(folder, run))
             if missing := lacking(state.measured, diagnostics):
@@ -117,7 +120,12 @@ def plan(
         resumed=resumed,
         absent=sum(run is None for run in runs),
         restart_before=time.time() if force else 0.0,
-        notes=notes + _other_code(finished) + ([] if measure_finished else _lacks(lacks, runs_dir)),
+        notes=[
+            *notes,
+            *_other_code(finished),
+            *_lacks_snapshots(without, snapshot_every),
+            *([] if measure_finished else _lacks(lacks, runs_dir)),
+        ],
     )
 
 
@@ -164,6 +172,19 @@ def _lacks(lacks: Mapping[str, Sequence[Diagnostic]], runs_dir: Path) -> list[st
         f"{runs} measures ({shown}): launch.missing_measures=compute adds them, from snapshots or by "
         f"computing runs again; python -m plasticity.diagnose {shlex.quote(str(runs_dir))} uses snapshots alone."
     ]
+
+
+def _snapshots(run: Run, every: int) -> range:
+    """The tasks before which a run's network is to be kept, but for the last network."""
+    return range(every, run.dataset.tasks, every) if every else range(0)
+
+
+def _lacks_snapshots(number: int, every: int) -> list[str]:
+    """Says how many finished runs lack snapshots, and how to get them."""
+    if not number:
+        return []
+    runs, them = (f"{number} finished runs lack", "them") if number > 1 else ("1 finished run lacks", "it")
+    return [f"{runs} snapshots.every={every}: force=true starts {them} over, with snapshots."]
 
 
 def _weights(run: Run) -> int:

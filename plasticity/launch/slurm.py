@@ -49,7 +49,7 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         UserError: before anything is submitted, if it cannot be; with SLURM's message if it refuses a job.
     """
     settings = _absolute(settings)
-    todo = planned(asked, settings)
+    todo = planned(asked, settings, cluster=True)
     submitting = claim(settings.runs / ".submitting")
     with nullcontext(True) if settings.launch.dry_run else submitting as alone:
         if not alone:

@@ -7,7 +7,7 @@ from plasticity.launch.labels import labels
 from plasticity.launch.local import Outcome
 from plasticity.progress import clock
 from plasticity.run import Run
-from plasticity.score import window
+from plasticity.score import window_text
 from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
 
@@ -34,7 +34,7 @@ def summary(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> str:
     left = len(known) - finished - len(failed)
     counts = f"{finished} of {len(known)} runs finished"
     counts += f", {len(failed)} failed" * bool(failed) + f", {left} left" * bool(left)
-    again = " The same command resumes them." if failed or left else ""
+    again = f" The same command {'resumes' if left else 'retries'} them." if failed or left else ""
     head = "Interrupted. " if outcome.interrupted else ""
     return "\n".join(
         [*lines, f"{head}{counts}, in {settings.runs_dir}.{again}", _next(settings), *outcome.published]
@@ -48,8 +48,8 @@ def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str
         objective, records = run.dataset.objective, run.dataset.records
         rows = "tasks" if records == tasks else f"records of {run.dataset.tasks_per_record} tasks"
         return (
-            f"Score {objective.shown(state.score, 2)}: mean online {objective.score_name} over the last "
-            f"{window(records)} of {records} {rows}, in {clock(state.seconds)}. Results: {path}."
+            f"Score {objective.shown(state.score, 2)}: mean online {objective.score_name} over "
+            f"{window_text(records, rows)}, in {clock(state.seconds)}. Results: {path}."
             f"{before * (run.identity not in outcome.states)}\n"
             f"{_next(settings)}"
         )
@@ -61,4 +61,4 @@ def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str
 
 
 def _next(settings: Settings) -> str:
-    return f"Look at them with: python -m analysis.runs --runs {shlex.quote(settings.runs_dir)}"
+    return f"See them with: python -m analysis.runs --runs {shlex.quote(settings.runs_dir)}"

@@ -75,8 +75,8 @@ def compute_one(run: Run | None, settings: Settings) -> float | None:
     return state.score
 
 
-def planned(runs: Sequence[Run | None], settings: Settings) -> Plan:
-    """Plans a launch, prints its notes, and makes sure that its data is in the cache.
+def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = False) -> Plan:
+    """Plans a launch on this machine or a cluster, prints its notes, and makes sure that its data is in the cache.
 
     Raises:
         UserError: when it cannot be done.
@@ -89,8 +89,9 @@ def planned(runs: Sequence[Run | None], settings: Settings) -> Plan:
         settings.engine.name,
         settings.diagnostics,
         settings.launch.missing_measures == "compute",
+        settings.snapshots.every,
     )
-    for note in todo.notes:
+    for note in [*settings.without_effect(cluster), *todo.notes]:
         print(note, flush=True)
     prepare_data((run.dataset for run in todo.to_compute), settings.data_root)  # before any worker does, once
     return todo

@@ -97,7 +97,7 @@ def main() -> None:
         import wandb
         import wandb_workspaces  # noqa: F401
     except ModuleNotFoundError as error:
-        sys.exit(f"The dashboard needs {error.name}: pip install 'plasticity[dashboard]'.")
+        sys.exit(f"The dashboard needs {error.name}: pip install wandb-workspaces.")
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
     try:
