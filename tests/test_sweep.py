@@ -138,7 +138,7 @@ def test_duplicates_are_computed_once_and_a_dry_run_computes_nothing(command):
     sweep = ["-m", "replacement.layers=[1,3],[3,1],[1,3]", "replacement.rate=1e-4,0.0001"]
     done = command(*sweep, "launch.dry_run=true")
     assert done.returncode == 0 and done.stdout.startswith("1 run: 0 finished, 0 resumed, 1 new, about")
-    assert not command.folders()
+    assert not command.runs.exists()
 
 
 def test_the_first_layer_experiment_needs_no_flag(command):

@@ -81,7 +81,8 @@ def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = Fals
     Raises:
         UserError: when it cannot be done.
     """
-    prepare(settings.runs)
+    if not settings.launch.dry_run:
+        prepare(settings.runs)
     todo = plan(
         runs,
         settings.runs,
