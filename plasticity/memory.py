@@ -12,8 +12,7 @@ BYTES_PER_WEIGHT = 8
 
 def needed(run: Run) -> int:
     """The least number of bytes that a run's network takes."""
-    sizes = run.layer_sizes
-    return BYTES_PER_WEIGHT * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return BYTES_PER_WEIGHT * run.weights
 
 
 def available() -> int | None:

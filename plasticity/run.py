@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from plasticity.activations import Activation, ReLU
@@ -113,6 +114,11 @@ class Run:
     def layer_sizes(self) -> list[int]:
         """Units per layer, inputs first and outputs last: [depth + 2]."""
         return [self.dataset.inputs, *self.model.hidden_units, self.dataset.outputs]
+
+    @property
+    def weights(self) -> int:
+        """Number of weights, which most of a step's time and of a run's memory is for."""
+        return sum(a * b for a, b in pairwise(self.layer_sizes))
 
     @property
     def steps(self) -> int:

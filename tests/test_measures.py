@@ -31,7 +31,7 @@ from plasticity.diagnostics import (
     probing_accuracy,
 )
 from plasticity.engines import get
-from plasticity.launch.compose import compose_all
+from plasticity.launch.compose import compose_all, compose_settings
 from plasticity.network import initial_network
 from plasticity.part import subclasses, to_part
 from plasticity.record import learn_record
@@ -41,9 +41,7 @@ torch.set_num_threads(1)
 AVAILABLE = [name for name in ("native", "reference") if get(name).unsupported(small_run()) is None]
 CONF = Path(__file__).parent.parent / "conf" / "diagnostics"
 
-ALL = [
-    to_part(Diagnostic, part, name) for name, part in yaml.safe_load((CONF / "full.yaml").read_text()).items()
-]
+ALL = compose_settings(["diagnostics=full"]).diagnostics
 
 
 def learner_of(run, engine="reference", tasks=()):
@@ -307,9 +305,8 @@ def test_every_measure_is_a_choice_by_its_own_name():
 
 
 def test_basic_is_part_of_full():
-    basic = yaml.safe_load((CONF / "basic.yaml").read_text())
-    full = yaml.safe_load((CONF / "full.yaml").read_text())
-    assert basic.items() < full.items()
+    basic = compose_settings(["diagnostics=basic"]).diagnostics
+    assert basic == ALL[: len(basic)] and len(basic) < len(ALL)
 
 
 def test_diagnostics_are_not_part_of_a_runs_identity():

@@ -111,7 +111,7 @@ def plan(
         resumed += checkpoint
         tasks_left = run.dataset.tasks - (state.tasks_done if checkpoint else 0)
         left.append((run, tasks_left * run.dataset.steps_per_task))
-    left.sort(key=lambda entry: entry[1] * _weights(entry[0]), reverse=True)
+    left.sort(key=lambda entry: entry[1] * entry[0].weights, reverse=True)
     return Plan(
         asked=list(asked.values()),
         to_compute=[run for run, _ in left],
@@ -185,9 +185,3 @@ def _lacks_snapshots(number: int, every: int) -> list[str]:
         return []
     runs, them = (f"{number} finished runs lack", "them") if number > 1 else ("1 finished run lacks", "it")
     return [f"{runs} snapshots.every={every}: force=true starts {them} over, with snapshots."]
-
-
-def _weights(run: Run) -> int:
-    """Number of weights of a network: what a step's time depends on."""
-    sizes = run.layer_sizes
-    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
