@@ -26,9 +26,7 @@ def main() -> None:
         [column(runs, key, option) for key in keys]
         for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))
     )
-    tasks = load_runs(
-        *paths, runs=set(runs["run"])
-    ).copy()  # in one piece, as pandas wants before it adds columns
+    tasks = load_runs(*paths, runs=set(runs["run"])).copy()  # in one piece, to add columns to
     known = [str(name) for name in tasks if name not in runs and name != "task" and tasks[name].notna().any()]
     if arguments.y not in known:
         there = f"these runs have {', '.join(known)}" if known else "these runs have no rows"

@@ -44,7 +44,7 @@ def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command
     assert again.returncode == 0 and "finished before" in again.stdout
     assert "tracker.mode=online has no effect without tracker=wandb" in again.stdout
     assert "launch.wait has no effect here" in again.stdout
-    assert "1 finished run lacks snapshots.every=2: force=true" in again.stdout
+    assert "1 finished run lacks the snapshots of snapshots.every=2: force=true" in again.stdout
     assert state(folder) == kept
 
     forced = command(*RUN, "force=true")

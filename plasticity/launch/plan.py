@@ -97,7 +97,7 @@ def plan(
         described, state = folder.check(run), folder.state(run)
         if state.status == "finished" and not force:
             finished.append((run, state))
-            without += not set(_snapshots(run, snapshot_every)) <= set(folder.snapshots())
+            without += not _snapshots(run, snapshot_every) <= set(folder.snapshots())
             if not described:
                 notes.append(_rewritten_config(folder, run))
             if missing := lacking(state.measured, diagnostics):
@@ -174,9 +174,10 @@ def _lacks(lacks: Mapping[str, Sequence[Diagnostic]], runs_dir: Path) -> list[st
     ]
 
 
-def _snapshots(run: Run, every: int) -> range:
+def _snapshots(run: Run, every: int) -> set[int]:
     """The tasks before which a run's network is to be kept, but for the last network."""
-    return range(every, run.dataset.tasks, every) if every else range(0)
+    record = run.dataset.tasks_per_record
+    return {task for task in range(record, run.dataset.tasks, record) if every and task % every == 0}
 
 
 def _lacks_snapshots(number: int, every: int) -> list[str]:
@@ -184,4 +185,4 @@ def _lacks_snapshots(number: int, every: int) -> list[str]:
     if not number:
         return []
     runs, them = (f"{number} finished runs lack", "them") if number > 1 else ("1 finished run lacks", "it")
-    return [f"{runs} snapshots.every={every}: force=true starts {them} over, with snapshots."]
+    return [f"{runs} the snapshots of snapshots.every={every}: force=true starts {them} over."]
