@@ -16,7 +16,7 @@ from analysis.render import FORMATS, Table, render
 from analysis.results import DIRECTORY, Results
 from plasticity.arguments import positive
 from plasticity.errors import UserError
-from plasticity.launch.interrupt import INTERRUPTED
+from plasticity.launch.interrupt import interruptible
 
 
 def command(main: Callable[[], None]) -> None:
@@ -25,13 +25,12 @@ def command(main: Callable[[], None]) -> None:
         sys.exit("There is no standard output to write to.")
     try:
         try:
-            main()
+            with interruptible():
+                main()
         finally:
             sys.stdout.flush()
     except UserError as error:
         sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         _drop_output()
         sys.exit(128 + signal.SIGPIPE)

@@ -14,35 +14,52 @@ from rich.progress import Progress
 from plasticity.cores import cores
 from plasticity.datasets import prepare_data
 from plasticity.diagnostics import Diagnostic
-from plasticity.errors import Damaged, UserError
+from plasticity.errors import EXPECTED, Damaged, UserError, reason
 from plasticity.launch.compose import compose_settings
-from plasticity.launch.interrupt import INTERRUPTED, uninterrupted
-from plasticity.measuring import add, from_snapshot, merged, served
-from plasticity.run import Run
-from plasticity.store import Row, RunFolder, RunState, run_folders
+from plasticity.launch.interrupt import interruptible, uninterrupted
+from plasticity.measuring import add, differing, from_snapshot, merged, served
+from plasticity.store import Row, RunFolder, run_folders
 from plasticity.threads import one_thread_each
 
 
 class Subject:
-    """A finished run that is being measured, under its claim.
+    """A finished run that is being measured.
 
     Attributes:
         tasks: the tasks before which its network is known.
+        diagnostics: what is measured.
         found: what was measured on each of these networks: columns by task.
         problem: why it cannot be measured; None if it can.
     """
 
-    def __init__(self, folder: RunFolder):
-        self.folder, self.run = folder, Run.stored(folder.config())
-        self.state: RunState = folder.state(self.run)
+    def __init__(self, folder: RunFolder, diagnostics: Sequence[Diagnostic]):
+        self.folder, self.run = folder, folder.run()
         self.tasks = [0, *folder.snapshots()]
+        self.diagnostics = [one for one in diagnostics if self._takes(one)]
         self.found: dict[int, dict[int, Row]] = {}
         self.problem: str | None = None
 
-    def write(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """Adds what was measured on all networks to the run's rows."""
+    def _takes(self, one: Diagnostic) -> bool:
+        """Whether a diagnostic can be added: values with other settings, if there are any, must all be replaced."""
+        state = self.folder.stored_state()
+        clashes = one.name in state.measured and bool(differing(state, [one]))
+        return not clashes or bool(served(self.folder, self.run, [one]))
+
+    def write(self, data_root: str | None) -> None:
+        """Adds what was measured on all networks to the run's rows.
+
+        Raises:
+            UserError: when another process computes the run, or it is not finished any more.
+        """
         columns = merged(self.found[task] for task in sorted(self.found))
-        add(self.folder, self.run, self.state, columns, served(self.folder, self.run, diagnostics))
+        with self.folder.claim() as held:
+            if not held:
+                raise UserError("it is being computed by another process")
+            state = self.folder.state(self.run)
+            if state.status != "finished":
+                raise UserError(f"it is {state.status}")
+            taken = served(self.folder, self.run, self.diagnostics)
+            add(self.folder, self.run, state, columns, taken, data_root)
 
 
 def folders(paths: Sequence[Path]) -> list[RunFolder]:
@@ -88,14 +105,12 @@ def diagnose(
         raise UserError(
             "\n".join([*said, "No diagnostic is left to measure; diagnostics=basic chooses some."])
         )
+    subjects = [subject for folder in chosen if (subject := _subject(folder, diagnostics, said)) is not None]
+    prepare_data((subject.run.dataset for subject in subjects), data_root)
     with ExitStack() as resources:
-        subjects = [
-            subject for folder in chosen if (subject := _claimed(folder, resources, said)) is not None
-        ]
-        prepare_data((subject.run.dataset for subject in subjects), data_root)
-        _measure(subjects, diagnostics, data_root, resources)
+        _measure(subjects, data_root, resources)
     said += [
-        f"  {subject.folder.path}: {subject.problem}" for subject in subjects if subject.problem is not None
+        f"  {subject.folder.path}: {subject.problem}." for subject in subjects if subject.problem is not None
     ]
     done = [subject for subject in subjects if subject.problem is None]
     snapshots = sum(len(subject.tasks) - 1 for subject in done)
@@ -103,27 +118,37 @@ def diagnose(
     return len(done), [*said, f"{len(done)} of {len(chosen)} runs measured, {counts}."]
 
 
-def _claimed(folder: RunFolder, resources: ExitStack, said: list[str]) -> Subject | None:
-    """A run to measure, claimed until the end; None if it cannot be measured, with the reason added to `said`."""
+def _subject(folder: RunFolder, diagnostics: Sequence[Diagnostic], said: list[str]) -> Subject | None:
+    """A run to measure; None if it cannot be measured, with the reason added to `said`."""
+    try:
+        problem = _refusal(folder)
+        subject = None if problem else Subject(folder, diagnostics)
+    except (OSError, Damaged, UserError) as error:
+        problem, subject = str(error).rstrip("."), None
+    if subject is None:
+        said.append(f"  {folder.path}: {problem}.")
+        return None
+    if left := [one.name for one in diagnostics if one not in subject.diagnostics]:
+        said.append(
+            f"  {folder.path}: {', '.join(left)}: measured with other settings before, which too few snapshots "
+            "replace; launch.missing_measures=compute replaces them."
+        )
+    return subject if subject.diagnostics else None
+
+
+def _refusal(folder: RunFolder) -> str | None:
+    """Why a run cannot be measured; None if it can."""
     if not folder.snapshots():
-        said.append(f"  {folder.path}: it has no snapshots.")
-    elif not resources.enter_context(folder.claim()):
-        said.append(f"  {folder.path}: it is being computed by another process.")
-    else:
-        try:
-            subject = Subject(folder)
-        except (OSError, ValueError, UserError) as error:
-            said.append(f"  {folder.path}: {error}")
-            return None
-        if subject.state.status == "finished":
-            return subject
-        said.append(f"  {folder.path}: it is {subject.state.status}.")
-    return None
+        return "it has no snapshots"
+    with folder.claim() as held:
+        if not held:
+            return "it is being computed by another process"
+    status = folder.state(folder.run()).status
+    return None if status == "finished" else f"it is {status}"
 
 
 def _measure(
     subjects: Sequence[Subject],
-    diagnostics: Sequence[Diagnostic],
     data_root: str | None,
     resources: ExitStack,
 ) -> None:
@@ -140,20 +165,18 @@ def _measure(
     bar = progress.add_task("measuring", total=len(work))
     with uninterrupted():  # workers, which start meanwhile, leave Ctrl-C to this process
         pending = {
-            pool.submit(from_snapshot, subject.folder.path, task, diagnostics, data_root, True): (
-                subject,
-                task,
-            )
-            for subject, task in work
+            pool.submit(from_snapshot, one.folder.path, task, one.diagnostics, data_root, True): (one, task)
+            for one, task in work
         }
     for future in as_completed(pending):
         subject, task = pending[future]
         try:
             subject.found[task] = future.result()
             if len(subject.found) == len(subject.tasks):
-                subject.write(diagnostics)
-        except (Damaged, UserError, OSError, ValueError) as error:
-            subject.problem = f"{error}"
+                subject.write(data_root)
+        except Exception as error:  # of whatever kind, it costs this run alone
+            known = isinstance(error, EXPECTED)
+            subject.problem = reason(error) if known else f"{type(error).__name__}: {error}"
         progress.advance(bar)
 
 
@@ -186,8 +209,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        with interruptible():
+            main()
     except UserError as error:
         sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)

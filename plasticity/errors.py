@@ -45,9 +45,13 @@ class Damaged(Exception):
     """A file in a run's folder cannot be read. The text says which, and why."""
 
 
+EXPECTED = (Diverged, Damaged, UserError, MemoryError, OSError)
+"""Errors that `reason` explains in full, without a traceback."""
+
+
 def reason(error: BaseException) -> str:
     """Why a run failed, in a sentence."""
-    if isinstance(error, (Diverged, UserError)):
+    if isinstance(error, (Diverged, Damaged, UserError)):
         return str(error)
     if isinstance(error, MemoryError):
         return "out of memory"

@@ -11,7 +11,7 @@ from plasticity.engines.reference import linear_layer, propagate
 from plasticity.errors import Damaged, UserError
 from plasticity.network import Network
 from plasticity.run import Run
-from plasticity.store import RunFolder
+from plasticity.store import RunFolder, stored_run
 
 if TYPE_CHECKING:
     from plasticity.store.snapshot import Snapshot
@@ -56,10 +56,7 @@ def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str |
         UserError: if there is no such run or snapshot.
     """
     folder = _folder(run, Path(runs_dir).expanduser())
-    try:
-        stored = Run.stored(folder.config())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder.path} holds no run.") from error
+    stored = stored_run(folder)
     kept = folder.snapshots()
     if not kept or (task is not None and task not in kept):
         there = f"there are some from before tasks {', '.join(map(str, kept))}" if kept else "there are none"

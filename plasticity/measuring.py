@@ -1,8 +1,10 @@
 """Measuring finished runs: from their snapshots, or by computing them again."""
 
 import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from plasticity.diagnostics import Diagnostic, Measurement, lacking
 from plasticity.engines import Engine, get
@@ -44,7 +46,7 @@ def from_snapshot(
         Damaged: when the snapshot cannot be read.
     """
     folder = RunFolder(path)
-    run = Run.stored(folder.config())
+    run = folder.run()
     engine, network = _network(folder, run, task)
     learner, stream = engine.learner(run, network), run.dataset.open(run.seed, data_root)
 
@@ -95,7 +97,12 @@ def merged(found: Iterable[Mapping[int, Row]]) -> dict[int, Row]:
 
 
 def add(
-    folder: RunFolder, run: Run, state: RunState, columns: Mapping[int, Row], taken: Sequence[Diagnostic]
+    folder: RunFolder,
+    run: Run,
+    state: RunState,
+    columns: Mapping[int, Row],
+    taken: Sequence[Diagnostic],
+    data_root: str | None,
 ) -> None:
     """Adds measures to the rows of a finished run; only for the holder of its claim.
 
@@ -104,13 +111,42 @@ def add(
         run: the run.
         state: the run's state.
         columns: the measures by task.
-        taken: the diagnostics that are now in all rows for which they are due.
+        taken: the diagnostics that are now in all rows for which they are due; what they measured with other
+            settings is replaced.
+        data_root: where data sets are kept; None for the usual place.
     """
     size = run.dataset.tasks_per_record
-    folder.extend_rows(merged({task // size * size: values} for task, values in sorted(columns.items())))
+    by_row = merged({task // size * size: values} for task, values in sorted(columns.items()))
+    before = {name for row in folder.rows() for name in row}
+    again = any(name in before for row in by_row.values() for name in row)
+    folder.extend_rows(by_row, columns_of(run, differing(state, taken), data_root) if again else ())
     for one in lacking(state.measured, taken):
         state.measured[one.name] = one.values()
+    state.updated = time.time()
     folder.write_state(state)
+
+
+def differing(state: RunState, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The diagnostics that a run's rows do not hold with these settings, for whichever tasks."""
+
+    def settings(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if key != "every"}
+
+    return [
+        one for one in diagnostics if settings(state.measured.get(one.name, {})) != settings(one.values())
+    ]
+
+
+def columns_of(run: Run, diagnostics: Sequence[Diagnostic], data_root: str | None) -> set[str]:
+    """The names of the columns of some diagnostics, which they are asked for on the run's initial network."""
+    if not diagnostics:
+        return set()
+    learner, task = (
+        get("reference").learner(run, initial_network(run)),
+        run.dataset.open(run.seed, data_root).task(0),
+    )
+    measurement = Measurement([one for one in diagnostics if not one.is_of_steps()], run, learner, task, True)
+    return {*measurement.before(), *measurement.after()}
 
 
 def add_from_snapshots(
@@ -124,12 +160,27 @@ def add_from_snapshots(
             from_snapshot(folder.path, task, [one for one, tasks in asked if task in tasks], data_root)
             for task in sorted(set().union(*(tasks for _, tasks in asked)))
         )
-        add(folder, run, state, merged(found), there)
+        add(folder, run, state, merged(found), there, data_root)
     return lacking(state.measured, diagnostics)
 
 
-def take_over(run: Run, folder: RunFolder, again: RunFolder, state: RunState) -> None:
+def take_over(
+    run: Run,
+    folder: RunFolder,
+    again: RunFolder,
+    state: RunState,
+    taken: Sequence[Diagnostic],
+    data_root: str | None,
+) -> None:
     """Adds to a finished run what was measured when it was computed again, and the snapshots that it lacks.
+
+    Args:
+        run: the run.
+        folder: the run's folder.
+        again: the folder in which it was computed again.
+        state: the run's state.
+        taken: what was measured; what was measured before with other settings is replaced.
+        data_root: where data sets are kept; None for the usual place.
 
     Raises:
         UserError: if computing it again gave other numbers, which are dropped.
@@ -150,7 +201,8 @@ def take_over(run: Run, folder: RunFolder, again: RunFolder, state: RunState) ->
     fresh = again.state(run)
     for task in sorted(set(again.snapshots()) - set(folder.snapshots())):
         folder.write_snapshot(again.snapshot(task))
-    folder.extend_rows(columns)
+    folder.extend_rows(columns, columns_of(run, differing(state, taken), data_root))
     state.measured |= fresh.measured
+    state.updated = time.time()
     folder.write_state(state)
     shutil.rmtree(again.path, ignore_errors=True)

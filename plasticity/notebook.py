@@ -1,10 +1,13 @@
 """Runs from Python: train one with progress, inspect it after any task, load a stored one."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from plasticity.diagnostics import Diagnostic
@@ -18,7 +21,7 @@ from plasticity.record import learn_record
 from plasticity.run import Run
 from plasticity.score import score
 from plasticity.session import Session
-from plasticity.store import Row, RunFolder, RunState
+from plasticity.store import Row, RunFolder, RunState, stored_run
 from plasticity.training import train as train_in
 
 if TYPE_CHECKING:
@@ -109,7 +112,8 @@ def train(
     Args:
         run: the run.
         runs_dir: the directory of runs to store it in, where the command finds it, too; a run that is finished
-            there is loaded, and one that was interrupted is resumed. None to store nothing.
+            there is loaded, and one that was interrupted is resumed. None to store nothing. Ctrl-C first writes a
+            checkpoint; pressed again, it does not wait for that.
         engine: "auto", "native", "compiled" or "reference".
         diagnostics: what is measured between tasks.
         progress: show the bar.
@@ -131,13 +135,36 @@ def train(
             diagnostics=diagnostics,
             data_root=data_root,
             snapshot_every=snapshot_every,
+            stop=stack.enter_context(_stopping_on_interrupt()),
         )
         state = train_in(run, folder, session)
+    if session.stop.is_set() and state.status == "stopped":
+        raise KeyboardInterrupt
     if state.status == "held":
         raise UserError(f"{folder.path} is being computed by another process.")
     if state.status != "finished":
         raise UserError(f"The run {state.status}: {state.reason}.")
     return load(runs_dir, run)
+
+
+@contextmanager
+def _stopping_on_interrupt() -> Iterator[Event]:
+    """An event that Ctrl-C sets, so that a checkpoint is written first; only the main thread hears it."""
+    stop = Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def interrupted(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _train_unstored(
@@ -183,10 +210,7 @@ def load(runs_dir: str | Path, run: Run | str) -> Result:
 
     identity = run if isinstance(run, str) else run.identity
     folder = RunFolder(Path(runs_dir).expanduser() / identity)
-    try:
-        stored = Run.stored(folder.config())
-    except FileNotFoundError as error:
-        raise UserError(f"{folder.path} holds no run.") from error
+    stored = stored_run(folder)
     rows = pd.DataFrame(folder.rows()).apply(pd.to_numeric)
     return Result(stored, folder.state(), rows, _last_network(folder, stored))
 

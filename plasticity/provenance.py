@@ -92,10 +92,20 @@ def commit() -> str | None:
     frozen = os.environ.get("PLASTICITY_COMMIT")
     if frozen:
         return frozen
-    folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    file = Path(__file__)
+    git = ["git", "-C", str(file.parent)]
+    known = [
+        *git,
+        "ls-files",
+        "--error-unmatch",
+        file.name,
+    ]  # the folder may be within another project's repository
+    described = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        subprocess.run(known, capture_output=True, timeout=10, check=True)
+        return subprocess.run(
+            described, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 

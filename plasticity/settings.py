@@ -141,6 +141,12 @@ class Settings:
         said = []
         if self.tracker.name == "none" and self.tracker.mode == "online":
             said.append("tracker.mode=online has no effect without tracker=wandb: nothing is published.")
+        if self.tracker.name != "none" and self.tracker.publish == "live" and self.tracker.mode != "online":
+            said.append("tracker.publish=live has no effect without tracker.mode=online.")
+        if cluster and self.launch.workers:
+            said.append(
+                "launch.workers has no effect here: hydra.launcher.cpus_per_job is what counts on a cluster."
+            )
         for key in ("runs_per_job", "max_parallel_jobs", "wait"):
             if not cluster and getattr(self.launch, key):
                 said.append(f"launch.{key} has no effect here: it is for a cluster.")

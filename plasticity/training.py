@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from plasticity import memory
-from plasticity.diagnostics import lacking
+from plasticity.diagnostics import Diagnostic, lacking
 from plasticity.engines import choose, get, resuming
-from plasticity.errors import Damaged, Diverged, UserError, reason
+from plasticity.errors import EXPECTED, Damaged, reason
 from plasticity.measuring import add_from_snapshots, beside, take_over
 from plasticity.network import Network, initial_network
 from plasticity.provenance import provenance
@@ -65,7 +65,7 @@ def measure(run: Run, folder: RunFolder, session: Session, state: RunState, reso
     if not lacking(state.measured, session.diagnostics):
         return state
     try:
-        if not add_from_snapshots(folder, run, state, session.diagnostics, session.data_root):
+        if not _from_snapshots(run, folder, session, state):
             return state
         again = beside(folder)
         again.make()
@@ -78,10 +78,21 @@ def measure(run: Run, folder: RunFolder, session: Session, state: RunState, reso
             Attempt(run, again, same_engine, fresh, resources).compute(restart=bool(left))
         if fresh.status != "finished":
             return fresh
-        take_over(run, folder, again, state)
+        take_over(run, folder, again, state, session.diagnostics, session.data_root)
     except Exception as error:
+        if not isinstance(error, EXPECTED):
+            folder.write_traceback("".join(traceback.format_exception(error)))
         return RunState(status="failed", reason=reason(error), tasks_done=state.tasks_done)
     return state
+
+
+def _from_snapshots(run: Run, folder: RunFolder, session: Session, state: RunState) -> list[Diagnostic]:
+    """Measures what snapshots allow; returns what is still lacking: all, if a snapshot is damaged."""
+    try:
+        return add_from_snapshots(folder, run, state, session.diagnostics, session.data_root)
+    except Damaged as problem:
+        state.notes.append(f"Measured by computing the run again: {problem}.")
+        return lacking(state.measured, session.diagnostics)
 
 
 class Attempt:
@@ -145,18 +156,22 @@ class Attempt:
         }
 
     def _resumed(self) -> Network | None:
-        """The checkpoint's network, after restoring its rows and its engine; None if it cannot be resumed."""
+        """The checkpoint's network, after restoring its rows and its engine; None if there is none to resume from.
+
+        Raises:
+            UserError: when the engine that began the run cannot compute it now. The checkpoint is kept.
+        """
         try:
             found = self.folder.checkpoint()
             if found is None:
                 return None
             found.check(self.run)
-            self.choice = resuming(found.engine, self.session.engine, self.choice, self.run)
             kept = self.folder.keep_rows(found.rows, self.run)
-        except (Damaged, UserError) as problem:
+        except Damaged as problem:
             self.state.notes.append(f"Attempt {self.state.attempt} started over: {problem}.")
             return None
         self.scores = [float(row[self.state.score_name]) for row in kept]
+        self.choice = resuming(found.engine, self.session.engine, self.choice, self.run)
         return found.network
 
     def learn(self, record: int) -> Row:
@@ -209,7 +224,7 @@ class Attempt:
         """Records why a run ended early. This may fail too, if it is the disk that failed."""
         stopped = isinstance(error, (Stopped, KeyboardInterrupt, SystemExit))
         self.state.reason = None if stopped else reason(error)
-        expected = stopped or isinstance(error, (Diverged, UserError, MemoryError, OSError))
+        expected = stopped or isinstance(error, EXPECTED)
         try:
             self._write_state("stopped" if stopped else "failed")
             if not expected:

@@ -20,6 +20,7 @@ from plasticity.diagnostics import (
 )
 from plasticity.launch.compose import compose_settings
 from plasticity.measuring import needed
+from plasticity.publish.stored import stamp
 from plasticity.session import Session
 from plasticity.store import RunFolder
 from plasticity.training import train
@@ -163,6 +164,32 @@ def test_being_killed_while_computing_again_loses_nothing(command):
     assert "curvature_rank.output" in pd.read_csv(folder / "tasks.csv") and not again.exists()
 
 
+@pytest.mark.parametrize("kept", [1, 0], ids=["from snapshots", "computed again"])
+def test_other_settings_replace_what_was_measured(tmp_path, kept):
+    run = plasticity.compose(*TINY)
+    folder, whole = RunFolder.of(tmp_path, run), RunFolder.of(tmp_path / "whole", run)
+    train(run, folder, Session(diagnostics=[DeadUnits(), Utilities()], snapshot_every=kept))
+    before = stamp(folder.stored_state())
+    other = DeadUnits(examples=5, every=2)
+    state = train(run, folder, Session(diagnostics=[other], measure_finished=True))
+    train(run, whole, Session(diagnostics=[other, Utilities()]))
+    pd.testing.assert_frame_equal(table(folder.path), table(whole.path))
+    assert (
+        state.measured["dead_units"] == other.values() and state.measured["utilities"] == Utilities().values()
+    )
+    assert stamp(folder.stored_state()) != before, "it is published again"
+
+
+def test_a_damaged_snapshot_is_not_needed(tmp_path):
+    run = plasticity.compose(*TINY)
+    folder = RunFolder.of(tmp_path, run)
+    train(run, folder, Session(snapshot_every=1))
+    (folder.path / "snapshots" / "000002.safetensors").write_bytes(b"torn")
+    state = train(run, folder, Session(diagnostics=[DeadUnits()], measure_finished=True))
+    assert state.status == "finished" and "dead_units.layer_1" in table(folder.path)
+    assert "000002.safetensors cannot be read" in state.notes[-1]
+
+
 # --- From snapshots ---
 
 
@@ -197,6 +224,9 @@ def test_the_command_measures_where_there_are_snapshots_and_keeps_what_is_there(
     assert f"{plain}: it has no snapshots." in done.stdout
     assert f"{torn}: 000003.safetensors cannot be read" in done.stdout
     assert "1 of 3 runs measured, from 2 snapshots." in done.stdout
+    other = command(str(command.runs), "diagnostics=dead_units", "diagnostics.dead_units.examples=5",
+                    module="plasticity.diagnose")  # fmt: skip
+    assert "dead_units: measured with other settings before" in other.stdout
     (folder,) = [path for path in command.folders() if path not in (plain, torn)]
     rows = pd.read_csv(folder / "tasks.csv")
     assert rows["dead_units.layer_1"].notna().all()

@@ -1,6 +1,9 @@
 """Runs from Python, as in the package's docstring."""
 
+import os
+import signal
 from dataclasses import asdict, replace
+from threading import Timer
 
 import numpy as np
 import pandas as pd
@@ -139,6 +142,16 @@ def test_a_run_that_fails_says_why_and_is_resumed_to_the_same_rows(run, learnt, 
     whole = plasticity.train(run, tmp_path, progress=False)
     assert whole.state.attempt == 2
     pd.testing.assert_frame_equal(whole.rows, table(learnt), check_exact=True)
+
+
+def test_ctrl_c_keeps_a_checkpoint_that_the_next_call_resumes(tmp_path):
+    run = plasticity.compose(*TINY[1:], "dataset.tasks=40000")
+    folder = RunFolder.of(tmp_path, run)
+    Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        plasticity.train(run, tmp_path, progress=False)
+    state = folder.stored_state()
+    assert state.status == "stopped" and 0 < state.tasks_done < 40_000 and folder.has_checkpoint()
 
 
 def test_a_run_that_diverges_fails_in_a_folder_and_without_one(tmp_path):

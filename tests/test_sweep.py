@@ -139,6 +139,9 @@ def test_duplicates_are_computed_once_and_a_dry_run_computes_nothing(command):
     done = command(*sweep, "launch.dry_run=true")
     assert done.returncode == 0 and done.stdout.startswith("1 run: 0 finished, 0 resumed, 1 new, about")
     assert not command.runs.exists()
+    command.runs.write_text("a file")
+    refused = command(*sweep, "launch.dry_run=true")
+    assert refused.returncode == 1 and f"runs_dir={command.runs} is refused" in refused.stderr
 
 
 def test_the_first_layer_experiment_needs_no_flag(command):

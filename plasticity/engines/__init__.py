@@ -88,6 +88,11 @@ def resuming(began: str, setting: str, chosen: Choice, run: Run) -> Choice:
     """
     if began == chosen.engine:
         return chosen
-    if setting == "auto" and began in ENGINES and get(began).unsupported(run) is None:
+    missing = get(began).unsupported(run) if began in ENGINES else "there is no such engine"
+    if setting == "auto" and missing is None:
         return Choice(began, "it began this run")
-    raise UserError(f"it was begun by engine={began}, whose checkpoint engine={chosen.engine} cannot resume")
+    why = f" ({missing})" if missing else ""
+    raise UserError(
+        f"it was begun by engine={began}{why}, whose checkpoint engine={chosen.engine} cannot resume; force=true "
+        "starts it over"
+    )

@@ -24,6 +24,15 @@ def nothing_to_keep(*_: object) -> None:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Makes Ctrl-C end a command without a traceback, for commands whose work can be repeated."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@contextmanager
 def uninterrupted() -> Iterator[None]:
     """Makes this process, and every command that it starts meanwhile, ignore interrupts; for moments only."""
     before = {

@@ -27,6 +27,7 @@ class Plan:
         engines: the engine that would compute each of those on this machine, and why.
         resumed: number of runs that continue from a checkpoint.
         absent: number of combinations that are not runs.
+        measured: number of runs that are finished and only have to be measured.
         restart_before: runs that were started before this time, in seconds since the epoch, start over.
         notes: sentences that the user should read about runs of earlier launches.
     """
@@ -37,6 +38,7 @@ class Plan:
     engines: list[Choice]
     resumed: int
     absent: int
+    measured: int = 0
     restart_before: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -45,8 +47,9 @@ class Plan:
         number, left = len(self.asked), len(self.to_compute)
         absent = f" ({self.absent} absent)" if self.absent else ""
         return (
-            f"{number} run{'' if number == 1 else 's'}{absent}: {number - left} finished, "
-            f"{self.resumed} resumed, {left - self.resumed} new"
+            f"{number} run{'' if number == 1 else 's'}{absent}: {number - left + self.measured} finished"
+            f"{f' ({self.measured} to be measured)' if self.measured else ''}, "
+            f"{self.resumed} resumed, {left - self.resumed - self.measured} new"
         )
 
     def finished(self) -> list[Run]:
@@ -118,6 +121,7 @@ def plan(
         steps_left=[steps for _, steps in left],
         engines=[_choice(engine, run) for run, _ in left],
         resumed=resumed,
+        measured=len(lacks) if measure_finished else 0,
         absent=sum(run is None for run in runs),
         restart_before=time.time() if force else 0.0,
         notes=[

@@ -81,8 +81,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = Fals
     Raises:
         UserError: when it cannot be done.
     """
-    if not settings.launch.dry_run:
-        prepare(settings.runs)
+    prepare(settings.runs, settings.launch.dry_run)
     todo = plan(
         runs,
         settings.runs,

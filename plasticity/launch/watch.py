@@ -1,5 +1,7 @@
 """Watches jobs from outside: reads progress from the runs' folders."""
 
+import time
+
 from plasticity.errors import UserError
 from plasticity.launch.interrupt import Interrupts
 from plasticity.launch.jobs import living_jobs
@@ -10,6 +12,9 @@ from plasticity.settings import Settings
 from plasticity.store import RunFolder
 
 LOOK_SECONDS = 2.0
+
+PATIENCE_SECONDS = 600.0
+"""How long SLURM may not answer: its controller may be restarted, or be busy for minutes."""
 
 
 def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
@@ -22,17 +27,23 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
     steps = {run.identity: run.dataset.steps_per_task for run in todo.to_compute}
     seen: dict[str, int] = {}
     ended: set[str] = set()
+    began, lost = time.time(), 0.0
     with Interrupts() as interrupts:
         with Display(todo.to_compute, labels(todo.to_compute)) as display:
             while not interrupts.count:
                 try:
-                    living = jobs & living_jobs(settings.runs)
-                except UserError:  # Ctrl-C ends SLURM's command, too
+                    living, lost = jobs & living_jobs(settings.runs), 0.0
+                except UserError as error:  # Ctrl-C ends SLURM's command, too
                     if interrupts.count:
                         return False
-                    raise
+                    lost = lost or time.monotonic()
+                    if time.monotonic() - lost > PATIENCE_SECONDS:
+                        raise UserError(
+                            f"{error} The jobs continue; the same command watches them again."
+                        ) from error
+                    living = jobs
                 for identity in folders.keys() - ended:
-                    message = _look(folders[identity], seen, steps[identity])
+                    message = _look(folders[identity], seen, steps[identity], began)
                     if message is not None:
                         display.hear(message)
                         ended |= {identity} if message.kind == "ended" else set()
@@ -43,17 +54,19 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
     return False
 
 
-def _look(folder: RunFolder, seen: dict[str, int], steps: int) -> Message | None:
-    """What is new about a run since the last look."""
+def _look(folder: RunFolder, seen: dict[str, int], steps: int, began: float) -> Message | None:
+    """What is new about a run since the last look. An end from before the watch began is of an earlier attempt."""
     state = folder.state()
     if state.status == "new":
         return None
     row = folder.last_row()
     try:
-        now, score = (int(row["task"]) + 1, float(row[state.score_name])) if row else (0, None)
+        done = int(row["task"]) + state.tasks_per_record if row else 0
+        now, score = done, float(row[state.score_name]) if row else None
     except (ValueError, KeyError):  # damaged, which is reported where the run is computed
         return None
     before = seen.get(folder.identity)
     seen[folder.identity] = now
-    kind = "began" if before is None else "ended" if state.status in ("finished", "failed") else "progress"
+    over = state.status in ("finished", "failed") and (state.updated or 0) > began
+    kind = "began" if before is None else "ended" if over else "progress"
     return Message(kind, folder.identity, now, (now - (before or 0)) * steps, score, state)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from plasticity.arguments import positive
 from plasticity.errors import UserError
+from plasticity.launch.interrupt import interruptible
 from plasticity.publish import stored
 from plasticity.publish.ledger import standings
 from plasticity.publish.publication import Publication
 from plasticity.publish.publisher import Outcome, Publisher
 from plasticity.publish.publishing import ledger
-from plasticity.publish.target import Target
+from plasticity.publish.target import EVERY, Target
 from plasticity.store import RunFolder, run_folders
 from plasticity.store.claim import holder
 
@@ -124,7 +125,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--notes", default="", help="a note shown with each run")
     parser.add_argument(
-        "--every", type=positive, default=10, metavar="N", help="publish every Nth row (default: 10)"
+        "--every", type=positive, default=EVERY, metavar="N", help=f"publish every Nth row (default: {EVERY})"
     )
     parser.add_argument(
         "--at-once", type=positive, default=4, metavar="N", help="runs published at once (default: 4)"
@@ -139,4 +140,5 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    with interruptible():
+        main()

@@ -5,6 +5,8 @@ import os
 import sys
 from typing import Any
 
+from plasticity.launch.interrupt import interruptible
+
 TITLE = "Plasticity"
 
 VIEW = "plasticity1"
@@ -108,4 +110,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with interruptible():
+        main()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plasticity.errors import UserError
+from plasticity.launch.interrupt import interruptible
 from plasticity.publish.publication import Publication, image_key, summary_key
 from plasticity.publish.publisher import Publisher
 from plasticity.publish.publishing import ledger
@@ -77,4 +78,5 @@ def _files(path: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    main()
+    with interruptible():
+        main()

@@ -17,7 +17,7 @@ from plasticity.publish.ledger import Ledger, standings
 from plasticity.publish.live import LOOK_SECONDS, Live
 from plasticity.publish.publication import Publication
 from plasticity.publish.publisher import Outcome, Publisher
-from plasticity.publish.target import Target
+from plasticity.publish.target import EVERY, Target
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
@@ -150,6 +150,8 @@ class Publishing:
         options = ["--runs", self.settings.runs_dir]
         options += ["--entity", tracker.entity] if tracker.entity else []
         options += ["--project", tracker.project]
+        options += ["--every", str(tracker.every)] if tracker.every != EVERY else []
+        options += ["--notes", tracker.notes] if tracker.notes else []
         options += ["--tags", *tracker.tags] if tracker.tags else []
         return shlex.join(["python", "-m", "plasticity.publish", *options])
 

@@ -32,9 +32,9 @@ def publication(folder: RunFolder, tags: Sequence[str] = (), notes: str = "") ->
 
     Raises:
         UserError: for a run that has nothing to show, or whose folder makes no sense.
-        OSError, ValueError: if it cannot be read.
+        Damaged, OSError, ValueError: if it cannot be read.
     """
-    run, state = Run.stored(folder.config()), folder.state()
+    run, state = folder.run(), folder.state()
     if run.identity != folder.identity:
         raise UserError("its folder describes another run")
     if state.status not in ENDS or state.attempt == 0:

@@ -4,6 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+EVERY = 10
+"""Every how many rows one is published, if nothing else is asked for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -24,7 +27,7 @@ class Target:
     directory: Path
     entity: str | None = None
     mode: str = "offline"
-    every: int = 10
+    every: int = EVERY
     init_seconds: float = 30
     finish_seconds: float = 60
     verify_seconds: float = 15

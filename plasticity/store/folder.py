@@ -14,7 +14,7 @@ came after the last checkpoint, never the folder.
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -86,8 +86,8 @@ class RunFolder:
             UserError: when it describes another run.
         """
         try:
-            found = Run.stored(self.config())
-        except (OSError, ValueError, TypeError, AttributeError, LookupError, UserError):
+            found = self.run()
+        except Damaged:
             return False
         if found != run:
             ours, theirs = flatten(run.values()), flatten(found.values())
@@ -98,6 +98,17 @@ class RunFolder:
                 f"{listed}. Move it away, or choose another runs_dir."
             )
         return True
+
+    def run(self) -> Run:
+        """The run, as `config.yaml` describes it.
+
+        Raises:
+            Damaged: when it describes none.
+        """
+        try:
+            return Run.stored(self.config())
+        except (OSError, ValueError, TypeError, AttributeError, LookupError, UserError) as error:
+            raise Damaged(f"config.yaml cannot be read ({error})") from error
 
     def config(self) -> dict[str, Any]:
         """What the run is, as nested plain values.
@@ -139,7 +150,7 @@ class RunFolder:
             return state
         try:
             tasks = run.dataset.tasks if run else total_tasks(self.config(), state)
-        except (OSError, ValueError, TypeError, LookupError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
             return replace(state, status="unreadable", reason=f"config.yaml cannot be read ({error})")
         done, problem = 0, None
         try:
@@ -251,13 +262,10 @@ class RunFolder:
         except ValueError as error:
             raise Damaged(f"tasks.csv is invalid ({error})") from error
 
-    def extend_rows(self, columns: Mapping[int, Row]) -> None:
-        """Adds further columns to the rows, in one go; values that a row already has are kept.
-
-        Args:
-            columns: the further values, by the row's first task.
-        """
-        atomic_write(self.path / "tasks.csv", rows.extended(self.path / "tasks.csv", columns))
+    def extend_rows(self, columns: Mapping[int, Row], without: Container[str] = ()) -> None:
+        """Adds further columns to the rows, in one go; see `plasticity.store.rows.extended`."""
+        path = self.path / "tasks.csv"
+        atomic_write(path, rows.extended(path, columns, without))
 
     def open_rows(self) -> Rows:
         """The rows, to append to."""

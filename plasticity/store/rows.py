@@ -8,7 +8,7 @@ written together.
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 Row = dict[str, float | int]
@@ -66,9 +66,9 @@ def last(path: Path) -> dict[str, str] | None:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - MOST_BYTES_PER_ROW))
             tail, _, _ = file.read().rpartition(b"\n")
-            if tail.count(KEY.encode()) == 0:
+            if b"\n" + KEY.encode() + b"," not in tail:  # the header is further up
                 file.seek(0)
-                tail = file.readline() + tail
+                tail, _, _ = file.read().rpartition(b"\n")
     except FileNotFoundError:
         return None
     lines = tail.decode().split("\n")
@@ -154,14 +154,15 @@ def number(text: str) -> float | int:
         return float(text)
 
 
-def extended(path: Path, columns: Mapping[int, Row]) -> bytes:
+def extended(path: Path, columns: Mapping[int, Row], without: Container[str] = ()) -> bytes:
     """The rows of a file with further columns; values that a row already has are kept.
 
     Args:
         path: the file.
         columns: the further values, by the row's first task.
+        without: the names of columns whose present values are dropped.
     """
-    before = read(path)
+    before = [{name: value for name, value in row.items() if name not in without} for row in read(path)]
     rows = [
         {name: repr(value) for name, value in columns.get(int(row[KEY]), {}).items()} | row for row in before
     ]
