@@ -2,8 +2,9 @@
 
 import os
 import signal
+import time
 from dataclasses import asdict, replace
-from threading import Timer
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -147,7 +148,13 @@ def test_a_run_that_fails_says_why_and_is_resumed_to_the_same_rows(run, learnt, 
 def test_ctrl_c_keeps_a_checkpoint_that_the_next_call_resumes(tmp_path):
     run = plasticity.compose(*TINY[1:], "dataset.tasks=40000")
     folder = RunFolder.of(tmp_path, run)
-    Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+    def interrupt():
+        while folder.last_row() is None:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         plasticity.train(run, tmp_path, progress=False)
     state = folder.stored_state()
