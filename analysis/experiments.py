@@ -67,8 +67,7 @@ class Experiment:
     @property
     def command(self) -> str:
         """The command that computes what is missing, and nothing else."""
-        configs = ["--config-dir", str(self.config_dir)] if self.config_dir else []
-        return shlex.join(["python", "launch.py", *configs, f"experiment={self.name}", *self.overrides])
+        return launch_command(self.config_dir, f"experiment={self.name}", *self.overrides)
 
     @property
     def finished(self) -> set[str]:
@@ -133,6 +132,12 @@ class Experiment:
         return {
             key: ", ".join(filter(None, (label(run) for label in labels))) for key, run in self.runs.items()
         }
+
+
+def launch_command(config_dir: Path | None, *overrides: str) -> str:
+    """The command that launches what some overrides describe."""
+    configs = ["--config-dir", str(config_dir)] if config_dir else []
+    return shlex.join(["python", "launch.py", *configs, *overrides])
 
 
 def varying(groups: Iterable[Sequence[Mapping[str, Any]]]) -> list[str]:

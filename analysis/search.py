@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.command import command, config_argument, source_arguments, sources, table_runs, write
-from analysis.experiments import Experiment, method, varying
+from analysis.experiments import Experiment, launch_command, method, varying
 from analysis.render import Cell, Section, Table, text
 from analysis.statistics import describe, paired
 from plasticity.errors import UserError
@@ -271,9 +271,7 @@ def main() -> None:
             atomic_write(path, lambda file: file.write(contents.encode()), mode=0o644)
         except OSError as error:
             raise UserError(f"{path} cannot be written ({error.strerror}).") from error
-        place = ["--config-dir", str(configs)] if configs else []
-        use = shlex.join(["python", "launch.py", *place, f"tuned={arguments.write}"])
-        print(f"Written to {path}. Use it with: {use}")
+        print(f"Written to {path}. Use it with: {launch_command(configs, f'tuned={arguments.write}')}")
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ class LocalLauncher(Launcher):
         return compute(runs, settings)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        from plasticity.launch.compose import read_all
+        from plasticity.launch.reading import read_all
 
         runs, settings = read_all(self.composer, job_overrides, self.config)
         code = self.compute(runs, settings)

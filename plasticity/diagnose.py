@@ -3,22 +3,20 @@
 import argparse
 import multiprocessing
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import Progress
 
 from plasticity.cores import cores
 from plasticity.datasets import prepare_data
-from plasticity.diagnostics import Diagnostic
+from plasticity.diagnostics import Diagnostic, differing
 from plasticity.errors import EXPECTED, Damaged, UserError, reason
 from plasticity.launch.compose import compose_settings
 from plasticity.launch.interrupt import interruptible, uninterrupted
-from plasticity.measuring import add, differing, from_snapshot, merged, served
-from plasticity.store import Row, RunFolder, run_folders
+from plasticity.measuring import add, from_snapshot, merged, served
+from plasticity.progress import tracked
+from plasticity.store import Row, RunFolder, RunState, run_folders
 from plasticity.threads import one_thread_each
 
 
@@ -33,31 +31,37 @@ class Subject:
     """
 
     def __init__(self, folder: RunFolder, diagnostics: Sequence[Diagnostic]):
+        """Raises Damaged, OSError or UserError if the run cannot be measured."""
+        if not folder.snapshots():
+            raise UserError("it has no snapshots")
         self.folder, self.run = folder, folder.run()
         self.tasks = [0, *folder.snapshots()]
-        self.diagnostics = [one for one in diagnostics if self._takes(one)]
+        with self.claimed() as state:
+            clashing = [one for one in differing(state.measured, diagnostics) if one.name in state.measured]
+        replaced = served(folder, self.run, clashing)  # values with other settings must all be replaced
+        self.diagnostics = [one for one in diagnostics if one not in clashing or one in replaced]
         self.found: dict[int, dict[int, Row]] = {}
         self.problem: str | None = None
 
-    def _takes(self, one: Diagnostic) -> bool:
-        """Whether a diagnostic can be added: values with other settings, if there are any, must all be replaced."""
-        state = self.folder.stored_state()
-        clashes = one.name in state.measured and bool(differing(state, [one]))
-        return not clashes or bool(served(self.folder, self.run, [one]))
-
-    def write(self, data_root: str | None) -> None:
-        """Adds what was measured on all networks to the run's rows.
+    @contextmanager
+    def claimed(self) -> Iterator[RunState]:
+        """Claims the run, and yields its state.
 
         Raises:
-            UserError: when another process computes the run, or it is not finished any more.
+            UserError: when another process computes the run, or it is not finished.
         """
-        columns = merged(self.found[task] for task in sorted(self.found))
         with self.folder.claim() as held:
             if not held:
                 raise UserError("it is being computed by another process")
             state = self.folder.state(self.run)
             if state.status != "finished":
                 raise UserError(f"it is {state.status}")
+            yield state
+
+    def write(self, data_root: str | None) -> None:
+        """Adds what was measured on all networks to the run's rows. Raises as `claimed`."""
+        columns = merged(self.found[task] for task in sorted(self.found))
+        with self.claimed() as state:
             taken = served(self.folder, self.run, self.diagnostics)
             add(self.folder, self.run, state, columns, taken, data_root)
 
@@ -107,8 +111,7 @@ def diagnose(
         )
     subjects = [subject for folder in chosen if (subject := _subject(folder, diagnostics, said)) is not None]
     prepare_data((subject.run.dataset for subject in subjects), data_root)
-    with ExitStack() as resources:
-        _measure(subjects, data_root, resources)
+    _measure(subjects, data_root)
     said += [
         f"  {subject.folder.path}: {subject.problem}." for subject in subjects if subject.problem is not None
     ]
@@ -121,12 +124,9 @@ def diagnose(
 def _subject(folder: RunFolder, diagnostics: Sequence[Diagnostic], said: list[str]) -> Subject | None:
     """A run to measure; None if it cannot be measured, with the reason added to `said`."""
     try:
-        problem = _refusal(folder)
-        subject = None if problem else Subject(folder, diagnostics)
+        subject = Subject(folder, diagnostics)
     except (OSError, Damaged, UserError) as error:
-        problem, subject = str(error).rstrip("."), None
-    if subject is None:
-        said.append(f"  {folder.path}: {problem}.")
+        said.append(f"  {folder.path}: {str(error).rstrip('.')}.")
         return None
     if left := [one.name for one in diagnostics if one not in subject.diagnostics]:
         said.append(
@@ -136,48 +136,36 @@ def _subject(folder: RunFolder, diagnostics: Sequence[Diagnostic], said: list[st
     return subject if subject.diagnostics else None
 
 
-def _refusal(folder: RunFolder) -> str | None:
-    """Why a run cannot be measured; None if it can."""
-    if not folder.snapshots():
-        return "it has no snapshots"
-    with folder.claim() as held:
-        if not held:
-            return "it is being computed by another process"
-    status = folder.state(folder.run()).status
-    return None if status == "finished" else f"it is {status}"
-
-
-def _measure(
-    subjects: Sequence[Subject],
-    data_root: str | None,
-    resources: ExitStack,
-) -> None:
+def _measure(subjects: Sequence[Subject], data_root: str | None) -> None:
     work = [(subject, task) for subject in subjects for task in subject.tasks]
     if not work:
         return
     context = multiprocessing.get_context("spawn")
-    resources.enter_context(one_thread_each())
-    pool = resources.enter_context(ProcessPoolExecutor(min(cores(), len(work)), context))
-    resources.callback(pool.shutdown, cancel_futures=True)  # after an interrupt
-    console = Console(stderr=True)
-    shown = Progress(console=console, transient=True, disable=not console.is_terminal)
-    progress = resources.enter_context(shown)
-    bar = progress.add_task("measuring", total=len(work))
-    with uninterrupted():  # workers, which start meanwhile, leave Ctrl-C to this process
-        pending = {
-            pool.submit(from_snapshot, one.folder.path, task, one.diagnostics, data_root, True): (one, task)
-            for one, task in work
-        }
-    for future in as_completed(pending):
-        subject, task = pending[future]
+    with one_thread_each(), ProcessPoolExecutor(min(cores(), len(work)), context) as pool:
+        with uninterrupted():  # workers, which start meanwhile, leave Ctrl-C to this process
+            pending = {
+                pool.submit(from_snapshot, one.folder.path, task, one.diagnostics, data_root, True): (
+                    one,
+                    task,
+                )
+                for one, task in work
+            }
         try:
-            subject.found[task] = future.result()
-            if len(subject.found) == len(subject.tasks):
-                subject.write(data_root)
-        except Exception as error:  # of whatever kind, it costs this run alone
-            known = isinstance(error, EXPECTED)
-            subject.problem = reason(error) if known else f"{type(error).__name__}: {error}"
-        progress.advance(bar)
+            for future in tracked(as_completed(pending), "measuring", len(work)):
+                _take(future, *pending[future], data_root)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an interrupt
+
+
+def _take(future: Future[dict[int, Row]], subject: Subject, task: int, data_root: str | None) -> None:
+    """Takes what was measured on a network; once that of all is there, adds it to the run's rows."""
+    try:
+        subject.found[task] = future.result()
+        if len(subject.found) == len(subject.tasks):
+            subject.write(data_root)
+    except Exception as error:  # of whatever kind, it costs this run alone
+        known = isinstance(error, EXPECTED)
+        subject.problem = reason(error) if known else f"{type(error).__name__}: {error}"
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plasticity.diagnostics import Diagnostic, Measurement, lacking
+from plasticity.diagnostics import Diagnostic, Measurement, differing, lacking
 from plasticity.engines import Engine, get
 from plasticity.errors import UserError
 from plasticity.network import Network, initial_network
@@ -117,35 +117,28 @@ def add(
     """
     size = run.dataset.tasks_per_record
     by_row = merged({task // size * size: values} for task, values in sorted(columns.items()))
-    before = {name for row in folder.rows() for name in row}
-    again = any(name in before for row in by_row.values() for name in row)
-    folder.extend_rows(by_row, columns_of(run, differing(state, taken), data_root) if again else ())
+    changed = differing(state.measured, taken)
+    if changed and not _shared(folder.rows(), by_row.values()):
+        changed = []  # they are taken for the first time
+    folder.extend_rows(by_row, columns_of(run, changed, data_root))
     for one in lacking(state.measured, taken):
         state.measured[one.name] = one.values()
     state.updated = time.time()
     folder.write_state(state)
 
 
-def differing(state: RunState, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """The diagnostics that a run's rows do not hold with these settings, for whichever tasks."""
-
-    def settings(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in values.items() if key != "every"}
-
-    return [
-        one for one in diagnostics if settings(state.measured.get(one.name, {})) != settings(one.values())
-    ]
+def _shared(rows: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The names of columns that some rows have in common with others."""
+    return {name for row in rows for name in row} & {name for row in others for name in row}
 
 
 def columns_of(run: Run, diagnostics: Sequence[Diagnostic], data_root: str | None) -> set[str]:
     """The names of the columns of some diagnostics, which they are asked for on the run's initial network."""
     if not diagnostics:
         return set()
-    learner, task = (
-        get("reference").learner(run, initial_network(run)),
-        run.dataset.open(run.seed, data_root).task(0),
-    )
-    measurement = Measurement([one for one in diagnostics if not one.is_of_steps()], run, learner, task, True)
+    learner = get("reference").learner(run, initial_network(run))
+    task = run.dataset.open(run.seed, data_root).task(0)
+    measurement = Measurement(diagnostics, run, learner, task, due_or_not=True)
     return {*measurement.before(), *measurement.after()}
 
 
@@ -201,7 +194,7 @@ def take_over(
     fresh = again.state(run)
     for task in sorted(set(again.snapshots()) - set(folder.snapshots())):
         folder.write_snapshot(again.snapshot(task))
-    folder.extend_rows(columns, columns_of(run, differing(state, taken), data_root))
+    folder.extend_rows(columns, columns_of(run, differing(state.measured, taken), data_root))
     state.measured |= fresh.measured
     state.updated = time.time()
     folder.write_state(state)

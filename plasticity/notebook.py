@@ -1,18 +1,16 @@
 """Runs from Python: train one with progress, inspect it after any task, load a stored one."""
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING
 
 from plasticity.diagnostics import Diagnostic
 from plasticity.engines import Choice, choose, get
 from plasticity.errors import Damaged, Diverged, UserError
+from plasticity.launch.interrupt import stopping
 from plasticity.network import Network, initial_network
 from plasticity.observer import Observer, Silent
 from plasticity.progress import Bar
@@ -135,7 +133,7 @@ def train(
             diagnostics=diagnostics,
             data_root=data_root,
             snapshot_every=snapshot_every,
-            stop=stack.enter_context(_stopping_on_interrupt()),
+            stop=stack.enter_context(stopping()),
         )
         state = train_in(run, folder, session)
     if session.stop.is_set() and state.status == "stopped":
@@ -145,26 +143,6 @@ def train(
     if state.status != "finished":
         raise UserError(f"The run {state.status}: {state.reason}.")
     return load(runs_dir, run)
-
-
-@contextmanager
-def _stopping_on_interrupt() -> Iterator[Event]:
-    """An event that Ctrl-C sets, so that a checkpoint is written first; only the main thread hears it."""
-    stop = Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def interrupted(*_: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _train_unstored(
@@ -180,15 +158,16 @@ def _train_unstored(
             rows.append(learnt.row)
     except Diverged as error:
         raise UserError(f"The run failed: {error}.") from error
+    ended = time.time()
     state = RunState(
         "finished",
         tasks_done=run.dataset.tasks,
         score=score([row[run.dataset.objective.score_name] for row in rows]),
         attempt=1,
         started=began,
-        updated=time.time(),
-        finished=time.time(),
-        seconds=time.time() - began,
+        updated=ended,
+        finished=ended,
+        seconds=ended - began,
         provenance=provenance(choice, run),
         measured={one.name: one.values() for one in diagnostics},
     )

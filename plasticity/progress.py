@@ -19,15 +19,16 @@ LOG_SECONDS = 15.0
 """Time between two lines if there is no terminal."""
 
 
-def tracked(items: Sequence[T], what: str) -> Iterable[T]:
+def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
     """Yields items one by one, with a progress bar on a terminal.
 
     Args:
         items: the items that are worked on.
         what: the bar's name.
+        total: how many they are; None for the items' own length.
     """
     console = Console(stderr=True)
-    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
+    return track(items, what, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 @dataclass(frozen=True)

@@ -93,19 +93,14 @@ def commit() -> str | None:
     if frozen:
         return frozen
     file = Path(__file__)
-    git = ["git", "-C", str(file.parent)]
-    known = [
-        *git,
-        "ls-files",
-        "--error-unmatch",
-        file.name,
-    ]  # the folder may be within another project's repository
-    described = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(file.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
     try:
-        subprocess.run(known, capture_output=True, timeout=10, check=True)
-        return subprocess.run(
-            described, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
+        git("ls-files", "--error-unmatch", file.name)  # the repository around it may be another project's
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from plasticity.errors import UserError
-from plasticity.launch.compose import SweepReader, read
 from plasticity.launch.composer import Composer
+from plasticity.launch.reading import SweepReader, read
 
 CHOICES = [
     [

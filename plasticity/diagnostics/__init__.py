@@ -10,7 +10,7 @@ Papers use the same names for different measures: each docstring gives the formu
 """
 
 from plasticity.diagnostics.curvature import curvature_rank, curvature_ranks, gradient_gram
-from plasticity.diagnostics.diagnostic import Diagnostic, Measurement, lacking
+from plasticity.diagnostics.diagnostic import Diagnostic, Measurement, differing, lacking
 from plasticity.diagnostics.gradients import errors_and_inputs, gradient_norm, zero_gradients
 from plasticity.diagnostics.measures import (
     AbsoluteApproximateRank,
@@ -75,6 +75,7 @@ __all__ = [
     "curvature_rank",
     "curvature_ranks",
     "dead_units",
+    "differing",
     "distance_from_initialisation",
     "dormant_units",
     "duplicate_units",

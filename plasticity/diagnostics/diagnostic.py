@@ -102,10 +102,22 @@ def lacking(measured: Mapping[str, Mapping[str, Any]], diagnostics: Sequence[Dia
     return [one for one in diagnostics if not _covers(measured.get(one.name, {}), one.values())]
 
 
+def differing(
+    measured: Mapping[str, Mapping[str, Any]], diagnostics: Sequence[Diagnostic]
+) -> list[Diagnostic]:
+    """The diagnostics that were not taken with these settings, for whichever tasks; arguments as in `lacking`."""
+    return [one for one in diagnostics if _settings(measured.get(one.name, {})) != _settings(one.values())]
+
+
 def _covers(taken: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     every = taken.get("every")
-    same = taken.keys() == asked.keys() and all(taken[key] == asked[key] for key in asked if key != "every")
+    same = _settings(taken) == _settings(asked)
     return same and isinstance(every, int) and every > 0 and asked["every"] % every == 0
+
+
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The config values of a diagnostic that decide what it measures, not for which tasks."""
+    return {key: value for key, value in values.items() if key != "every"}
 
 
 def _plain(value: float) -> float | int:

@@ -17,10 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from plasticity.errors import UserError
 from plasticity.launch.arguments import check, respelt
-from plasticity.launch.compose import CONFIG, check_directories, of_the_launch, read
+from plasticity.launch.compose import CONFIG
 from plasticity.launch.groups import conf_directory
 from plasticity.launch.help import help_text
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
+from plasticity.launch.reading import check_directories, of_the_launch, read
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 

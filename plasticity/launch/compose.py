@@ -1,198 +1,27 @@
-"""Turns what Hydra composed into a run and its settings."""
+"""Composes runs without the command: from overrides, or from an experiment."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
-from plasticity.errors import ConfigError, ImpossibleLayer, UserError
+from plasticity.errors import UserError
 from plasticity.launch.arguments import check, respelt
 from plasticity.launch.groups import conf_directory
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
-from plasticity.part import build, find, one_of, text
-from plasticity.regularisers import L2, Regulariser
-from plasticity.replacement import ContinualBackpropagation
+from plasticity.launch.reading import SweepReader, read
 from plasticity.run import Run
-from plasticity.settings import KEYS, Settings
+from plasticity.settings import Settings
 
 if TYPE_CHECKING:
-    from plasticity.launch.composer import Composer, Composition
-
-METHODS = ("cbp", "bp", "l2")
-"""The methods that a file in `conf/tuned/` has hyperparameters for."""
-
-OWN = ("seed", "replacement.layers")
-"""The keys in which most combinations of a sweep differ."""
+    from plasticity.launch.composer import Composer
 
 CONFIG = "config"
 """The primary config, `conf/config.yaml`."""
-
-
-def tuned_method(layers: Any, regulariser: str) -> str:
-    """The method whose tuned hyperparameters belong to a replacement set and a regulariser."""
-    if layers != "none" and layers != []:
-        return "cbp"
-    return "l2" if issubclass(find(Regulariser, regulariser, "regulariser._target_"), L2) else "bp"
-
-
-OmegaConf.register_new_resolver("tuned_method", tuned_method, replace=True)
-
-
-def read(composed: DictConfig) -> tuple[Run | None, Settings]:
-    """The run and the settings in a composed config; None for a run that is declared absent.
-
-    Raises:
-        UserError: when either is invalid.
-    """
-    try:
-        values: Any = OmegaConf.to_container(composed, resolve=True)
-    except OmegaConfBaseException as error:
-        raise explain(error) from error
-    for key in ("hydra", "experiment"):
-        values.pop(key, None)
-    tuned = values.pop("tuned", None) or {}
-    data_root = values["dataset"].pop("root", None) if isinstance(values.get("dataset"), dict) else None
-    text(optional=True).metadata["check"]("dataset.root", data_root)
-    settings = build(Settings, {key: value for key, value in values.items() if key in KEYS})
-    settings = replace(settings, data_root=data_root)
-    try:
-        run = Run.of({key: value for key, value in values.items() if key not in KEYS})
-    except ImpossibleLayer:
-        if settings.launch.impossible == "absent":
-            return None, settings
-        raise
-    if tuned:
-        _check_method(tuned, run)
-    return run, settings
-
-
-def _check_method(tuned: Mapping[str, Any], run: Run) -> None:
-    """A method's hyperparameters may be used with that method only."""
-    method = tuned.get("method")
-    if "network" not in tuned:
-        raise ConfigError("tuned.method", method, "left out, or chosen together with tuned=NETWORK")
-    if method not in METHODS:
-        raise ConfigError("tuned.method", method, one_of(METHODS))
-    if method != "cbp" and run.replacement.layers:
-        raise ConfigError("tuned.method", method, "cbp where units are replaced")
-    if method == "l2" and not isinstance(run.regulariser, L2):
-        raise ConfigError("tuned.method", method, "cbp or bp without regulariser=l2")
-
-
-def read_all(
-    composer: "Composer", combinations: Sequence[Sequence[str]], master: DictConfig
-) -> tuple[list[Run | None], Settings]:
-    """The runs of a sweep, None for one that is absent, and the settings that they share.
-
-    Args:
-        composer: composes each combination of overrides.
-        combinations: the overrides of each run.
-        master: the config of the sweep, composed without any combination.
-
-    Raises:
-        UserError: naming the first combination that is invalid, or whose settings differ.
-    """
-    if not combinations:
-        raise UserError("The sweep is refused: it has no combinations, since one of its keys has no values.")
-    check_directories(master)
-    runs: list[Run | None] = []
-    shared: Settings | None = None
-    reader = SweepReader(composer)
-    for overrides in combinations:
-        try:
-            run, settings = reader(overrides)
-        except (UserError, *HYDRA_ERRORS) as error:
-            raise UserError(f"{' '.join(overrides)}: {explain(error)}") from error
-        if shared is not None and settings != shared:
-            different = [key for key in KEYS if getattr(settings, key) != getattr(shared, key)]
-            raise UserError(
-                f"{' '.join(overrides)} is refused: all runs of a sweep share {one_of(different)}; launch "
-                "the sweep once for each value."
-            )
-        shared = settings
-        runs.append(run)
-    assert shared is not None
-    return runs, of_the_launch(shared, master)
-
-
-class SweepReader:
-    """Reads the combinations of a sweep. Those that differ only in seed and replacement set are read once."""
-
-    def __init__(self, composer: "Composer"):
-        self.composer = composer
-        self.known: dict[tuple[int, str], tuple[Run, Settings] | None] = {}
-
-    def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
-        """The run and the settings of one combination, as returned by `read`."""
-        composition = self.composer(overrides)
-        seed, layers = (composition.values.get(key) for key in OWN)
-        if type(seed) is not int or not isinstance(layers, str):
-            return read(composition.config())
-        shared = composition.having({"seed": 0, "replacement.layers": "all"})
-        key = id(shared.base), repr(shared.values)
-        if key not in self.known:
-            self.known[key] = self._read(shared)
-        known = self.known[key]
-        if known is None:
-            return read(composition.config())
-        run, settings = known
-        try:
-            chosen = replace(cast(ContinualBackpropagation, run.replacement), layers=layers)
-            return replace(run, replacement=chosen, seed=seed), settings
-        except ImpossibleLayer:
-            if settings.launch.impossible == "absent":
-                return None, settings
-            raise
-
-    def _read(self, shared: "Composition") -> tuple[Run, Settings] | None:
-        """What such combinations have in common; None if other keys may depend on seed and replacement set."""
-        config = shared.config()
-        if re.search(r"\$\{[^}]*(seed|replacement)", str(OmegaConf.to_container(config, resolve=False))):
-            return None
-        try:
-            run, settings = read(config)
-        except UserError:
-            return None
-        method = None if run is None else run.replacement
-        if run is None or type(method) is not ContinualBackpropagation or not method.layers:
-            return None
-        return run, settings
-
-
-def check_directories(composed: DictConfig) -> None:
-    """Refuses Hydra directories that these launchers would not use."""
-    for key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
-        chosen = OmegaConf.select(composed, key, default=".")
-        if chosen != ".":
-            raise ConfigError(key, chosen, "left as it is: a run's folder is in runs_dir, which you may set")
-
-
-def of_the_launch(settings: Settings, composed: DictConfig) -> Settings:
-    """The settings, completed for the whole launch: how it logs, and its experiment as a tag."""
-    experiment = OmegaConf.select(composed, "hydra.runtime.choices").get("experiment")
-    tags = tuple(dict.fromkeys([*([experiment] if experiment else []), *settings.tracker.tags]))
-    return replace(settings, logging=logging_of(composed), tracker=replace(settings.tracker, tags=tags))
-
-
-def logging_of(composed: DictConfig) -> dict[str, Any]:
-    """The logging of processes that compute runs: hydra/job_logging, and more of what hydra.verbose names."""
-    config: Any = OmegaConf.to_container(composed.hydra.job_logging, resolve=True)
-    if not config:
-        return {}
-    verbose = composed.hydra.verbose
-    if verbose is True and config.get("root"):
-        config["root"]["level"] = "DEBUG"
-    elif verbose and verbose is not True:
-        for name in [verbose] if isinstance(verbose, str) else verbose:
-            config.setdefault("loggers", {}).setdefault(name, {})["level"] = "DEBUG"
-    return config
 
 
 def compose(*overrides: str, config_dir: str | Path | None = None) -> Run:

@@ -94,13 +94,12 @@ def plan(
     finished: list[tuple[Run, RunState]] = []
     notes: list[str] = []
     lacks: dict[str, list[Diagnostic]] = {}
-    resumed = without = 0
+    resumed = 0
     for run in asked.values():
         folder = RunFolder.of(runs_dir, run)
         described, state = folder.check(run), folder.state(run)
         if state.status == "finished" and not force:
             finished.append((run, state))
-            without += not _snapshots(run, snapshot_every) <= set(folder.snapshots())
             if not described:
                 notes.append(_rewritten_config(folder, run))
             if missing := lacking(state.measured, diagnostics):
@@ -127,7 +126,7 @@ def plan(
         notes=[
             *notes,
             *_other_code(finished),
-            *_lacks_snapshots(without, snapshot_every),
+            *_lacks_snapshots([run for run, _ in finished], runs_dir, snapshot_every),
             *([] if measure_finished else _lacks(lacks, runs_dir)),
         ],
     )
@@ -178,15 +177,20 @@ def _lacks(lacks: Mapping[str, Sequence[Diagnostic]], runs_dir: Path) -> list[st
     ]
 
 
-def _snapshots(run: Run, every: int) -> set[int]:
-    """The tasks before which a run's network is to be kept, but for the last network."""
-    record = run.dataset.tasks_per_record
-    return {task for task in range(record, run.dataset.tasks, record) if every and task % every == 0}
-
-
-def _lacks_snapshots(number: int, every: int) -> list[str]:
+def _lacks_snapshots(finished: Sequence[Run], runs_dir: Path, every: int) -> list[str]:
     """Says how many finished runs lack snapshots, and how to get them."""
+    number = sum(
+        not _snapshots(run, every) <= set(RunFolder.of(runs_dir, run).snapshots())
+        for run in finished
+        if every
+    )
     if not number:
         return []
     runs, them = (f"{number} finished runs lack", "them") if number > 1 else ("1 finished run lacks", "it")
     return [f"{runs} the snapshots of snapshots.every={every}: force=true starts {them} over."]
+
+
+def _snapshots(run: Run, every: int) -> set[int]:
+    """The tasks before which a run's network is to be kept, but for the last network."""
+    record = run.dataset.tasks_per_record
+    return {task for task in range(record, run.dataset.tasks, record) if task % every == 0}
