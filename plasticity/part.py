@@ -53,6 +53,11 @@ class Part:
         """The part as plain values: its name and its fields."""
         return {"name": self.name} | {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
 
+    def held(self) -> dict[str, "Part"]:
+        """The parts that it holds, by key."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Part)}
+
     def canonical(self, run: Any) -> Self:
         """The form shared by all parts of this kind that compute the same numbers in a run.
 
@@ -67,6 +72,14 @@ class Part:
 
 Some = TypeVar("Some", bound=Part)
 Section = TypeVar("Section")
+
+
+def nested(parts: Mapping[str, Part], prefix: str = "") -> dict[str, Part]:
+    """Parts by config key, with the parts that they hold, such as "replacement.utility"."""
+    found: dict[str, Part] = {}
+    for key, part in parts.items():
+        found |= {f"{prefix}{key}": part} | nested(part.held(), f"{prefix}{key}.")
+    return found
 
 
 def plain(value: Any) -> Any:

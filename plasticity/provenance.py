@@ -9,17 +9,14 @@ import platform
 import socket
 import subprocess
 import textwrap
-from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from plasticity import __version__
-from plasticity.datasets import Dataset
 from plasticity.engines import Choice
-from plasticity.part import Part
+from plasticity.part import Part, nested
 from plasticity.run import Run
 
 
@@ -46,18 +43,6 @@ def code(run: Run) -> dict[str, str]:
     that the class calls is not covered.
     """
     return {f"{key}={part.name}": fingerprint(type(part)) for key, part in nested(run.parts()).items()}  # type: ignore[arg-type]
-
-
-def nested(parts: Mapping[str, Part]) -> dict[str, Part]:
-    """Parts by config key, with the parts that they hold, such as "replacement.utility"."""
-    found: dict[str, Part] = {}
-    for key, part in parts.items():
-        held = {entry.name: getattr(part, entry.name) for entry in fields(part)}
-        if isinstance(part, Dataset):
-            held["objective"] = part.objective
-        inner = {f"{key}.{name}": value for name, value in held.items() if isinstance(value, Part)}
-        found |= {key: part} | nested(inner)
-    return found
 
 
 @cache

@@ -45,7 +45,7 @@ LEFT_OUT: dict[str, Any] = {
 }
 """What an identity leaves out: the values of the paper's base run. The names of existing run folders depend on
 them, so they never change, even if the defaults do. A key that is added later is added here with the value that
-runs had before."""
+runs had before; a field of `Run` that is missing here leaves out its default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class Run:
 
         A hash of `values` without those that are `LEFT_OUT`; the replacement set is always in it.
         """
-        named = {key: _named(value, LEFT_OUT[key]) for key, value in self.values().items()}
+        named = {key: _named(value, _left_out(key)) for key, value in self.values().items()}
         text = json.dumps(
             {key: value for key, value in named.items() if value not in ({}, 0)}, sort_keys=True
         )
@@ -175,6 +175,14 @@ def _with_class(default: Any, value: Any) -> Any:
     if isinstance(default, Part) and isinstance(value, Mapping) and not {"_target_", "name"} & set(value):
         return {"name": default.name} | dict(value)
     return value
+
+
+def _left_out(key: str) -> Any:
+    """What an identity leaves out of a field of `Run`."""
+    if key in LEFT_OUT:
+        return LEFT_OUT[key]
+    (default,) = (entry.default for entry in fields(Run) if entry.name == key)
+    return default.values() if isinstance(default, Part) else default
 
 
 def _named(value: Any, left_out: Any) -> Any:

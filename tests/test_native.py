@@ -2,7 +2,7 @@ import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import Structure
+from ctypes import c_double, c_float, c_int32
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -15,18 +15,19 @@ from oracle import Examples, random_task, small_run
 from plasticity.activations import Activation, ReLU
 from plasticity.cores import cores
 from plasticity.datasets import SparseRows, Task
-from plasticity.engines import native
+from plasticity.diagnostics import step_plasticity
+from plasticity.engines import forms, native
 from plasticity.engines.engine import TaskResult
 from plasticity.engines.kernel import binding
 from plasticity.engines.kernel.memory import aligned, padded
-from plasticity.engines.native import ACTIVATIONS, NativeEngine, NativeLearner
+from plasticity.engines.native import NativeEngine, NativeLearner
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.errors import Diverged, UserError
 from plasticity.model import Model
 from plasticity.network import Network, initial_network
 from plasticity.objectives import CrossEntropy, Objective
 from plasticity.optimisers import SGD, Optimiser
-from plasticity.part import Part, find, names, to_part
+from plasticity.part import Part, names, to_part
 from plasticity.regularisers import L2, NoRegulariser, Regulariser
 from plasticity.replacement import ContinualBackpropagation, Memory, Replacement, Step
 from plasticity.run import Run
@@ -223,10 +224,14 @@ def test_step_plasticity_equals_the_references_and_leaves_no_trace(activation, l
         engine(run, initial_network(run)) for engine in (ReferenceLearner, NativeLearner, NativeLearner)
     )
     for task in segments(run, number=2, steps=12 * batch_size):
-        expected = reference.learn(task, ignore, again=True)
-        found, other = again.learn(task, ignore, again=True), plain.learn(task, ignore)
-        assert found.step_plasticity == pytest.approx(expected.step_plasticity, abs=1e-4)
-        assert 0 < found.step_plasticity < 1 and other.step_plasticity is None
+        expected = reference.learn(task, ignore, losses=True)
+        found, other = again.learn(task, ignore, losses=True), plain.learn(task, ignore)
+        share, of_reference = (
+            step_plasticity(one.losses.before, one.losses.after) for one in (found, expected)
+        )
+        assert share == pytest.approx(of_reference, abs=1e-4)
+        assert 0 < share < 1 and other.losses is None
+        assert found.losses.before.mean() == pytest.approx(found.loss)
         assert_same_result(found, other)
         assert found.replaced.tolist() == expected.replaced.tolist() and found.replaced.min() > 0
     assert_identical(again.network(), plain.network())
@@ -583,33 +588,35 @@ def test_network_is_a_copy_and_the_one_it_started_from_stays():
 # --- The parts of the kernel ------------------------------------------------------------------------------
 
 
-def test_structures_are_those_of_the_kernel():
-    binding.check_layout(binding.library(), binding.Layer, binding.Learner, binding.Examples)
+def fields(*listed: tuple[str, int, bytes]) -> list[binding.Field]:
+    """A table of the fields of a structure S: names, offsets and kinds."""
+    return [binding.Field(b"S", name.encode(), offset, kind) for name, offset, kind in listed]
 
 
-FIELDS = binding.Examples._fields_
+def test_structures_are_declared_as_the_compiler_laid_them_out():
+    (_, made), *more = binding.declared(
+        fields(("a", 0, b"i"), ("b", 8, b"d"), ("c", 16, b"f"), ("", 24, b"\0"))
+    )
+    assert not more and [(name, kind) for name, kind in made._fields_] == [
+        ("a", c_int32),
+        ("b", c_double),
+        ("c", c_float),
+    ]
+    assert {"inputs", "units", "body", "debt", "replaced"} <= set(dir(binding.structure("Layer")))
 
 
 @pytest.mark.parametrize(
-    "fields, first",
+    "listed, first",
     [
-        ([FIELDS[1], FIELDS[0], *FIELDS[2:]], "index"),
-        ([("begin", FIELDS[0][1]), *FIELDS[1:]], "begin"),
-        ([*FIELDS[:-2], ("first_step", binding.c_int32), FIELDS[-1]], "first_step"),
-        (FIELDS[:-1], ""),
-        ([*FIELDS, ("more", binding.c_int64)], "more"),
+        ([("a", 0, b"i"), ("b", 4, b"d"), ("", 12, b"\0")], "S.b is at 4 in the kernel, at 8 in Python"),
+        ([("a", 0, b"i"), ("b", 8, b"i"), ("", 16, b"\0")], "S.b is at 8 in the kernel, at 4 in Python"),
+        ([("a", 0, b"i"), ("", 8, b"\0")], "S. is at 8 in the kernel, at 4 in Python"),
     ],
-    ids=["swapped", "renamed", "of another size", "missing", "one too many"],
+    ids=["packed", "another kind", "larger"],
 )
-def test_a_structure_unlike_the_kernels_is_refused(fields, first):
-    mistaken = type("Examples", (Structure,), {"_fields_": fields})
-    with pytest.raises(binding.LayoutError, match=rf"\('Examples', '{first}', \d+, \d+\) there"):
-        binding.check_layout(binding.library(), binding.Layer, binding.Learner, mistaken)
-
-
-def test_a_structure_that_only_the_kernel_has_is_refused():
-    with pytest.raises(binding.LayoutError, match=r"None there, \('Examples', 'start', 0, 8\)"):
-        binding.check_layout(binding.library(), binding.Layer, binding.Learner)
+def test_a_layout_that_python_would_not_give_is_refused(listed, first):
+    with pytest.raises(binding.LayoutError, match=first):
+        list(binding.declared(fields(*listed)))
 
 
 @pytest.mark.parametrize("field", ["activation", "loss", "utility"])
@@ -649,8 +656,7 @@ def respond(activation: str, z: np.ndarray, kernel: str | None = None) -> tuple[
     arrays = [aligned(padded(len(z))) for _ in range(3)]
     arrays[0][: len(z)] = z
     pointers = [array.ctypes.data for array in arrays]
-    number = ACTIVATIONS.index(find(Activation, activation, "activation"))
-    binding.kernel(kernel).activate(number, len(arrays[0]), *pointers)
+    binding.kernel(kernel).activate(binding.numbers("activation")[activation], len(arrays[0]), *pointers)
     return arrays[1][: len(z)], arrays[2][: len(z)]
 
 
@@ -769,7 +775,7 @@ def test_every_part_equals_the_reference_or_is_named_as_unsupported(key, name):
     value = to_part(KINDS[key], {"name": name} | GIVEN.get(name, {}), key)
     run = run_with(key, value)
     reason = NativeEngine().unsupported(run)
-    if type(value) in native.SUPPORTED:
+    if forms.form(value, run) is not None:
         assert reason is None
         assert compare(run, segments(run, number=5, steps=20))[0] >= 3
     else:
@@ -777,8 +783,10 @@ def test_every_part_equals_the_reference_or_is_named_as_unsupported(key, name):
 
 
 def test_every_part_with_a_native_form_is_one_of_those_compared():
-    assert {kind.name for kind in native.SUPPORTED} <= {name for _, name in PARTS}
-    assert {key for key, _ in native._parts(small_run())} == set(KINDS)
+    numbered = [name for field in forms.NUMBERED.values() for name in binding.numbers(field)]
+    assert {kind.name for kind in forms.FORMS} | set(numbered) <= {name for _, name in PARTS}
+    assert len(numbered) >= 17 and len(forms.FORMS) >= 5
+    assert set(native._parts_of_steps(small_run())) == set(KINDS)
 
 
 class MyReLU(ReLU):

@@ -222,7 +222,7 @@ from dataclasses import replace
 
 from oracle import random_task, small_run
 from plasticity.datasets.task import SparseRows
-from plasticity.engines.native import ACTIVATIONS, UTILITIES, NativeLearner
+from plasticity.engines.native import NativeLearner
 from plasticity.network import initial_network
 
 kernels = []
@@ -231,11 +231,12 @@ for name in ("x86-64", "x86-64-v3", "x86-64-v4"):
         kernels.append(binding.kernel(name))
     except UserError:
         pass
+activations, utilities = list(binding.numbers("activation")), list(binding.numbers("utility"))
 for kernel in kernels or [binding.kernel()]:
-    for number, (width, utility) in enumerate(product((1, 16, 17, 300), UTILITIES)):
+    for number, (width, utility) in enumerate(product((1, 16, 17, 300), utilities)):
         run = small_run(
             inputs=1 + number, width=width, depth=1 + number % 3, outputs=1 + number % 18,
-            activation=ACTIVATIONS[number % 8 * (number % 2)].name, utility=utility.name, step_size=0.01,
+            activation=activations[number % 8 * (number % 2)], utility=utility, step_size=0.01,
             loss="squared_error" if number % 3 == 1 else "cross_entropy", weight_decay=0.05 * (number % 2),
             rate=0.2, maturity_threshold=2, bias_compensation=True, batch_size=1 + 2 * (number // 2 % 2),
         )

@@ -67,6 +67,9 @@ class Dataset(Part):
         """Number of training steps of a task."""
         return self.examples_per_task // self.batch_size
 
+    def held(self) -> dict[str, Part]:
+        return super().held() | {"objective": self.objective}
+
     def prepare(self, root: str | None) -> None:
         """Makes sure that the data is on this machine; called before a launch starts.
 

@@ -32,7 +32,7 @@ class Diagnostic(Part):
     def during(self, result: "TaskResult") -> dict[str, float]:
         """What is measured in its steps: further columns of its row.
 
-        For a diagnostic that defines this, engines compute `result.step_plasticity`. Snapshots cannot serve it.
+        For a diagnostic that defines this, engines keep `result.losses`. Snapshots cannot serve it.
         """
         return {}
 

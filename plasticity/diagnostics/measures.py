@@ -22,6 +22,7 @@ from plasticity.diagnostics.ranks import (
     rank,
     stable_rank,
 )
+from plasticity.diagnostics.steps import step_plasticity
 from plasticity.diagnostics.units import dead_units, dormant_units, duplicate_units, linearised_units
 from plasticity.diagnostics.utilities import utility_summary
 from plasticity.diagnostics.view import HiddenLayer, View, by_layer, by_layer_and_output
@@ -277,8 +278,8 @@ class StepPlasticity(Diagnostic, name="step_plasticity"):
     """
 
     def during(self, result: "TaskResult") -> dict[str, float]:
-        assert result.step_plasticity is not None  # the engine was asked for it
-        return {self.name: result.step_plasticity}
+        assert result.losses is not None  # the engine was asked for them
+        return {self.name: step_plasticity(result.losses.before, result.losses.after)}
 
 
 def _whole(count: float) -> float:

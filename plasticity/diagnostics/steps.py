@@ -17,4 +17,5 @@ def step_plasticity(before: np.ndarray, after: np.ndarray) -> float:
     Returns:
         0 to 1; NaN if a loss is
     """
-    return float(np.clip(1 - np.asarray(after) / np.maximum(before, 1e-8), 0, 1).mean())
+    removed = np.clip(1 - np.asarray(after) / np.maximum(before, 1e-8), 0, 1)
+    return float(np.cumsum(removed)[-1] / len(removed))  # summed in the order of the steps

@@ -16,15 +16,13 @@ from torch.nn.functional import linear
 from plasticity.engines.kernel.build import cache_directory
 from plasticity.engines.reference import ReferenceLearner, descend, propagate, weight_magnitudes
 from plasticity.network import Network
-from plasticity.replacement import ContinualBackpropagation, Memory, Replacement, Step
+from plasticity.replacement import Memory, Step
 from plasticity.run import Run
 
 OPTIONS: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "size_asserts": False}
 """Steps do not recheck what cannot change during a run: the shapes and types of its arrays."""
 
 Tensors = dict[str, Tensor]
-Update = Callable[[Memory, Step], list[Tensor]]
-Choose = Callable[[Memory, Step, list[float]], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Advanced:
 
     Attributes:
         figures: float64: the loss, the sum of the examples' scores, Σ|w| of each layer, and for each hidden layer
-            how many units are owed, if the method says so.
+            how many units are due, if the method says so.
         activations: h of each hidden layer.
         pre_activations: z of each hidden layer.
     """
@@ -60,8 +58,7 @@ class CompiledLearner(ReferenceLearner):
         super().__init__(run, network)
         for parameter in self.parameters.values():
             parameter.requires_grad_(False)
-        update, self.choose = _split(run.replacement)
-        step = _with_code_of_its_own(_step(run, len(self.layers), update))
+        step = _with_code_of_its_own(_step(run, len(self.layers)))
         self.advance = torch.compile(step, dynamic=False, options=OPTIONS)
         self.magnitude: np.ndarray | None = None
 
@@ -71,9 +68,9 @@ class CompiledLearner(ReferenceLearner):
             self.parameters, self.initial, self.optimiser_memory, self.memory, example, target
         )
         loss, score, *figures = advanced.figures.tolist()
-        magnitude, owed = figures[: len(self.layers)], figures[len(self.layers) :]
+        magnitude, due = figures[: len(self.layers)], figures[len(self.layers) :]
         done = self._done(number, advanced.activations, advanced.pre_activations)
-        replaced = self._replace(done, self.choose(self.memory, done, owed))
+        replaced = self._replace(done, self.run.replacement.chosen(self.memory, done, due))
         self.magnitude = None if any(replaced) else np.array(magnitude)
         return loss, score, replaced
 
@@ -81,24 +78,12 @@ class CompiledLearner(ReferenceLearner):
         return super().weight_magnitude() if self.magnitude is None else self.magnitude
 
 
-def _split(method: Replacement) -> tuple[Update, Choose]:
-    """What a method does after every step, which is compiled, and how it chooses units, which is not.
-
-    A method that overrides `after_step` does both outside the compiled code.
-    """
-    if type(method).after_step is ContinualBackpropagation.after_step:
-        continual = cast(ContinualBackpropagation, method)
-        return continual.update, continual.choose
-    return lambda memory, step: [], lambda memory, step, owed: method.after_step(memory, step)
-
-
-def _step(run: Run, number: int, update: Update) -> Callable[..., Advanced]:
+def _step(run: Run, number: int) -> Callable[..., Advanced]:
     """A step of a run up to its replacements, as a function of arrays.
 
     Args:
         run: the run.
         number: the number of layers.
-        update: what the replacement method does after every step.
     """
     objective = run.dataset.objective
 
@@ -125,9 +110,9 @@ def _step(run: Run, number: int, update: Update) -> Callable[..., Advanced]:
         descend(run, parameters, gradients, initial, optimiser_memory)
         linears = layers(parameters)
         done = Step(0, activations, pre_activations, cast(list[Linear], linears), _nothing, _nothing)
-        owed = update(memory, done)
+        due = run.replacement.update(memory, done)
         score = objective.score(outputs, target).sum()
-        figures = torch.stack([loss.double(), score.double(), *weight_magnitudes(linears), *owed])
+        figures = torch.stack([loss.double(), score.double(), *weight_magnitudes(linears), *due])
         return Advanced(figures, activations, pre_activations)
 
     return step

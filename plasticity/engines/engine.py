@@ -12,6 +12,19 @@ from plasticity.run import Run
 
 
 @dataclass(frozen=True)
+class StepLosses:
+    """The mean loss of each step's examples, for what is measured in steps.
+
+    Attributes:
+        before: before the step: float64, [steps].
+        after: after the step and its replacements: float64, [steps].
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """The results of a run in one task. Means are over the task's examples or steps.
 
@@ -22,27 +35,27 @@ class TaskResult:
         weight_magnitude: float64, [depth + 1]. Σ|w| of each layer without its biases, averaged over the
             task's steps; measured after each step and its replacements.
         replaced: int64, [depth]. Number of units replaced in each hidden layer.
-        step_plasticity: as `plasticity.diagnostics.step_plasticity` has it; None if it was not asked for.
+        losses: of each step's examples, before and after it; None if they were not asked for.
     """
 
     score: float
     loss: float
     weight_magnitude: np.ndarray
     replaced: np.ndarray
-    step_plasticity: float | None = None
+    losses: StepLosses | None = None
 
 
 class Learner(Protocol):
     """The network of one run while it learns."""
 
-    def learn(self, task: Task, advance: Callable[[int], None], again: bool = False) -> TaskResult:
+    def learn(self, task: Task, advance: Callable[[int], None], losses: bool = False) -> TaskResult:
         """Takes the steps of a task.
 
         Args:
             task: what to learn.
             advance: called now and then with the number of steps taken since the last call; may raise, which
                 abandons the task.
-            again: whether to predict each step's examples again after the step, for `step_plasticity`. This
+            losses: whether to predict each step's examples again after the step, for `TaskResult.losses`. This
                 changes no other number.
 
         Raises:

@@ -11,8 +11,7 @@ from torch.nn.functional import linear
 
 from plasticity.activations import Activation
 from plasticity.datasets import Task
-from plasticity.diagnostics.steps import step_plasticity
-from plasticity.engines.engine import TaskResult
+from plasticity.engines.engine import StepLosses, TaskResult
 from plasticity.errors import Diverged
 from plasticity.network import Network, initial_network
 from plasticity.replacement import Step
@@ -163,8 +162,9 @@ class ReferenceLearner:
         """The loss of an example or a batch, as in `step`, without learning from it."""
         return self.objective.loss(self.forward(example)[0], target).item()
 
-    def learn(self, task: Task, advance: Callable[[int], None], again: bool = False) -> TaskResult:
-        losses, scores, before_and_after = 0.0, 0.0, list[tuple[float, float]]()
+    def learn(self, task: Task, advance: Callable[[int], None], losses: bool = False) -> TaskResult:
+        total, scores = 0.0, 0.0
+        before, after = list[float](), list[float]()
         magnitude, replaced = np.zeros(len(self.layers)), np.zeros(len(self.layers) - 1, np.int64)
         integer = task.targets.dtype.kind == "i"
         targets = torch.from_numpy(task.targets[task.order].astype(np.int64 if integer else np.float32))
@@ -175,14 +175,15 @@ class ReferenceLearner:
             loss, score, units = self.step(example, target, task.first_step + step)
             if not isfinite(loss):
                 raise Diverged(task.number, step)
-            losses, scores, replaced = losses + loss, scores + score, replaced + units
-            if again:
-                before_and_after.append((loss, self.loss(example, target)))
+            total, scores, replaced = total + loss, scores + score, replaced + units
+            if losses:
+                before.append(loss)
+                after.append(self.loss(example, target))
             magnitude += self.weight_magnitude()
             if (step + 1) % ADVANCE_EVERY == 0 or step + 1 == steps:
                 advance(step % ADVANCE_EVERY + 1)
-        plasticity = step_plasticity(*np.transpose(before_and_after)) if again else None
-        return TaskResult(scores / task.examples, losses / steps, magnitude / steps, replaced, plasticity)
+        of_steps = StepLosses(np.array(before), np.array(after)) if losses else None
+        return TaskResult(scores / task.examples, total / steps, magnitude / steps, replaced, of_steps)
 
     @torch.no_grad()
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:

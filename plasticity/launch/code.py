@@ -8,8 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import plasticity
-from plasticity.part import PACKAGE, Part
-from plasticity.provenance import nested
+from plasticity.part import PACKAGE, Part, nested
 from plasticity.run import Run
 
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")

@@ -71,24 +71,20 @@ class ContinualBackpropagation(Replacement, name="cbp"):
             "debt": np.zeros((), np.float64),
         }
 
-    def after_step(self, memory: Memory, step: Step) -> list[list[int]]:
-        owed = self.update(memory, step)
-        return self.choose(memory, step, [float(units) for units in owed])
-
     def update(self, memory: Memory, step: Step) -> list["Tensor"]:
         """Updates ages, running mean activations, running utilities and debts after a step.
 
         Returns:
-            for each hidden layer, how many units are to be replaced, as a fraction: float64, []
+            for each hidden layer, how many units are due; with accrual by chance, a number below 1 is the
+            probability that one is: float64, []
         """
         return [self._update(memory, step, layer) for layer in range(len(step.activations))]
 
-    def choose(self, memory: Memory, step: Step, owed: Sequence[float]) -> list[list[int]]:
-        """The units to replace after a step, for each hidden layer, from what `update` says is owed."""
-        return [self._choose(memory, step, layer, units) for layer, units in enumerate(owed)]
+    def choose(self, memory: Memory, step: Step, due: Sequence[float]) -> list[list[int]]:
+        return [self._choose(memory, step, layer, units) for layer, units in enumerate(due)]
 
     def _update(self, memory: Memory, step: Step, layer: int) -> "Tensor":
-        """Updates the ages, running means and running utilities of a layer's units. Returns how many are owed."""
+        """Updates the ages, running means and running utilities of a layer's units. Returns how many are due."""
         eta, activation = self.decay_rate, self._observed(step, layer)
         memory["age"][layer] += 1
         mean = activation if activation.ndim == 1 else activation.mean(dim=0)
@@ -102,7 +98,7 @@ class ContinualBackpropagation(Replacement, name="cbp"):
             )
         )
         memory["utility"][layer].mul_(eta).add_(y if y.ndim == 1 else y.mean(dim=0), alpha=1 - eta)
-        return self._owed(memory, layer)
+        return self._due(memory, layer)
 
     def _observed(self, step: Step, layer: int) -> "Tensor":
         """What is taken for the activations of a layer."""
@@ -115,27 +111,27 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         corrected: Tensor = memory[name][layer] / (1 - self.decay_rate ** memory["age"][layer].double())
         return corrected.float()
 
-    def _owed(self, memory: Memory, layer: int) -> "Tensor":
-        """How many units of a layer are owed: its rate times its mature units, plus its debt if one is kept."""
+    def _due(self, memory: Memory, layer: int) -> "Tensor":
+        """How many units of a layer are due: its rate times its mature units, or the whole units of its debt."""
         debt: Tensor = memory["debt"][layer]
         if layer + 1 not in self.layers:
             return debt.new_zeros(())
         mean = self.rate * self._mature(memory, layer).sum().double()
-        return debt.add_(mean) if self.accrual == "debt" else mean
+        return debt.add_(mean).floor() if self.accrual == "debt" else mean
 
     def _mature(self, memory: Memory, layer: int) -> "Tensor":
         """Which units of a layer may be replaced."""
         mature: Tensor = memory["age"][layer] > self.maturity_threshold
         return mature
 
-    def _choose(self, memory: Memory, step: Step, layer: int, owed: float) -> list[int]:
-        """The units of a layer to replace: the least useful mature ones, as many as are owed."""
-        number = floor(owed)
+    def _choose(self, memory: Memory, step: Step, layer: int, due: float) -> list[int]:
+        """The units of a layer to replace: the least useful mature ones, as many as are due."""
+        number = floor(due)
         if self.accrual == "debt":
             if number:
                 memory["debt"][layer].sub_(number)
-        elif 0 < owed < 1:
-            number = int(step.chance(layer) < owed)
+        elif 0 < due < 1:
+            number = int(step.chance(layer) < due)
         if number == 0:
             return []
         eligible = self._mature(memory, layer).nonzero().flatten()

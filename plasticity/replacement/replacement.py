@@ -1,6 +1,6 @@
-"""The base class of replacement methods: they choose units after each step. Replacing them is the same for all."""
+"""The base class of replacement methods: they choose units after steps. Replacing them is the same for all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,12 +42,38 @@ class Step:
 class Replacement(Part):
     """A method that replaces units, and the set of layers in which it does so.
 
+    A method of your own subclasses this and defines `choose`; `initial_memory` and `update` if it remembers
+    something from step to step. Its keys are its own fields, and `layers`:
+
+        @dataclass(frozen=True, kw_only=True)
+        class Oldest(Replacement):
+            interval: int = integer(1_000, at_least=1)
+
+            def initial_memory(self, units):
+                return {"age": np.zeros(units, np.int64)}
+
+            def update(self, memory, step):
+                for age in memory["age"]:
+                    age += 1
+                return [(age.max() >= self.interval).double() for age in memory["age"]]
+
+            def choose(self, memory, step, due):
+                return [[int(age.argmax())] if n and layer in self.layers else []
+                        for layer, (age, n) in enumerate(zip(memory["age"], due), start=1)]
+
     Attributes:
         layers: "all", "none", "last", "except_first", "layer_N", or the numbers of hidden layers, from 1. In a
             `Run` it is resolved: a tuple of numbers in increasing order, empty for none.
     """
 
     layers: Any = layers("all")
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if "after_step" in vars(cls):
+            raise TypeError(
+                f"{cls.__qualname__} defines after_step: it must define update and choose instead"
+            )
 
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """What is remembered of a hidden layer at the start.
@@ -56,12 +82,37 @@ class Replacement(Part):
         """
         return {}
 
-    def after_step(self, memory: Memory, step: Step) -> list[list[int]]:
-        """Updates the memory in place, and chooses the units to replace: for each hidden layer, in their order.
+    def update(self, memory: Memory, step: Step) -> list["Tensor"]:
+        """Updates the memory after every step, even if no layer is in the set.
 
-        It is called after every step, even if no layer is in the set.
+        It is compiled, so it does with tensors what can be done with tensors, changes the memory in place, and
+        neither draws nor looks at `step.number`.
+
+        Returns:
+            for each hidden layer, whether units are due, as a number that `choose` is given: float64, []. Units are
+            chosen after a step if any is above 0. Empty for a method that chooses after every step.
+        """
+        return []
+
+    def choose(self, memory: Memory, step: Step, due: Sequence[float]) -> list[list[int]]:
+        """Chooses the units to replace: for each hidden layer, in their order.
+
+        Args:
+            memory: what is remembered, to be changed in place.
+            step: the step that was taken.
+            due: what `update` returned.
         """
         raise NotImplementedError
+
+    def after_step(self, memory: Memory, step: Step) -> list[list[int]]:
+        """What follows every step: the memory is updated, and if units are due, they are chosen."""
+        return self.chosen(memory, step, [float(number) for number in self.update(memory, step)])
+
+    def chosen(self, memory: Memory, step: Step, due: Sequence[float]) -> list[list[int]]:
+        """The units to replace, given what `update` returned: none where nothing is due."""
+        if due and not any(number > 0 for number in due):
+            return [[] for _ in step.activations]
+        return self.choose(memory, step, due)
 
     def before_replacement(self, memory: Memory, step: Step, layer: int, unit: int) -> None:
         """Called just before a chosen unit is replaced; does nothing by default."""

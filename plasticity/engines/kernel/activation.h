@@ -9,8 +9,18 @@
 
 #include "vector.h"
 
-/* The numbers of plasticity.engines.native.ACTIVATIONS. */
-typedef enum { RELU, SELU, TANH, SIGMOID, LEAKY_RELU, ELU, SWISH, GELU } Activation;
+/* For each activation: its name in C, and in plasticity.activations; and the function below of h and slope. */
+#define ACTIVATIONS(X)                                                        \
+    X(RELU, relu, relu(z))                                                    \
+    X(SELU, selu, exponential_unit(z, SELU_SCALE, SELU_ALPHA))                \
+    X(TANH, tanh, tanh_unit(z))                                               \
+    X(SIGMOID, sigmoid, sigmoid_unit(z))                                      \
+    X(LEAKY_RELU, leaky_relu, leaky_relu(z))                                  \
+    X(ELU, elu, exponential_unit(z, 1, 1))                                    \
+    X(SWISH, swish, swish(z))                                                 \
+    X(GELU, gelu, gelu(z))
+
+typedef enum { ACTIVATIONS(NUMBER) } Activation;
 
 static const float LEAKY_RELU_SLOPE = 0.01f;
 static const float SELU_ALPHA = 1.6732632423543772f, SELU_SCALE = 1.0507009873554805f;
@@ -156,33 +166,24 @@ INLINE Response gelu(vec z)
 
 INLINE Response respond(const Activation activation, vec z)
 {
-    switch (activation) {
-    case RELU: return relu(z);
-    case SELU: return exponential_unit(z, SELU_SCALE, SELU_ALPHA);
-    case TANH: return tanh_unit(z);
-    case SIGMOID: return sigmoid_unit(z);
-    case LEAKY_RELU: return leaky_relu(z);
-    case ELU: return exponential_unit(z, 1, 1);
-    case SWISH: return swish(z);
-    case GELU: return gelu(z);
-    default: return (Response){all(NAN), all(NAN)};
-    }
+#define CASE(number, name, response) case number: return response;
+    switch (activation) { ACTIVATIONS(CASE) }
+#undef CASE
+    return (Response){all(NAN), all(NAN)};
 }
 
 /* h and slope of `units` units, a multiple of 16, from their z. */
 static inline void activate(Activation activation, int units, const float *z, float *h, float *slope)
 {
-#define CASE(kind)                                         \
-    case kind:                                             \
-        for (int i = 0; i < units; i += LANES) {           \
-            const Response r = respond(kind, load(z + i)); \
-            store(h + i, r.value);                         \
-            store(slope + i, r.slope);                     \
-        }                                                  \
+#define CASE(number, ...)                                    \
+    case number:                                             \
+        for (int i = 0; i < units; i += LANES) {             \
+            const Response r = respond(number, load(z + i)); \
+            store(h + i, r.value);                           \
+            store(slope + i, r.slope);                       \
+        }                                                    \
         break;
-    switch (activation) {
-        CASE(RELU) CASE(SELU) CASE(TANH) CASE(SIGMOID) CASE(LEAKY_RELU) CASE(ELU) CASE(SWISH) CASE(GELU)
-    }
+    switch (activation) { ACTIVATIONS(CASE) }
 #undef CASE
 }
 

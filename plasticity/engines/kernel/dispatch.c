@@ -42,11 +42,17 @@ EXPORT const Kernel *plasticity_kernel(const char *name)
 }
 #endif
 
-/* The table of fields; its length goes to `count`. */
+/* The tables of `layout.h`; their lengths go to `count`. */
 EXPORT const Field *plasticity_fields(int64_t *count)
 {
     *count = sizeof FIELDS / sizeof *FIELDS;
     return FIELDS;
+}
+
+EXPORT const Name *plasticity_names(int64_t *count)
+{
+    *count = sizeof NAMES / sizeof *NAMES;
+    return NAMES;
 }
 
 /* The first words of a random stream at a position, as in plasticity.streams.words. */

@@ -1,35 +1,38 @@
-/* The layout of the structures that Python mirrors: `binding.py` compares its own with this table when it loads
- * the library. Fields come in their order; a nameless one marks the end of a structure. */
+/* What Python has to know of the kernel, as tables: the fields of the structures that it fills in, as the compiler
+ * has laid them out, and the names of the parts that the kernel computes. */
 #ifndef LAYOUT_H
 #define LAYOUT_H
 
 #include "learner.h"
 
+/* A field of a structure; a nameless one marks the end of the structure, at its size. */
 typedef struct {
     const char *structure, *name;
-    int64_t offset, size;
+    int64_t offset;
+    char kind; /* a character of Python's `struct` module; P is a pointer */
 } Field;
 
-#define FIELD(type, name) {#type, #name, offsetof(type, name), sizeof(((type *)0)->name)},
-#define END(type) {#type, "", sizeof(type), 0},
-#define LAYER(name) FIELD(Layer, name)
-#define LEARNER(name) FIELD(Learner, name)
-#define EXAMPLES(name) FIELD(Examples, name)
+#define KIND(type) \
+    _Generic((type){0}, int32_t: 'i', int64_t: 'q', uint64_t: 'Q', float: 'f', double: 'd', default: 'P')
+#define LAYER(type, name) {"Layer", #name, offsetof(Layer, name), KIND(type)},
+#define LEARNER(type, name) {"Learner", #name, offsetof(Learner, name), KIND(type)},
+#define EXAMPLES(type, name) {"Examples", #name, offsetof(Examples, name), KIND(type)},
+#define END(structure) {#structure, "", sizeof(structure), 0},
 
 static const Field FIELDS[] = {
-    LAYER(inputs) LAYER(units) LAYER(stride) LAYER(body_length) LAYER(tail_length) LAYER(body) LAYER(tail)
-    LAYER(place) LAYER(bias) LAYER(row_magnitude) LAYER(used) LAYER(row) LAYER(value)
-    LAYER(z) LAYER(activation) LAYER(slope) LAYER(error) LAYER(rate) LAYER(debt) LAYER(bound) LAYER(mature)
-    LAYER(next_mature) LAYER(born) LAYER(observed) LAYER(utility) LAYER(mean_activation) LAYER(fading) LAYER(chosen)
-    LAYER(choices) LAYER(scratch) LAYER(total_magnitude) LAYER(replaced) END(Layer)
-
-    LEARNER(depth) LEARNER(batch) LEARNER(layer) LEARNER(activation) LEARNER(loss) LEARNER(utility)
-    LEARNER(bias_compensation) LEARNER(by_chance) LEARNER(step_size) LEARNER(kept) LEARNER(decay_rate) LEARNER(faded_at)
-    LEARNER(maturity_threshold) LEARNER(seed) LEARNER(scale) LEARNER(clock) LEARNER(finite) LEARNER(again)
-    LEARNER(total_loss) LEARNER(right) LEARNER(total_plasticity) END(Learner)
-
-    EXAMPLES(start) EXAMPLES(index) EXAMPLES(entry) EXAMPLES(dense) EXAMPLES(label) EXAMPLES(target)
-    EXAMPLES(order) EXAMPLES(first_step) EXAMPLES(count) END(Examples)
+    LAYER_FIELDS(LAYER) END(Layer) LEARNER_FIELDS(LEARNER) END(Learner) EXAMPLES_FIELDS(EXAMPLES) END(Examples)
 };
+
+/* The name of a part that the kernel computes, and the field of Learner that holds its number. */
+typedef struct {
+    const char *field, *name;
+    int64_t number;
+} Name;
+
+#define AS_ACTIVATION(number, name, ...) {"activation", #name, number},
+#define AS_LOSS(number, name) {"loss", #name, number},
+#define AS_UTILITY(number, name, ...) {"utility", #name, number},
+
+static const Name NAMES[] = {ACTIVATIONS(AS_ACTIVATION) LOSSES(AS_LOSS) UTILITIES(AS_UTILITY)};
 
 #endif

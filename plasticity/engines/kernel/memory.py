@@ -1,9 +1,11 @@
 """The kernel's memory: arrays aligned and padded as `learner.h` requires, and structures that point to them."""
 
+from typing import Any
+
 import numpy as np
 
 from plasticity.datasets.task import SparseRows, Task
-from plasticity.engines.kernel import binding
+from plasticity.engines.kernel.binding import structure
 
 LANES = 16
 """Floats in a vector; arrays are padded with zeros to whole vectors, and start at multiples of a vector's size."""
@@ -111,11 +113,11 @@ class LayerMemory:
         """Bases utilities and running means on an array of another layer, not on this layer's activations."""
         self.current["observed"] = observed
 
-    def structure(self, place: int) -> binding.Layer:
-        """The layer as the kernel expects it, for the example at a place in the batch."""
+    def structure(self, place: int) -> Any:
+        """The layer as the kernel expects it, a `Layer`, for the example at a place in the batch."""
         arrays = self.arrays | {name: array[place] for name, array in self.current.items()}
         pointers = {name: array.ctypes.data for name, array in arrays.items()}
-        return binding.Layer(
+        return structure("Layer")(
             inputs=self.inputs,
             units=self.units,
             stride=padded(self.units),
@@ -140,8 +142,8 @@ class ExampleMemory:
         self.rows: SparseRows | np.ndarray | None = None
         self.targets: np.ndarray | None = None
 
-    def structure(self, task: Task) -> binding.Examples:
-        """A task as the kernel expects it; its arrays stay valid until the next call.
+    def structure(self, task: Task) -> Any:
+        """A task as the kernel expects it, `Examples`; its arrays stay valid until the next call.
 
         Raises:
             ValueError: an array does not fit the network, or an index is out of bounds.
@@ -154,7 +156,7 @@ class ExampleMemory:
         self.order = _indices(task.order, self.count)
         arrays = self.of_rows | self.of_targets | {"order": self.order}
         pointers = {name: array.ctypes.data for name, array in arrays.items()}
-        return binding.Examples(first_step=task.first_step, count=task.examples, **pointers)
+        return structure("Examples")(first_step=task.first_step, count=task.examples, **pointers)
 
     def _take_rows(self, rows: SparseRows | np.ndarray) -> None:
         """Takes the rows that tasks draw on; usually once in a run."""

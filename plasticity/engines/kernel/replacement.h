@@ -56,7 +56,7 @@ INLINE void observe_by(const Utility utility, const int batch, const Learner *ne
     const vec per_output = all((float)(fabs(net->scale) / next->units));
     const vec per_input = all((float)(fabs(net->scale) / layer->inputs));
     const vec per_example = all(1.0f / (float)batch);
-    if (needs_incoming(utility))
+    if (needs(utility, INCOMING))
         incoming_magnitude(layer, layer->scratch);
     for (int i = 0; i < layer->stride; i += LANES) {
         vec h = observed(net, layer, 0, i);
@@ -64,7 +64,7 @@ INLINE void observe_by(const Utility utility, const int batch, const Learner *ne
             h = add(h, observed(net, layer, place, i));
         h = multiply(h, per_example);
         const vec f = multiply_add(keep, load(layer->mean_activation + i), multiply(gain, h));
-        const vec mean = needs_mean_activation(utility) ? corrected_means(net, layer, i, f) : f;
+        const vec mean = needs(utility, MEAN) ? corrected_means(net, layer, i, f) : f;
         const vec outgoing = multiply(load(next->row_magnitude + i), per_output);
         const vec incoming = multiply(load(layer->scratch + i), per_input);
         vec y = instantaneous(utility, observed(net, layer, 0, i), mean, outgoing, incoming);
@@ -78,17 +78,14 @@ INLINE void observe_by(const Utility utility, const int batch, const Learner *ne
 
 static void observe(const Learner *net, const Layer *layer, const Layer *next)
 {
-#define CASE(utility)                                          \
+#define CASE(utility, ...)                                     \
     case utility:                                              \
         if (net->batch == 1)                                   \
             observe_by(utility, 1, net, layer, next);          \
         else                                                   \
             observe_by(utility, net->batch, net, layer, next); \
         break;
-    switch (net->utility) {
-        CASE(CONTRIBUTION) CASE(ZERO_CONTRIBUTION) CASE(ADAPTABLE_CONTRIBUTION) CASE(ADAPTATION)
-        CASE(WEIGHT) CASE(FEATURE_BY_INPUT) CASE(RANDOM)
-    }
+    switch ((Utility)net->utility) { UTILITIES(CASE) }
 #undef CASE
 }
 

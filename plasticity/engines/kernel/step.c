@@ -203,14 +203,14 @@ static double predict_examples(Learner *net, const Examples *examples, int64_t n
     return loss / net->batch;
 }
 
-/* The share of the loss on its own examples that a step has removed: see plasticity.diagnostics.step_plasticity. */
-static double plasticity_of(Learner *net, const Examples *examples, int64_t number, double before)
+/* The loss of a step's examples after it. */
+static double loss_after(Learner *net, const Examples *examples, int64_t number)
 {
     Fetch next;
     const int64_t right = net->right;
-    const double share = 1 - predict_examples(net, examples, number, &next) / fmax(before, 1e-8);
+    const double loss = predict_examples(net, examples, number, &next);
     net->right = right;
-    return share < 0 ? 0 : share > 1 ? 1 : share;
+    return loss;
 }
 
 static int step(Learner *net, const Examples *examples, int64_t number)
@@ -229,8 +229,10 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
     measure_layers(net);
-    if (net->again)
-        net->total_plasticity += plasticity_of(net, examples, number, loss);
+    if (net->loss_after) {
+        net->loss_before[number] = loss;
+        net->loss_after[number] = loss_after(net, examples, number);
+    }
     return 1;
 }
 
@@ -252,15 +254,14 @@ static void begin_task(Learner *net)
         layer->total_magnitude = 0, layer->replaced = 0;
     net->total_loss = 0;
     net->right = 0;
-    net->total_plasticity = 0;
 }
 
 /* Whether the kernel supports everything that a learner uses, and the examples have the targets of its loss. */
 static int is_known(const Learner *net, const Examples *examples)
 {
-    const int64_t activation = net->activation, loss = net->loss, utility = net->utility;
-    return activation >= RELU && activation <= GELU && utility >= CONTRIBUTION && utility <= RANDOM &&
-           ((loss == CROSS_ENTROPY && examples->label) || (loss == SQUARED_ERROR && examples->target));
+    return net->activation >= 0 && net->activation < COUNT(ACTIVATIONS) && net->utility >= 0 &&
+           net->utility < COUNT(UTILITIES) &&
+           ((net->loss == CROSS_ENTROPY && examples->label) || (net->loss == SQUARED_ERROR && examples->target));
 }
 
 static int64_t learn(Learner *net, const Examples *examples, int64_t first, int64_t end)

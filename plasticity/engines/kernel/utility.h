@@ -1,4 +1,4 @@
-/* The utilities, numbered as in plasticity.engines.native.UTILITIES. */
+/* The utilities. */
 #ifndef UTILITY_H
 #define UTILITY_H
 
@@ -6,40 +6,35 @@
 
 #include "vector.h"
 
-typedef enum {
-    CONTRIBUTION,
-    ZERO_CONTRIBUTION,
-    ADAPTABLE_CONTRIBUTION,
-    ADAPTATION,
-    WEIGHT,
-    FEATURE_BY_INPUT,
-    RANDOM
-} Utility;
+/* For each utility: its name in C, and in plasticity.utilities; what it needs beside h and mean |w_out|; and y of 16
+ * units, from h, the mean activation f̂, novelty |h − f̂|, and mean |w_out| and |w_in|. */
+#define UTILITIES(X)                                                                                  \
+    X(CONTRIBUTION, contribution, NOTHING, multiply(absolute(h), outgoing))                           \
+    X(ZERO_CONTRIBUTION, zero_contribution, MEAN, multiply(novelty, outgoing))                        \
+    X(ADAPTABLE_CONTRIBUTION, adaptable_contribution, MEAN | INCOMING, divide(multiply(novelty, outgoing), incoming)) \
+    X(ADAPTATION, adaptation, INCOMING, divide(all(1), incoming))                                     \
+    X(WEIGHT, weight, NOTHING, outgoing)                                                              \
+    X(FEATURE_BY_INPUT, feature_by_input, MEAN | INCOMING, divide(novelty, incoming))                 \
+    X(RANDOM, random, NOTHING, all(0))
 
-INLINE int needs_mean_activation(Utility utility)
+enum { NOTHING = 0, MEAN = 1, INCOMING = 2 };
+typedef enum { UTILITIES(NUMBER) } Utility;
+
+INLINE int needs(const Utility utility, const int what)
 {
-    return utility == ZERO_CONTRIBUTION || utility == ADAPTABLE_CONTRIBUTION || utility == FEATURE_BY_INPUT;
+#define CASE(number, name, needed, y) case number: return ((needed) & what) != 0;
+    switch (utility) { UTILITIES(CASE) }
+#undef CASE
+    return 0;
 }
 
-INLINE int needs_incoming(Utility utility)
-{
-    return utility == ADAPTABLE_CONTRIBUTION || utility == ADAPTATION || utility == FEATURE_BY_INPUT;
-}
-
-/* y of 16 units, from h, f̂, mean |w_out| and mean |w_in|. */
 INLINE vec instantaneous(const Utility utility, vec h, vec mean, vec outgoing, vec incoming)
 {
     const vec novelty = absolute(subtract(h, mean));
-    switch (utility) {
-    case CONTRIBUTION: return multiply(absolute(h), outgoing);
-    case ZERO_CONTRIBUTION: return multiply(novelty, outgoing);
-    case ADAPTABLE_CONTRIBUTION: return divide(multiply(novelty, outgoing), incoming);
-    case ADAPTATION: return divide(all(1), incoming);
-    case WEIGHT: return outgoing;
-    case FEATURE_BY_INPUT: return divide(novelty, incoming);
-    case RANDOM: return all(0);
-    default: return all(NAN);
-    }
+#define CASE(number, name, needed, y) case number: return y;
+    switch (utility) { UTILITIES(CASE) }
+#undef CASE
+    return all(NAN);
 }
 
 #endif

@@ -37,6 +37,10 @@ enum { LANES = 16, PARTS = LANES / PART };
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
+/* What is declared as a list, such as ACTIVATIONS in activation.h: the enumerators of its entries, and their count. */
+#define NUMBER(number, ...) number,
+#define ONE(...) +1
+#define COUNT(LIST) (0 LIST(ONE))
 #define EACH_PART(i) UNROLL for (int i = 0; i < PARTS; i++)
 
 typedef float floats __attribute__((vector_size(4 * PART)));

@@ -1,0 +1,174 @@
+"""Forms: what the native engine's kernel has to know of each part, one class per kind of computation, in one place.
+
+A part has a native form if `form` finds one for its exact class: a subclass computes something else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plasticity.activations import Activation, ReLU
+from plasticity.engines.kernel import binding
+from plasticity.model import Model
+from plasticity.network import Network
+from plasticity.objectives import Objective
+from plasticity.optimisers import SGD
+from plasticity.part import Part
+from plasticity.regularisers import L2, NoRegulariser
+from plasticity.replacement import ContinualBackpropagation
+from plasticity.run import Run
+from plasticity.utilities import Utility
+
+if TYPE_CHECKING:
+    from plasticity.engines.kernel.memory import LayerMemory
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the kernel computes a part: what it is told of it, what it keeps for it, and what is read back.
+
+    Attributes:
+        part: the part.
+        run: the run that it belongs to.
+    """
+
+    part: Any
+    run: Run
+
+    def arrange(self, memory: Sequence["LayerMemory"]) -> None:
+        """Arranges the memory of the layers, the output layer's last, before the kernel is given it."""
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        """Sets fields of `Learner` and of the `Layer` of each layer, the output layer's last (`learner.h`)."""
+
+    def restore(self, network: Network, memory: Sequence["LayerMemory"], layers: Sequence[Any]) -> None:
+        """Puts what the part remembers, as a stored network has it, into the kernel's memory."""
+
+    def remembered(
+        self, memory: Sequence["LayerMemory"], layers: Sequence[Any], clock: int
+    ) -> dict[str, np.ndarray]:
+        """What the part remembers, by the names in a network's `memory`.
+
+        Args:
+            memory: of the layers.
+            layers: the kernel's `Layer` of each.
+            clock: number of steps that the learner has taken.
+        """
+        return {}
+
+
+class Numbered(Form):
+    """An activation, a utility or an objective: the kernel has the part under a number."""
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        field = _field(self.part)
+        assert field is not None
+        setattr(learner, field, binding.numbers(field)[self.part.name])
+
+
+class PassesAllUnits(Numbered):
+    """An activation that does not reach 0: every unit passes something on, so that no step lists those that do."""
+
+    def arrange(self, memory: Sequence["LayerMemory"]) -> None:
+        for below, above in zip(memory, memory[1:], strict=False):
+            above.use_all_of(below)
+
+
+class Perceptron(Form):
+    """The layers as they are; new units' weights are drawn within the model's bound."""
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        for layer in layers[:-1]:
+            layer.bound = self.part.replacement_bound(self.run.activation, layer.inputs)
+
+
+class Descent(Form):
+    """Gradient descent with a constant step size."""
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        learner.step_size = self.part.step_size
+
+
+class Decay(Form):
+    """Weight decay: every step leaves the same share of each parameter."""
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        strength = self.part.strength if isinstance(self.part, L2) else 0.0
+        kept = 1 - self.run.optimiser.step_size * strength  # type: ignore[attr-defined]
+        learner.kept = kept if abs(kept) > 1e-10 else 1e-10  # the kernel divides by it
+
+
+class Continual(Form):
+    """Continual backpropagation, in the kernel's `replacement.h`."""
+
+    def arrange(self, memory: Sequence["LayerMemory"]) -> None:
+        if self.part.observed == "misaligned":
+            for number, layer in enumerate(memory[:-1]):
+                seen = memory[number // 2]
+                if number % 2 == 0:
+                    seen.keep_pre_activations()
+                layer.observe(seen.current["activation" if number % 2 else "z"])
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        learner.bias_compensation = self.part.bias_compensation
+        learner.by_chance = self.part.accrual == "chance"
+        learner.decay_rate = self.part.decay_rate
+        learner.maturity_threshold = self.part.maturity_threshold
+        for number, layer in enumerate(layers[:-1], start=1):
+            layer.rate = self.part.rate if number in self.part.layers else 0.0
+
+    def restore(self, network: Network, memory: Sequence["LayerMemory"], layers: Sequence[Any]) -> None:
+        age, debt = network.remembered("age"), network.remembered("debt")
+        for number, (arrays, layer) in enumerate(zip(memory[:-1], layers, strict=False)):
+            for name in ("utility", "mean_activation"):
+                arrays[name][:] = network.remembered(name)[number]
+            arrays["born"][:] = -age[number]
+            layer.debt = float(debt[number])
+
+    def remembered(
+        self, memory: Sequence["LayerMemory"], layers: Sequence[Any], clock: int
+    ) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        for number, (arrays, layer) in enumerate(zip(memory[:-1], layers, strict=False)):
+            found |= {
+                f"age.{number}": clock - arrays["born"],
+                f"utility.{number}": arrays["utility"].copy(),
+                f"mean_activation.{number}": arrays["mean_activation"].copy(),
+                f"debt.{number}": np.array(layer.debt, np.float64),
+            }
+        return found
+
+
+FORMS: dict[type[Part], type[Form]] = {
+    Model: Perceptron,
+    SGD: Descent,
+    NoRegulariser: Decay,
+    L2: Decay,
+    ContinualBackpropagation: Continual,
+}
+"""The forms by the exact class of a part. Activations, utilities and objectives are listed in the kernel itself
+(`activation.h`, `utility.h`, `learner.h`), by their names."""
+
+NUMBERED: dict[type[Part], str] = {Activation: "activation", Utility: "utility", Objective: "loss"}
+"""The kinds of parts that the kernel has under numbers, and the field of `Learner` for each."""
+
+
+def form(part: Part, run: Run) -> Form | None:
+    """The form of a part; None if it has none.
+
+    Raises:
+        Unavailable: the kernel cannot be built or loaded here.
+    """
+    if type(part) in FORMS:
+        return FORMS[type(part)](part, run)
+    field = _field(part)
+    if field is None or "." in part.name or part.name not in binding.numbers(field):
+        return None
+    passes_all = field == "activation" and type(part) is not ReLU
+    return (PassesAllUnits if passes_all else Numbered)(part, run)
+
+
+def _field(part: Part) -> str | None:
+    return next((field for kind, field in NUMBERED.items() if isinstance(part, kind)), None)
