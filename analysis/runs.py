@@ -15,7 +15,7 @@ from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
 from analysis.selection import column, mixture, shown, where
 from analysis.statistics import describe
-from plasticity.errors import UserError
+from plasticity.errors import UserError, one_line
 from plasticity.objectives import score_text
 
 ALWAYS = "optimiser.step_size"
@@ -52,7 +52,7 @@ def _row(run: pd.Series, keys: list[str]) -> list[Cell]:
     tasks = f"{run['tasks_done']:.0f}/{shown(run['total_tasks'])}"
     score = "" if pd.isna(run["score"]) else score_text(run["score"], run["percent"], DIGITS)
     values = [run["run"], run["status"], tasks, score, *(shown(run.get(key)) for key in keys)]
-    reason = "" if pd.isna(run["reason"]) else str(run["reason"])
+    reason = "" if pd.isna(run["reason"]) else one_line(str(run["reason"]))
     return [Cell(value) for value in (*values, reason)]
 
 

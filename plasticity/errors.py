@@ -48,6 +48,9 @@ class Damaged(Exception):
 EXPECTED = (Diverged, Damaged, UserError, MemoryError, OSError)
 """Errors that `reason` explains in full, without a traceback."""
 
+LONGEST = 300
+"""Number of characters of an unexpected error that are shown: a compiler's can have a thousand lines."""
+
 
 def reason(error: BaseException) -> str:
     """Why a run failed, in a sentence."""
@@ -61,4 +64,11 @@ def reason(error: BaseException) -> str:
         return (
             f"{error.strerror or error}: {error.filename}" if error.filename else f"{error.strerror or error}"
         )
-    return f"{type(error).__name__}: {error} (see traceback.txt)"
+    text = one_line(str(error))
+    shown = text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()} …"
+    return f"{type(error).__name__}: {shown} (see traceback.txt)"
+
+
+def one_line(text: str) -> str:
+    """A text in one line, for tables and sentences."""
+    return " ".join(text.split())

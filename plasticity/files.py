@@ -63,13 +63,17 @@ def sweep(directory: Path, *names: str) -> None:
 
 
 @contextmanager
-def alone(directory: Path) -> Iterator[bool]:
+def alone(directory: Path, patience: float = PATIENCE) -> Iterator[bool]:
     """Makes the writers of a directory take turns.
+
+    Args:
+        directory: the directory.
+        patience: seconds to wait for another writer.
 
     Yields:
         True if there is no other writer; False if one does not finish in time, or the file system has no locks
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield _locked(descriptor, deadline)

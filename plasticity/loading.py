@@ -9,6 +9,7 @@ from torch import Tensor
 from plasticity.activations import Activation
 from plasticity.engines.reference import linear_layer, propagate
 from plasticity.errors import Damaged, UserError
+from plasticity.folders import expanded
 from plasticity.network import Network
 from plasticity.run import Run
 from plasticity.store import RunFolder, stored_run
@@ -55,7 +56,7 @@ def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str |
     Raises:
         UserError: if there is no such run or snapshot.
     """
-    folder = _folder(run, Path(runs_dir).expanduser())
+    folder = _folder(run, expanded(runs_dir))
     stored = stored_run(folder)
     kept = folder.snapshots()
     if not kept or (task is not None and task not in kept):
@@ -74,5 +75,5 @@ def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str |
 def _folder(run: Run | str | Path, runs_dir: Path) -> RunFolder:
     if isinstance(run, Run):
         return RunFolder.of(runs_dir, run)
-    path = Path(run).expanduser()
+    path = expanded(run)
     return RunFolder(runs_dir / path if isinstance(run, str) and path.name == run else path)

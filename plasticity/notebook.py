@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from plasticity.diagnostics import Diagnostic
 from plasticity.engines import Choice, choose, get
 from plasticity.errors import Damaged, Diverged, UserError
+from plasticity.folders import expanded
 from plasticity.launch.interrupt import stopping
 from plasticity.network import Network, initial_network
 from plasticity.observer import Observer, Silent
@@ -126,7 +127,7 @@ def train(
         observer = stack.enter_context(Bar(run, shown=progress))
         if runs_dir is None:
             return _train_unstored(run, engine, diagnostics, data_root, observer)
-        folder = RunFolder.of(Path(runs_dir).expanduser(), run)
+        folder = RunFolder.of(expanded(runs_dir), run)
         session = Session(
             observer,
             engine=engine,
@@ -188,7 +189,7 @@ def load(runs_dir: str | Path, run: Run | str) -> Result:
     import pandas as pd
 
     identity = run if isinstance(run, str) else run.identity
-    folder = RunFolder(Path(runs_dir).expanduser() / identity)
+    folder = RunFolder(expanded(runs_dir) / identity)
     stored = stored_run(folder)
     rows = pd.DataFrame(folder.rows()).apply(pd.to_numeric)
     return Result(stored, folder.state(), rows, _last_network(folder, stored))

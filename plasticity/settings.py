@@ -11,6 +11,7 @@ from typing import Any
 from plasticity.diagnostics import Diagnostic
 from plasticity.engines import ENGINES
 from plasticity.errors import ConfigError
+from plasticity.folders import expanded
 from plasticity.part import build, checked, choice, flag, integer, number, text, to_part
 
 
@@ -130,7 +131,7 @@ class Settings:
     @property
     def runs(self) -> Path:
         """The directory of runs, absolute."""
-        return Path(self.runs_dir).expanduser().absolute()
+        return expanded(self.runs_dir).absolute()
 
     def without_effect(self, cluster: bool) -> list[str]:
         """Sentences about settings that were chosen and play no role.

@@ -1,6 +1,11 @@
 """The compiled engine against the reference engine, with parts that it has never seen."""
 
+import os
+import re
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +13,8 @@ import user
 
 import plasticity
 from plasticity.diagnostics import step_plasticity
-from plasticity.engines import choose, get
-from plasticity.errors import UserError
+from plasticity.engines import Choice, choose, cxx, get
+from plasticity.errors import UserError, reason
 from plasticity.network import initial_network
 from plasticity.replacement import Replacement
 
@@ -135,3 +140,76 @@ def test_without_a_compiler_it_is_not_taken(monkeypatch, tmp_path):
     assert choose("auto", own).engine == "reference"
     with pytest.raises(UserError, match=r"engine=compiled cannot compute this run: .*C\+\+ compiler"):
         choose("compiled", own)
+
+
+@pytest.fixture
+def failing(monkeypatch, tmp_path):
+    """Makes every C++ compiler one that fails with some lines."""
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for name in ("g++", "clang++", "c++"):
+        lines = "\n".join(
+            f"echo '{line}' >&2" for line in ("In file included:", "a.h:7: error: no such thing")
+        )
+        (tmp_path / name).write_text(f"#!/bin/sh\n{lines}\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+
+
+def test_a_compiler_that_cannot_compile_is_not_taken(failing):
+    own = plasticity.compose("activation=my_parts.Slope")
+    fault = "engine=compiled needs a C++ compiler, but g++ does not do: a.h:7: error: no such thing"
+    assert choose("auto", own) == Choice(
+        "reference", f"activation=my_parts.Slope has no native form, and {fault}"
+    )
+    with pytest.raises(UserError, match=re.escape(fault)):
+        choose("compiled", own)
+
+
+def test_another_compiler_than_the_first_will_do(failing, tmp_path):
+    (tmp_path / "g++").rename(tmp_path / "unused")
+    assert choose("auto", plasticity.compose("activation=my_parts.Slope")).engine == "compiled"
+    assert Path(cxx.compiler()).name == "g++"  # the real one
+
+
+def test_what_other_processes_compiled_is_never_used(monkeypatch, tmp_path):
+    (tmp_path / "fxgraph").mkdir()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    run = plasticity.compose(
+        "model.width=4", "model.depth=1", "dataset.tasks=1", "dataset.examples_per_task=20"
+    )
+    learner = get("compiled").learner(run, initial_network(run))
+    learner.learn(run.dataset.open(0, None).task(0), lambda steps: None)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(cxx.folder())
+    assert any((cxx.folder() / "fxgraph").iterdir()) and not any((tmp_path / "fxgraph").iterdir())
+
+
+MAKE_FOLDER = "from plasticity.engines import cxx; print(cxx.folder(), flush=True); {then}"
+
+
+def process_with_folder(folder, then="input()"):
+    """A process that has made its folder, and the folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAKE_FOLDER.format(then=then)],
+        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_a_folder_lives_as_long_as_its_process_or_until_the_next_if_that_was_killed(tmp_path):
+    (living, theirs), (killed, left) = process_with_folder(tmp_path), process_with_folder(tmp_path)
+    assert theirs != left and theirs.is_dir() and left.is_dir()
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert left.is_dir()
+    process_with_folder(tmp_path, "pass")[0].communicate()
+    assert list(tmp_path.iterdir()) == [theirs]
+    living.communicate("\n")
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_error_of_many_lines_is_one_line_of_a_table():
+    error = RuntimeError("C++ compile error\n\nOutput:\n" + "x.cpp:1: error: no such thing\n" * 1_000)
+    shown = reason(error)
+    assert shown.startswith("RuntimeError: C++ compile error Output: x.cpp:1: error") and len(shown) < 400
+    assert "\n" not in shown and shown.endswith("… (see traceback.txt)")

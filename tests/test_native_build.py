@@ -152,6 +152,59 @@ def test_a_damaged_library_is_not_loaded_where_it_cannot_be_built_again(built, t
     assert "needs a C compiler" in reason
 
 
+@pytest.fixture
+def foreign(built, tmp_path, compiler) -> Path:
+    """A cache with a whole library that needs another, which this machine lacks."""
+    libraries = tmp_path / "vendor"
+    libraries.mkdir()
+    (libraries / "empty.c").touch()
+    real = shutil.which(os.environ.get("CC") or "cc")
+    subprocess.run([real, "-shared", "-o", libraries / "libvendor.so", libraries / "empty.c"], check=True)
+    vendor = script(
+        tmp_path / "vendorcc",
+        f'case "$*" in *-shared*) exec {real} "$@" -Wl,--no-as-needed -L{libraries} -lvendor;; '
+        f'*--version*) echo vendor;; *) exec {compiler} "$@";; esac',
+    )
+    cache = tmp_path / "cache"
+    build_it = "from plasticity.engines.kernel import build; build.library()"
+    output(python(build_it, PLASTICITY_CACHE=cache, CC=vendor))
+    (libraries / "libvendor.so").unlink()
+    return cache
+
+
+@needs_a_compiler
+def test_a_good_library_is_used_beside_one_that_cannot_be_loaded(foreign, built):
+    (other,) = (foreign / "kernel").iterdir()
+    (good,) = (built / "kernel").iterdir()
+    first = other.rename(other.with_name(f"{other.stem.partition('-')[0]}-0.so"))
+    shutil.copy(good, first.parent)
+    assert (
+        output(python(PRINT_REASON, PLASTICITY_CACHE=foreign, CC="/nonexistent", PATH="/nonexistent"))
+        == "None"
+    )
+    assert sorted(path.name for path in first.parent.iterdir()) == [first.name, good.name]
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("chosen", ["/nonexistent", "vendorcc"])
+def test_a_library_that_cannot_be_loaded_is_built_again_by_a_usual_compiler(
+    foreign, compiler, tmp_path, chosen
+):
+    """Whether the compiler that built it is here or not."""
+    path = f"{compiler.parent}{os.pathsep}{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    assert output(python(PRINT_REASON, PLASTICITY_CACHE=foreign, CC=chosen, PATH=path)) == "None"
+    assert len(list((foreign / "kernel").glob("*.so"))) == 2
+
+
+@needs_a_compiler
+def test_what_cannot_be_loaded_nor_built_again_is_named(foreign):
+    reason = output(python(PRINT_REASON, PLASTICITY_CACHE=foreign, CC="/nonexistent", PATH="/nonexistent"))
+    assert "cannot be loaded (libvendor.so: cannot open shared object file" in reason
+    assert reason.endswith(
+        "or set the environment variable CC to a compiler whose libraries this machine has"
+    )
+
+
 def mounted(folder: Path, options: str) -> None:
     folder.mkdir()
     if subprocess.run(
@@ -187,6 +240,42 @@ def test_cache_follows_the_environment(monkeypatch, environment, expected):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert build.cache_directory() == Path(expected)
+
+
+CACHES = (
+    "from plasticity.datasets import mnist; from plasticity.engines.kernel import build; "
+    "print(mnist.cache_directory(), build.cache_directory(), sep='\\n')"
+)
+
+
+def homeless(code: str, **environment: object) -> str:
+    """What a process prints whose user has neither $HOME nor an entry among the system's users."""
+    unknown = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
+    if not shutil.which("unshare") or subprocess.run([*unknown, "true"], capture_output=True).returncode:
+        pytest.skip("no process can be given another user here")
+    usual = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    given = {name: str(value) for name, value in environment.items()}
+    done = subprocess.run(
+        [*unknown, sys.executable, "-c", code],
+        env=usual | {"PYTHONPATH": str(HERE.parent), "PLASTICITY_CACHE": "", "PLASTICITY_DATA": ""} | given,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+def test_a_user_without_a_home_has_caches_in_a_folder_of_their_own(tmp_path):
+    own = tmp_path / "plasticity-12345"
+    assert homeless(CACHES, TMPDIR=tmp_path).splitlines() == [str(own), str(own / "kernel")]
+    assert own.stat().st_mode & 0o777 == 0o700
+    data = homeless(CACHES, TMPDIR=tmp_path, PLASTICITY_DATA="/data").splitlines()
+    assert data == ["/data", str(own / "kernel")]
+    own.chmod(0o777)
+    assert "is not yours alone, and you have no home folder" in homeless(CACHES, TMPDIR=tmp_path)
+
+
+def test_a_path_in_a_home_that_there_is_not_is_refused(tmp_path):
+    load = "import plasticity; plasticity.load_network('0123', 0, runs_dir='~/runs')"
+    assert homeless(load).endswith("~/runs is refused: ~ is no user's home folder here; give the whole path.")
 
 
 # --- Sanitizers ------------------------------------------------------------------------------------------

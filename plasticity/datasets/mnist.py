@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plasticity import folders
 from plasticity.datasets import mnist_sources
 from plasticity.datasets.mnist_sources import IMAGES, LABELS, TRAINING_FILES, Contents, IdxFile, Unavailable
 from plasticity.errors import UserError
@@ -36,8 +37,8 @@ def cache_directory(root: str | Path | None = None) -> Path:
     """Where data sets are kept: root, else $PLASTICITY_DATA, else `plasticity` in the user's cache folder."""
     chosen = root or os.environ.get("PLASTICITY_DATA")
     if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "plasticity"
+        return folders.expanded(chosen)
+    return folders.cache()
 
 
 def load(root: str | Path | None = None) -> Mnist:

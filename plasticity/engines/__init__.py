@@ -70,8 +70,10 @@ def choose(setting: str, run: Run) -> Choice:
     reason = get("native").unsupported(run)
     if reason is None:
         return Choice("native")
-    worthwhile = run.steps >= WORTHWHILE and get("compiled").unsupported(run) is None
-    return Choice("compiled" if worthwhile else "reference", reason)
+    if run.steps < WORTHWHILE:
+        return Choice("reference", reason)
+    missing = get("compiled").unsupported(run)
+    return Choice("reference", f"{reason}, and {missing}") if missing else Choice("compiled", reason)
 
 
 def resuming(began: str, setting: str, chosen: Choice, run: Run) -> Choice:

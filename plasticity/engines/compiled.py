@@ -1,9 +1,8 @@
 """The compiled engine: the reference engine's step through `torch.compile`, for runs with any parts."""
 
-import os
-import shutil
 from typing import TYPE_CHECKING
 
+from plasticity.engines import cxx
 from plasticity.network import Network
 from plasticity.run import Run
 
@@ -23,9 +22,11 @@ class CompiledEngine:
     name = "compiled"
 
     def unsupported(self, run: Run) -> str | None:
-        if any(map(shutil.which, [os.environ.get("CXX", "c++"), "g++", "clang++"])):
-            return None
-        return "engine=compiled needs a C++ compiler, but neither c++, g++ nor clang++ was found"
+        try:
+            cxx.compiler()
+        except cxx.Unavailable as reason:
+            return str(reason)
+        return None
 
     def learner(self, run: Run, network: Network) -> "CompiledLearner":
         from plasticity.engines.compiled_learner import CompiledLearner  # imports PyTorch

@@ -13,14 +13,23 @@ from torch.func import grad_and_value
 from torch.nn import Linear
 from torch.nn.functional import linear
 
-from plasticity.engines.kernel.build import cache_directory
+from plasticity.engines import cxx
 from plasticity.engines.reference import ReferenceLearner, descend, propagate, weight_magnitudes
 from plasticity.network import Network
 from plasticity.replacement import Memory, Step
 from plasticity.run import Run
 
-OPTIONS: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "size_asserts": False}
-"""Steps do not recheck what cannot change during a run: the shapes and types of its arrays."""
+OPTIONS: dict[str, Any] = {
+    "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
+    "size_asserts": False,
+    "cpp.vec_isa_ok": True,
+    "cpp_cache_precompile_headers": False,
+    "compile_threads": 1,
+}
+"""Steps do not recheck what cannot change during a run: the shapes and types of its arrays. The processor's vector
+instructions are used, or compiling fails: it never makes do with others, which round differently. There is one file
+to compile, so neither precompiled headers, which PyTorch keeps in a folder that processes share, nor further
+processes save time."""
 
 Tensors = dict[str, Tensor]
 
@@ -53,13 +62,13 @@ class CompiledLearner(ReferenceLearner):
     """Learns as `ReferenceLearner` does, but each step is compiled, except for choosing and replacing units."""
 
     def __init__(self, run: Run, network: Network):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory().with_name("compiled")))
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cxx.folder())
         torch.set_num_threads(1)
         super().__init__(run, network)
         for parameter in self.parameters.values():
             parameter.requires_grad_(False)
         step = _with_code_of_its_own(_step(run, len(self.layers)))
-        self.advance = torch.compile(step, dynamic=False, options=OPTIONS)
+        self.advance = torch.compile(step, dynamic=False, options=OPTIONS | {"cpp.cxx": (cxx.compiler(),)})
         self.magnitude: np.ndarray | None = None
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ from submitit.core.utils import FailedJobError
 
 import plasticity
 from plasticity.errors import UserError
+from plasticity.folders import expanded
 from plasticity.launch.cluster import Cluster
 from plasticity.launch.code import freeze, users_modules
 from plasticity.launch.estimate import seconds_per_step, spoken
@@ -181,7 +182,7 @@ def _absolute(settings: Settings) -> Settings:
     return replace(
         settings,
         runs_dir=str(settings.runs),
-        data_root=None if root is None else str(Path(root).expanduser().absolute()),
+        data_root=None if root is None else str(expanded(root).absolute()),
     )
 
 

@@ -3,6 +3,7 @@
 A run that takes its process down (out of memory, killed) therefore takes down no other.
 """
 
+import atexit
 import logging.config
 import os
 import queue
@@ -100,6 +101,7 @@ def work(connection: Connection, settings: Settings, restart_before: float) -> N
     run: Run | None
     while (run := inbox.get()) is not None:
         train(run, RunFolder.of(settings.runs, run), session)
+    atexit._run_exitfuncs()  # such as those that remove temporary files
     os._exit(0)  # without waiting for the listener
 
 

@@ -6,10 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from plasticity.arguments import positive
 from plasticity.errors import UserError
+from plasticity.folders import expanded
 from plasticity.launch.interrupt import interruptible
 from plasticity.publish import stored
 from plasticity.publish.ledger import standings
@@ -42,7 +42,7 @@ def publish(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: when there are no runs.
     """
-    runs_dir = Path(arguments.runs).expanduser().absolute()
+    runs_dir = expanded(arguments.runs).absolute()
     folders = run_folders(runs_dir)
     if not folders:
         raise UserError(f"There are no runs in {arguments.runs}.")

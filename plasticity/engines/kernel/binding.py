@@ -54,14 +54,7 @@ def library() -> ctypes.CDLL:
     Raises:
         build.Unavailable: it cannot be built or loaded.
     """
-    path = build.library()
-    try:
-        loaded = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise build.Unavailable(
-            f"The native engine's kernel cannot be loaded ({error}): set the environment variable {build.CACHE} "
-            "to a folder from which programs may be loaded."
-        ) from error
+    loaded = build.load()
     loaded.plasticity_kernel.argtypes = [c_char_p]
     loaded.plasticity_kernel.restype = POINTER(Kernel)
     loaded.plasticity_words.argtypes = [c_uint64, c_uint64, c_void_p, c_int64, c_void_p]

@@ -1,5 +1,6 @@
 """Builds the kernel at its first use, with whatever C compiler there is, into a cache that later uses share."""
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -7,8 +8,12 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
+from plasticity import folders
 from plasticity.errors import UserError
 from plasticity.files import alone, atomic_write, sweep
 
@@ -31,6 +36,9 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 CACHE = "PLASTICITY_CACHE"
 
+USUAL = ("cc", "gcc", "clang")
+"""Names of C compilers, in the order in which they are tried."""
+
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -41,31 +49,87 @@ class Unavailable(UserError):
 def cache_directory() -> Path:
     """Where built kernels are kept: $PLASTICITY_CACHE, else `plasticity` in the user's cache folder."""
     chosen = os.environ.get(CACHE)
-    root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "plasticity"
-    return root.expanduser() / "kernel"
+    return (folders.expanded(chosen) if chosen else folders.cache()) / "kernel"
+
+
+def load() -> ctypes.CDLL:
+    """The shared library, loaded. One that cannot be loaded here is built again, if need be by another compiler.
+
+    Raises:
+        Unavailable: none can be built and loaded.
+    """
+    fault = None
+    for path in _libraries():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError as error:
+            fault = error
+    directory = cache_directory()
+    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
+        raise Unavailable(
+            f"The native engine's kernel cannot be loaded ({fault}): set the environment variable {CACHE} to a "
+            "folder from which programs may be loaded."
+        )
+    loaded = _rebuilt(os.environ.get("CC"), os.environ.get("PATH"), directory)
+    if loaded is None:
+        raise Unavailable(
+            f"The native engine's kernel cannot be loaded ({fault}), and no compiler here builds one that can: "
+            "install gcc, or set the environment variable CC to a compiler whose libraries this machine has."
+        )
+    return loaded
+
+
+@cache
+def _rebuilt(chosen: str | None, path: str | None, directory: Path) -> ctypes.CDLL | None:
+    """The library built again by $CC, else by a compiler of the usual names; None if none builds one that loads.
+
+    Tried once per process and environment, since building takes seconds.
+    """
+    tried = set()
+    for command in filter(_found, map(_split, [chosen or "", *USUAL])):
+        program = os.path.realpath(str(shutil.which(command[0])))
+        if program not in tried:
+            tried.add(program)
+            with suppress(Unavailable, OSError):
+                return ctypes.CDLL(str(_library(command, again=True)))
+    return None
 
 
 def library(extra_flags: tuple[str, ...] = ()) -> Path:
     """The shared library, built now if the cache does not hold it. Raises Unavailable."""
-    directory, command = cache_directory(), compiler()
-    name = _hash(FLAGS, extra_flags, VARIANTS, platform.machine(), *map(Path.read_bytes, _sources()))
-    if command is None:
-        # The results are the same whichever compiler built it.
-        for built in sorted(directory.glob(f"{name}-*.so")):
-            if _whole(built):
-                return built
+    return next(_libraries(extra_flags))
+
+
+def _libraries(extra_flags: tuple[str, ...] = ()) -> Iterator[Path]:
+    """The compiler's library; without a compiler, those in the cache, which give the same results.
+
+    Raises:
+        Unavailable: there is none.
+    """
+    command = compiler()
+    if command is not None:
+        yield _library(command, extra_flags)
+        return
+    built = list(filter(_whole, sorted(cache_directory().glob(f"{_name(extra_flags)}-*.so"))))
+    if not built:
         raise Unavailable(
             f"The native engine needs a C compiler, but {os.environ.get('CC') or 'cc, gcc or clang'} was "
             "not found: install gcc, or set the environment variable CC."
         )
+    yield from built
+
+
+def _library(command: list[str], extra_flags: tuple[str, ...] = (), again: bool = False) -> Path:
+    """A compiler's library, built if the cache does not hold it whole, or in any case. Raises Unavailable."""
+    directory = cache_directory()
     try:
-        built = directory / f"{name}-{_hash(_version(command))}.so"
-        if not _whole(built):
+        built = directory / f"{_name(extra_flags)}-{_hash(_version(command))}.so"
+        if again or not _whole(built):
             directory.mkdir(parents=True, exist_ok=True)
             with alone(directory) as nobody_else:
                 if nobody_else:
                     sweep(directory, "build", "*.so")
-                if not _whole(built):
+                if again or not _whole(built):
                     _build(command, extra_flags, built)
         return built
     except OSError as error:
@@ -77,14 +141,23 @@ def library(extra_flags: tuple[str, ...] = ()) -> Path:
 
 def compiler() -> list[str] | None:
     """The compiler's command: $CC if it is set, else the first of the usual names. None if there is none."""
-    for name in [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]:
-        try:
-            command = shlex.split(name)
-        except ValueError:  # an unclosed quotation mark
-            continue
-        if command and shutil.which(command[0]):
-            return command
-    return None
+    chosen = os.environ.get("CC")
+    return next(filter(_found, map(_split, [chosen] if chosen else USUAL)), None)
+
+
+def _found(command: list[str]) -> bool:
+    return bool(command) and shutil.which(command[0]) is not None
+
+
+def _split(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # an unclosed quotation mark
+        return []
+
+
+def _name(extra_flags: tuple[str, ...]) -> str:
+    return _hash(FLAGS, extra_flags, VARIANTS, platform.machine(), *map(Path.read_bytes, _sources()))
 
 
 def _version(compiler: list[str]) -> str:
