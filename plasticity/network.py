@@ -45,6 +45,10 @@ class Network:
 
         return cls(weights=series("weights"), biases=series("biases"), memory=rest)
 
+    def is_finite(self) -> bool:
+        """Whether all weights and biases are finite; if not, the run diverges in its next step."""
+        return all(bool(np.isfinite(array).all()) for array in [*self.weights, *self.biases])
+
     def remembered(self, name: str) -> list[np.ndarray]:
         """What replacement remembers of every hidden layer by a name, such as "age"."""
         return [self.memory[f"{name}.{layer}"] for layer in range(len(self.weights) - 1)]

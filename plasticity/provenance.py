@@ -30,6 +30,7 @@ def provenance(choice: Choice, run: Run) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": _version("numpy"),
         "torch": _version("torch"),
+        **machine(choice.engine),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "code": code(run),
@@ -43,6 +44,31 @@ def code(run: Run) -> dict[str, str]:
     that the class calls is not covered.
     """
     return {f"{key}={part.name}": fingerprint(type(part)) for key, part in nested(run.parts()).items()}  # type: ignore[arg-type]
+
+
+def machine(engine: str) -> dict[str, str | None]:
+    """What an engine's numbers depend on, other than code: nothing for the native engine.
+
+    Returns:
+        for an engine on PyTorch: the version of PyTorch, the processor, and which of the processor's instructions
+        PyTorch uses ("AVX2")
+    """
+    if engine == "native":
+        return {}
+    from torch.backends import cpu
+
+    return {"torch": _version("torch"), "processor": processor(), "capability": cpu.get_cpu_capability()}
+
+
+@lru_cache(maxsize=1)
+def processor() -> str:
+    """What the processor is called."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 @cache

@@ -23,8 +23,8 @@ class Session:
         stop: set it to make every run write a checkpoint and stop at its next opportunity.
         checkpoint_seconds: time between two checkpoints of a run.
         data_root: where the data sets are kept; None for the usual place.
-        restart_before: a run that was started before this time, in seconds since the epoch, starts over. It is a
-            time because a job that is requeued must not start over what it began itself.
+        restart: the identity of a launch that starts its runs over, each once: when one of its jobs is requeued, a
+            run that it has started over is resumed. None: nothing starts over.
     """
 
     observer: Observer = field(default_factory=Silent)
@@ -35,4 +35,4 @@ class Session:
     stop: Event = field(default_factory=Event)
     checkpoint_seconds: float = 60.0
     data_root: str | None = None
-    restart_before: float = 0.0
+    restart: str | None = None

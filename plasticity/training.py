@@ -4,14 +4,16 @@ import time
 import traceback
 from contextlib import ExitStack
 from dataclasses import replace
+from math import isfinite
 
 from plasticity import memory
+from plasticity.continuation import Outdated, check_code, other_machine
 from plasticity.diagnostics import Diagnostic, lacking
 from plasticity.engines import choose, get, resuming
-from plasticity.errors import EXPECTED, Damaged, reason
+from plasticity.errors import EXPECTED, Damaged, UserError, reason
 from plasticity.measuring import add_from_snapshots, beside, take_over
 from plasticity.network import Network, initial_network
-from plasticity.provenance import provenance
+from plasticity.provenance import machine, provenance
 from plasticity.record import learn_record
 from plasticity.run import Run
 from plasticity.score import score
@@ -44,11 +46,13 @@ def train(run: Run, folder: RunFolder, session: Session) -> RunState:
             state = RunState(status="failed", reason=reason(error))
         else:
             state = folder.state(run) if held else RunState(status="held")
-            restart = (state.started or 0.0) < session.restart_before
+            restart = state.starts_over(session.restart)
             if held and (restart or state.status != "finished"):
                 Attempt(run, folder, session, state, resources).compute(restart)
-            elif held and session.measure_finished:
-                state = measure(run, folder, session, state, resources)
+            elif held:
+                folder.remove_checkpoint()  # its process may have been killed before it did
+                if session.measure_finished:
+                    state = measure(run, folder, session, state, resources)
         session.observer.ended(folder.identity, state)
     return state
 
@@ -120,7 +124,11 @@ class Attempt:
                 raise
 
     def start_or_resume(self, restart: bool) -> None:
-        """Resumes from the checkpoint, without the rows that came after it; without one, begins at the start."""
+        """Resumes from the checkpoint, without the rows that came after it; without one, begins at the start.
+
+        A run that begins at the start first loses its checkpoint, since it must never resume from that again, then
+        says that it is running, since a finished run must have all rows, and only then loses its rows.
+        """
         self.began, self.seconds_before = time.monotonic(), self.state.seconds
         self.state.attempt += 1
         if self.state.status in ("unreadable", "incomplete"):
@@ -130,12 +138,13 @@ class Attempt:
         self.choice = choose(self.session.engine, self.run)
         network = None if restart else self._resumed()
         if network is None:
-            self.state.started, self.seconds_before = time.time(), 0.0
-        self.state.provenance = provenance(self.choice, self.run)
-        self._note_diagnostics(network is None)
-        self._write_state("running")  # before rows are removed: a finished run must have them all
-        if network is None:
             self.folder.remove_checkpoint()
+            self.state.started, self.seconds_before = time.time(), 0.0
+            self.state.restarts += [self.session.restart] if self.session.restart else []
+        self.state.begin(provenance(self.choice, self.run), self._tasks_done())
+        self._note_diagnostics(network is None)
+        self._write_state("running")
+        if network is None:
             self.folder.remove_snapshots()
             self.folder.keep_rows(0, self.run)
             network = initial_network(self.run)
@@ -158,6 +167,8 @@ class Attempt:
     def _resumed(self) -> Network | None:
         """The checkpoint's network, after restoring its rows and its engine; None if there is none to resume from.
 
+        One that other code of the run's parts computed is none. Another PyTorch or processor is only noted.
+
         Raises:
             UserError: when the engine that began the run cannot compute it now. The checkpoint is kept.
         """
@@ -166,12 +177,18 @@ class Attempt:
             if found is None:
                 return None
             found.check(self.run)
+            check_code(self.state.provenance, self.run)
             kept = self.folder.keep_rows(found.rows, self.run)
-        except Damaged as problem:
+        except (Damaged, Outdated) as problem:
             self.state.notes.append(f"Attempt {self.state.attempt} started over: {problem}.")
             return None
         self.scores = [float(row[self.state.score_name]) for row in kept]
         self.choice = resuming(found.engine, self.session.engine, self.choice, self.run)
+        if difference := other_machine(self.state.provenance, machine(found.engine)):
+            self.state.notes.append(
+                f"Attempt {self.state.attempt} resumed {difference}: the numbers may differ from those of an "
+                "uninterrupted run."
+            )
         return found.network
 
     def learn(self, record: int) -> Row:
@@ -188,9 +205,18 @@ class Attempt:
             raise Stopped
 
     def record(self, row: Row) -> None:
-        """Stores a row."""
+        """Stores a row.
+
+        Raises:
+            UserError: when its score is no finite number, though the loss was.
+        """
+        name = self.state.score_name
+        if not isfinite(row[name]):
+            raise UserError(
+                f"{name} of task {row['task']} is {row[name]}: dataset.objective gave no finite score"
+            )
         self.rows.append(row)
-        self.scores.append(float(row[self.state.score_name]))
+        self.scores.append(float(row[name]))
         self.session.observer.learnt(self.folder.identity, self._tasks_done(), row)
 
     def snapshot_if_due(self) -> None:
@@ -204,10 +230,10 @@ class Attempt:
         now = time.monotonic()
         slow = now - self.record_began > SLOW_SECONDS
         stopping = self.session.stop.is_set() and len(self.scores) < self.run.dataset.records
-        if slow or stopping or now - self.checkpointed > self.session.checkpoint_seconds:
+        due = slow or stopping or now - self.checkpointed > self.session.checkpoint_seconds
+        if due and (network := self.learner.network()).is_finite():
             self.rows.sync()  # first: a checkpoint promises that the rows before it are kept
-            checkpoint = Checkpoint(len(self.scores), self.choice.engine, self.learner.network())
-            self.folder.write_checkpoint(checkpoint)
+            self.folder.write_checkpoint(Checkpoint(len(self.scores), self.choice.engine, network))
             self._write_state("running")
             self.checkpointed = time.monotonic()
         if stopping:

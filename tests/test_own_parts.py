@@ -10,6 +10,7 @@ import pytest
 import torch
 import user
 import yaml
+from conftest import kill_after_checkpoint
 
 import plasticity
 from plasticity.datasets import mnist
@@ -198,6 +199,29 @@ def test_a_finished_run_of_a_part_that_was_edited_is_named(mine, tmp_path, chose
     assert forced.returncode == 0 and "other code" not in forced.stdout
     assert "other code" not in mine(chosen, *TINY).stdout
     assert mine.tables() != before
+
+
+def test_a_run_whose_part_was_edited_since_it_was_killed_starts_over(mine, tmp_path):
+    run = [
+        "engine=reference",
+        "activation=my_parts.Slope",
+        "dataset.tasks=200",
+        *TINY[1:],
+        "checkpoint_seconds=1e-6",
+    ]
+    folder = kill_after_checkpoint(mine, *run, pause=0)
+    user.edit(tmp_path, "self.slope * z)", "self.slope * z * 2)")
+    done = mine(*run)
+    assert done.returncode == 0, done.stderr
+    assert "1 run was begun by other code of activation=my_parts.Slope, and starts over." in done.stdout
+    state, resumed = json.loads((folder / "state.json").read_text()), mine.tables()
+    assert state["notes"] == [
+        "Attempt 2 started over: it was begun by other code of activation=my_parts.Slope."
+    ]
+    codes = [attempt["code"]["activation=my_parts.Slope"] for attempt in state["attempts"]]
+    assert len(set(codes)) == 2 and state["provenance"]["code"]["activation=my_parts.Slope"] == codes[1]
+    assert [attempt["task"] for attempt in state["attempts"]] == [0, 0]
+    assert mine(*run, "force=true").returncode == 0 and mine.tables() == resumed
 
 
 REFUSED = {

@@ -104,7 +104,7 @@ def test_a_network_that_is_not_kept_is_refused_with_what_there_is(tmp_path):
 
 def test_a_run_that_starts_over_keeps_no_snapshot_of_before(tmp_path):
     run, folder = computed(tmp_path, snapshot_every=1)
-    train(run, folder, Session(restart_before=float("inf")))
+    train(run, folder, Session(restart="a launch"))
     assert folder.snapshots() == [4]
 
 

@@ -1,12 +1,17 @@
-import time
+import json
+import os
+import signal
+import warnings
 from threading import Event
 
 import numpy as np
 import pytest
+from conftest import kill_after_checkpoint
 
 from analysis import load_runs, summarise
 from plasticity.datasets import PermutedMnist
 from plasticity.engines import get
+from plasticity.launch.plan import plan
 from plasticity.model import Model
 from plasticity.observer import Silent
 from plasticity.run import Run
@@ -140,6 +145,8 @@ def with_value(name, value):
     without("weights.1"): "checkpoint.npz cannot be read ('weights.1')",
     without("age.0"): "age.0 is missing or has another shape",
     with_value("biases.0", [1.0, 2.0]): "biases.0 is missing or has another shape",
+    with_value("biases.1", np.array([0] * 9 + [np.nan], np.float32)): "weights or biases are not finite",
+    with_value("biases.2", np.array([0] * 9 + [np.inf], np.float32)): "weights or biases are not finite",
     without("rows"): "checkpoint.npz cannot be read",
     with_value("rows", 99): "it comes after 99 rows",
     with_value("rows", -1): "it comes after -1 rows",
@@ -174,5 +181,158 @@ def test_a_run_that_starts_over_says_so_before_its_rows_go(tmp_path, monkeypatch
         return keep(self, *arguments)
 
     monkeypatch.setattr(RunFolder, "keep_rows", kept)
-    assert train(run, folder, Session(restart_before=time.time())).status == "finished"
+    assert train(run, folder, Session(restart="a launch")).status == "finished"
     assert seen == [("running", 3)]
+
+
+def interrupted(tmp_path):
+    """A tiny run that was stopped after its first task, with its folder."""
+    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    folder, stop = RunFolder.of(tmp_path, run), Event()
+    assert train(run, folder, Session(StopAfter(stop), stop=stop)).status == "stopped"
+    return run, folder
+
+
+def with_cell(column, text):
+    """Replaces a cell of the last row of a file."""
+
+    def change(lines):
+        header, row = lines[0].split(","), lines[-1].split(",")
+        row[header.index(column)] = text
+        return [*lines[:-1], ",".join(row)]
+
+    return change
+
+
+@pytest.mark.parametrize(("change", "said"), {
+    with_cell("accuracy", "nan"): "accuracy of row 1, of task 0, is nan",
+    with_cell("accuracy", ""): "accuracy of row 1, of task 0, is missing",
+    with_cell("accuracy", "-inf"): "accuracy of row 1, of task 0, is -inf",
+    with_cell("loss", "nan"): "loss of row 1, of task 0, is nan",
+    with_cell("loss", ""): "loss of row 1, of task 0, is missing",
+}.items())  # fmt: skip
+def test_rows_that_cannot_be_are_not_resumed(tmp_path, change, said):
+    run, folder = interrupted(tmp_path)
+    path = folder.path / "tasks.csv"
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    state = train(run, folder, Session())
+    assert state.status == "finished" and state.notes == [
+        f"Attempt 2 started over: tasks.csv is invalid ({said})."
+    ]
+    whole = RunFolder.of(tmp_path / "whole", run)
+    train(run, whole, Session())
+    assert folder.rows() == whole.rows()
+    path.write_text("\n".join(with_cell("accuracy", "nan")(path.read_text().splitlines())) + "\n")
+    assert folder.state().reason == (
+        "tasks.csv is invalid: accuracy of row 3, of task 2, is nan, though the run was finished"
+    )
+
+
+def test_a_network_about_to_diverge_leaves_the_last_finite_checkpoint(tmp_path):
+    """Its loss is that of a step whose update overflowed: the next step shows it, in each attempt."""
+    data = PermutedMnist(tasks=9, examples_per_task=1)
+    run = Run.of({"dataset": data.values(), "optimiser": {"step_size": 1e20}})
+    folder = RunFolder.of(tmp_path, run)
+    reasons = [train(run, folder, Session(checkpoint_seconds=0)).reason for _ in range(2)]
+    assert reasons[0] == reasons[1] and str(reasons[0]).startswith("diverged in task ")
+    assert folder.state().notes == []
+    kept = folder.checkpoint()
+    assert kept is None or kept.network.is_finite()
+
+
+def test_a_launch_starts_a_run_over_once_whatever_the_clocks_say(tmp_path):
+    run, folder = interrupted(tmp_path)
+    state = folder.state()
+    state.started += 120  # begun on a machine whose clock is ahead of this one's
+    folder.write_state(state)
+    stop = Event()
+    begun = train(run, folder, Session(StopAfter(stop), stop=stop, restart="one"))
+    assert begun.status == "stopped" and begun.attempts[-1]["task"] == 0
+    resumed = train(run, folder, Session(restart="one"))  # its job was requeued
+    assert resumed.status == "finished" and resumed.attempts[-1]["task"] == 1
+    assert train(run, folder, Session(restart="one")).attempt == 3
+    again = train(run, folder, Session(restart="two"))
+    assert again.attempt == 4 and again.attempts[-1]["task"] == 0
+    assert (
+        train(run, folder, Session(restart="one")).attempt == 4
+    )  # requeued once more, it takes nothing away
+    assert [entry["attempt"] for entry in again.attempts] == [1, 2, 3, 4] and again.restarts == ["one", "two"]
+
+
+def test_a_state_from_before_attempts_were_kept_is_read_and_its_run_resumed(tmp_path):
+    run, folder = interrupted(tmp_path)
+    path = folder.path / "state.json"
+    stored = json.loads(path.read_text())
+    before = stored["provenance"]
+    del stored["attempts"], stored["restarts"], before["code"]
+    path.write_text(json.dumps(stored))
+    state = train(run, folder, Session())
+    assert state.status == "finished" and state.notes == []
+    assert state.attempts == [before, {"attempt": 2, "task": 1} | state.provenance]
+
+
+def test_a_run_of_which_nothing_is_known_but_its_checkpoint_starts_over(tmp_path):
+    run, folder = interrupted(tmp_path)
+    (folder.path / "state.json").unlink()
+    state = train(run, folder, Session())
+    assert state.status == "finished" and state.attempts[0]["task"] == 0
+    assert state.notes == ["Attempt 1 started over: state.json did not say what had computed it."]
+
+
+def killed_at_its_very_end(run, folder):
+    """Computes a run in a process that is killed before it removes the checkpoint."""
+    with warnings.catch_warnings(action="ignore"):  # the child of a process with threads
+        child = os.fork()
+    if child == 0:
+        remove = RunFolder.remove_checkpoint
+
+        def killed(self):
+            if self.state().status == "finished":
+                os.kill(os.getpid(), signal.SIGKILL)
+            remove(self)
+
+        RunFolder.remove_checkpoint = killed
+        train(run, folder, Session(checkpoint_seconds=0))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert folder.state().status == "finished" and folder.has_checkpoint()
+
+
+def test_a_run_killed_at_its_very_end_loses_its_checkpoint_at_the_next_launch(tmp_path):
+    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    folder = RunFolder.of(tmp_path, run)
+    killed_at_its_very_end(run, folder)
+    state = (folder.path / "state.json").read_bytes()
+    with folder.claim():
+        assert plan([run], tmp_path, force=False, engine="auto").finished() == [run]
+        assert folder.has_checkpoint()  # another process holds the run
+    assert plan([run], tmp_path, force=False, engine="auto").finished() == [run]
+    assert not folder.has_checkpoint() and (folder.path / "state.json").read_bytes() == state
+    killed_at_its_very_end(run, RunFolder.of(tmp_path / "more", run))
+    more = RunFolder.of(tmp_path / "more", run)
+    assert train(run, more, Session()).attempt == 1 and not more.has_checkpoint()
+    killed_at_its_very_end(run, RunFolder.of(tmp_path / "died", run))
+    died = RunFolder.of(tmp_path / "died", run)
+    assert died.mark_failed(run, "killed").status == "finished" and not died.has_checkpoint()
+
+
+def test_a_reference_run_resumed_on_another_processor_says_so_and_keeps_both(command):
+    run = ["engine=reference", "model.width=10", "model.depth=2", "dataset.tasks=200"]
+    run += ["dataset.examples_per_task=20", "checkpoint_seconds=1e-6"]
+    command.environment = {"ATEN_CPU_CAPABILITY": "default"}
+    folder = kill_after_checkpoint(command, *run, pause=0)
+    command.environment = {}
+    (before,) = json.loads((folder / "state.json").read_text())["attempts"]
+    assert before["capability"] == "DEFAULT" and before["torch"] and before["processor"]
+    done = command(*run)
+    assert done.returncode == 0, done.stderr
+    state = json.loads((folder / "state.json").read_text())
+    now = state["attempts"][1]
+    if now["capability"] == "DEFAULT":
+        pytest.skip("PyTorch uses no further instructions of this processor")
+    where = f"PyTorch {now['torch']} on {now['processor']}"
+    clause = f"under {where} ({now['capability']}) what was computed under {where} (DEFAULT)"
+    warning = "the numbers may differ from those of an uninterrupted run"
+    assert f"1 run resumes {clause}: {warning}; force=true starts over." in done.stdout
+    assert state["notes"] == [f"Attempt 2 resumed {clause}: {warning}."]
+    assert state["attempts"][0] == before and now["task"] > 0

@@ -24,11 +24,11 @@ class Job:
     Args:
         runs: the runs to compute, the longest first.
         settings: folders, engine, tracker; with absolute paths.
-        restart_before: runs that were started before this time start over.
+        restart: as in `Session`.
     """
 
-    def __init__(self, runs: list[Run], settings: Settings, restart_before: float = 0.0):
-        self.runs, self.settings, self.restart_before = runs, settings, restart_before
+    def __init__(self, runs: list[Run], settings: Settings, restart: str | None = None):
+        self.runs, self.settings, self.restart = runs, settings, restart
         self.local: Local | None = None
 
     def __call__(self) -> None:
@@ -40,7 +40,7 @@ class Job:
         display = Display(self.runs, labels(self.runs))
         workers = min(cores(), len(self.runs))
         with Publishing(self.settings, self.runs) as publishing:
-            self.local = Local(self.settings, workers, display, publishing, self.restart_before)
+            self.local = Local(self.settings, workers, display, publishing, self.restart)
             outcome = self.local.compute(self.runs)
             finish(publishing, outcome)
         print(summary(self.runs, outcome, self.settings), flush=True)
@@ -57,7 +57,7 @@ class Job:
         if self.local is not None:
             self.local.leave()
         self._name_unfinished()
-        return DelayedSubmission(Job(self.runs, self.settings, self.restart_before))
+        return DelayedSubmission(Job(self.runs, self.settings, self.restart))
 
     def _name_unfinished(self) -> None:
         """Logs which runs continue only if the job is requeued."""

@@ -67,7 +67,7 @@ class Local:
         workers: number of runs computed at a time.
         display: receives all progress.
         publishing: is told when a run begins or ends.
-        restart_before: runs that were started before this time start over.
+        restart: as in `Session`.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Local:
         workers: int,
         display: Display,
         publishing: Publishing,
-        restart_before: float = 0.0,
+        restart: str | None = None,
     ):
         self.settings, self.number, self.display = settings, workers, display
-        self.publishing, self.restart_before = publishing, restart_before
+        self.publishing, self.restart = publishing, restart
         self.workers: list[Worker] = []
         self.outcome = Outcome()
         self.held: list[Run] = []
@@ -118,7 +118,7 @@ class Local:
             multiprocessing.set_start_method("spawn", force=True)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        arguments = (theirs, self.settings, self.restart_before)
+        arguments = (theirs, self.settings, self.restart)
         process = context.Process(target=work, args=arguments, daemon=True)
         # A signal to every process of a job or a terminal must not end the worker before it is set up.
         resource_tracker.ensure_running()  # first, since it unblocks signals
@@ -187,7 +187,7 @@ class Local:
             state = RunFolder.of(self.settings.runs, run).mark_failed(run, cause)
         except (OSError, UserError):
             return RunState(status="failed", reason=cause)
-        if state.status == "finished" and (state.started or 0.0) < self.restart_before:
+        if state.status == "finished" and state.starts_over(self.restart):
             # Finished by an earlier launch; this one was to start it over.
             return RunState(status="failed", reason=cause)
         return state

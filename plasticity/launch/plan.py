@@ -1,17 +1,19 @@
 """What a launch has to do: of all runs asked for, those that are neither duplicates nor finished."""
 
 import shlex
-import time
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from plasticity.continuation import other_code, other_machine
 from plasticity.diagnostics import Diagnostic, lacking
 from plasticity.engines import Choice, choose
 from plasticity.errors import UserError
 from plasticity.measuring import served
-from plasticity.provenance import code
+from plasticity.provenance import machine
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
 
@@ -28,7 +30,7 @@ class Plan:
         resumed: number of runs that continue from a checkpoint.
         absent: number of combinations that are not runs.
         measured: number of runs that are finished and only have to be measured.
-        restart_before: runs that were started before this time, in seconds since the epoch, start over.
+        restart: identity of this launch, if it starts its runs over; see `Session`.
         notes: sentences that the user should read about runs of earlier launches.
     """
 
@@ -39,7 +41,7 @@ class Plan:
     resumed: int
     absent: int
     measured: int = 0
-    restart_before: float = 0.0
+    restart: str | None = None
     notes: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
@@ -74,6 +76,7 @@ def plan(
     diagnostics: Sequence[Diagnostic] = (),
     measure_finished: bool = False,
     snapshot_every: int = 0,
+    cluster: bool = False,
 ) -> Plan:
     """Sorts runs by what is left to do for them.
 
@@ -85,6 +88,7 @@ def plan(
         diagnostics: what is to be measured.
         measure_finished: whether to compute the diagnostics that finished runs lack.
         snapshot_every: number of tasks from one snapshot to the next; 0 for that after the last task alone.
+        cluster: whether other machines compute them.
 
     Raises:
         UserError: for a run that the engine cannot compute, or whose folder holds another run.
@@ -94,12 +98,14 @@ def plan(
     finished: list[tuple[Run, RunState]] = []
     notes: list[str] = []
     lacks: dict[str, list[Diagnostic]] = {}
-    resumed = 0
+    resumed: list[tuple[Run, RunState]] = []
+    outdated: list[tuple[Run, RunState]] = []
     for run in asked.values():
         folder = RunFolder.of(runs_dir, run)
         described, state = folder.check(run), folder.state(run)
         if state.status == "finished" and not force:
             finished.append((run, state))
+            _remove_checkpoint(folder, run)
             if not described:
                 notes.append(_rewritten_config(folder, run))
             if missing := lacking(state.measured, diagnostics):
@@ -109,9 +115,13 @@ def plan(
             continue
         if state.status in ("unreadable", "incomplete"):
             notes.append(f"{folder.path} is computed again: {state.reason}.")
-        checkpoint = not force and folder.has_checkpoint()
-        resumed += checkpoint
-        tasks_left = run.dataset.tasks - (state.tasks_done if checkpoint else 0)
+        tasks_left = run.dataset.tasks
+        if not force and folder.has_checkpoint() and state.provenance:
+            if other_code(state.provenance, run):
+                outdated.append((run, state))
+            else:
+                resumed.append((run, state))
+                tasks_left -= state.tasks_done
         left.append((run, tasks_left * run.dataset.steps_per_task))
     left.sort(key=lambda entry: entry[1] * entry[0].weights, reverse=True)
     return Plan(
@@ -119,13 +129,15 @@ def plan(
         to_compute=[run for run, _ in left],
         steps_left=[steps for _, steps in left],
         engines=[_choice(engine, run) for run, _ in left],
-        resumed=resumed,
+        resumed=len(resumed),
         measured=len(lacks) if measure_finished else 0,
         absent=sum(run is None for run in runs),
-        restart_before=time.time() if force else 0.0,
+        restart=uuid.uuid4().hex[:12] if force else None,
         notes=[
             *notes,
             *_other_code(finished),
+            *_starting_over(outdated),
+            *_other_machine(resumed, cluster),
             *_lacks_snapshots([run for run, _ in finished], runs_dir, snapshot_every),
             *([] if measure_finished else _lacks(lacks, runs_dir)),
         ],
@@ -151,16 +163,52 @@ def _rewritten_config(folder: RunFolder, run: Run) -> str:
     return f"{folder.path / 'config.yaml'} could not be read, and was rewritten."
 
 
+def _remove_checkpoint(folder: RunFolder, run: Run) -> None:
+    """Removes the checkpoint that a finished run still has if its process was killed at its very end."""
+    if not folder.has_checkpoint():
+        return
+    with (
+        suppress(OSError, UserError),
+        folder.claim() as held,
+    ):  # if it can't be removed, it only takes up room
+        if held and folder.state(run).status == "finished":
+            folder.remove_checkpoint()
+
+
 def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:
     """Says how many finished runs were computed by code that differs from the present one."""
     changed: Counter[str] = Counter()
     for run, state in finished:
-        then, now = state.provenance.get("code") or {}, code(run)
-        changed.update(part for part, digits in then.items() if digits and now.get(part, digits) != digits)
+        changed.update(other_code(state.provenance, run))
     return [
         f"{number} finished run{'s were' if number > 1 else ' was'} computed by other code of {part}; "
         f"force=true starts {'them' if number > 1 else 'it'} over."
         for part, number in changed.items()
+    ]
+
+
+def _starting_over(outdated: Sequence[tuple[Run, RunState]]) -> list[str]:
+    """Says how many unfinished runs start over, since their first tasks were computed by other code."""
+    changed = Counter(part for run, state in outdated for part in other_code(state.provenance, run))
+    return [
+        f"{f'{number} runs were' if number > 1 else '1 run was'} begun by other code of {part}, and "
+        f"start{'' if number > 1 else 's'} over."
+        for part, number in changed.items()
+    ]
+
+
+def _other_machine(resumed: Sequence[tuple[Run, RunState]], cluster: bool) -> list[str]:
+    """Says how many runs are resumed under another PyTorch or, unless it is not known yet, on another processor."""
+    changed: Counter[str] = Counter()
+    for _, state in resumed:
+        now = machine(str(state.provenance.get("engine", "native")))
+        known = {key: value for key, value in now.items() if key == "torch" or not cluster}
+        if difference := other_machine(state.provenance, known):
+            changed[difference] += 1
+    return [
+        f"{f'{number} runs resume' if number > 1 else '1 run resumes'} {difference}: the numbers may differ from "
+        "those of an uninterrupted run; force=true starts over."
+        for difference, number in changed.items()
     ]
 
 

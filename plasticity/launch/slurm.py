@@ -62,7 +62,7 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         if settings.launch.dry_run:
             return 0
         if packed:
-            submission = _submit(packed, settings, cluster, todo.restart_before)
+            submission = _submit(packed, settings, cluster, todo.restart)
             submitted = submission.jobs()
             in_jobs |= {run: job for job, runs in submitted.items() for run in runs}
             print(f"Submitted {_counted(len(submitted))}. Logs: {submission.logs}", flush=True)
@@ -100,9 +100,7 @@ def _pack(todo: Plan, runs: list[Run], settings: Settings, cluster: Cluster) -> 
     return pack(runs, seconds, jobs, settings.launch.runs_per_job), sum(seconds)
 
 
-def _submit(
-    packed: list[list[Run]], settings: Settings, cluster: Cluster, restart_before: float
-) -> Submission:
+def _submit(packed: list[list[Run]], settings: Settings, cluster: Cluster, restart: str | None) -> Submission:
     """Submits jobs, in arrays as large as the cluster accepts.
 
     Raises:
@@ -117,7 +115,7 @@ def _submit(
             modules = users_modules([run for runs in packed for run in runs], settings.diagnostics)
             setup = _environment(submission, settings, modules)
             for array in arrays:
-                jobs = [Job(runs, settings, restart_before) for runs in array]
+                jobs = [Job(runs, settings, restart) for runs in array]
                 _submit_array(jobs, submission, settings, cluster, setup, recorded)
     except OSError as error:
         why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror

@@ -53,7 +53,7 @@ def compute(runs: Sequence[Run | None], settings: Settings) -> int:
         publishing.catch_up(todo.finished())
         if todo.to_compute:
             display = Display(todo.to_compute, labels(todo.to_compute))
-            local = Local(settings, workers, display, publishing, todo.restart_before)
+            local = Local(settings, workers, display, publishing, todo.restart)
             outcome = local.compute(todo.to_compute)
         finish(publishing, outcome)
     return close(todo, outcome, settings)
@@ -90,6 +90,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = Fals
         settings.diagnostics,
         settings.launch.missing_measures == "compute",
         settings.snapshots.every,
+        cluster,
     )
     for note in [*settings.without_effect(cluster), *todo.notes]:
         print(note, flush=True)

@@ -9,7 +9,7 @@ from plasticity.launch.labels import labels
 from plasticity.launch.plan import Plan
 from plasticity.progress import Display, Message
 from plasticity.settings import Settings
-from plasticity.store import RunFolder
+from plasticity.store import RunFolder, RunState
 
 LOOK_SECONDS = 2.0
 
@@ -27,7 +27,8 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
     steps = {run.identity: run.dataset.steps_per_task for run in todo.to_compute}
     seen: dict[str, int] = {}
     ended: set[str] = set()
-    began, lost = time.time(), 0.0
+    before = {identity: _stamp(folder.stored_state()) for identity, folder in folders.items()}
+    lost = 0.0
     with Interrupts() as interrupts:
         with Display(todo.to_compute, labels(todo.to_compute)) as display:
             while not interrupts.count:
@@ -43,7 +44,7 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
                         ) from error
                     living = jobs
                 for identity in folders.keys() - ended:
-                    message = _look(folders[identity], seen, steps[identity], began)
+                    message = _look(folders[identity], seen, steps[identity], before[identity])
                     if message is not None:
                         display.hear(message)
                         ended |= {identity} if message.kind == "ended" else set()
@@ -54,7 +55,7 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
     return False
 
 
-def _look(folder: RunFolder, seen: dict[str, int], steps: int, began: float) -> Message | None:
+def _look(folder: RunFolder, seen: dict[str, int], steps: int, before: str) -> Message | None:
     """What is new about a run since the last look. An end from before the watch began is of an earlier attempt."""
     state = folder.state()
     if state.status == "new":
@@ -65,8 +66,13 @@ def _look(folder: RunFolder, seen: dict[str, int], steps: int, began: float) -> 
         now, score = done, float(row[state.score_name]) if row else None
     except (ValueError, KeyError):  # damaged, which is reported where the run is computed
         return None
-    before = seen.get(folder.identity)
+    last = seen.get(folder.identity)
     seen[folder.identity] = now
-    over = state.status in ("finished", "failed") and (state.updated or 0) > began
-    kind = "began" if before is None else "ended" if over else "progress"
-    return Message(kind, folder.identity, now, (now - (before or 0)) * steps, score, state)
+    over = state.status in ("finished", "failed") and _stamp(state) != before
+    kind = "began" if last is None else "ended" if over else "progress"
+    return Message(kind, folder.identity, now, (now - (last or 0)) * steps, score, state)
+
+
+def _stamp(state: RunState) -> str:
+    """A text that is another one after every attempt at a run."""
+    return f"{state.status} {state.attempt} {state.updated}"

@@ -65,7 +65,7 @@ class Reporter:
             self.stop.set()
 
 
-def work(connection: Connection, settings: Settings, restart_before: float) -> None:
+def work(connection: Connection, settings: Settings, restart: str | None) -> None:
     """Computes the runs that come through a pipe, until None comes or the other end closes.
 
     On SIGTERM, or when the launcher dies, the current run is checkpointed and left. SIGINT goes to the
@@ -95,7 +95,7 @@ def work(connection: Connection, settings: Settings, restart_before: float) -> N
         stop=stop,
         checkpoint_seconds=settings.checkpoint_seconds,
         data_root=settings.data_root,
-        restart_before=restart_before,
+        restart=restart,
     )
 
     run: Run | None

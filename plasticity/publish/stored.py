@@ -178,7 +178,7 @@ def _under(row: Row, prefix: str) -> list[float]:
 def _public(state: RunState) -> bytes:
     """The state as it is stored, without the machine and the process."""
     values = asdict(state)
-    values["provenance"] = {
-        key: value for key, value in state.provenance.items() if key not in ("host", "pid")
-    }
+    for provenance in [values["provenance"], *values["attempts"]]:
+        provenance.pop("host", None)
+        provenance.pop("pid", None)
     return json.dumps(values, indent=1).encode()

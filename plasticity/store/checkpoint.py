@@ -60,5 +60,7 @@ class Checkpoint:
         for name, array in expected.items():
             if name not in found or (found[name].shape, found[name].dtype) != (array.shape, array.dtype):
                 raise Damaged(f"its checkpoint is invalid ({name} is missing or has another shape)")
+        if not self.network.is_finite():
+            raise Damaged("its checkpoint is invalid (weights or biases are not finite)")
         if not 0 < self.rows <= run.dataset.records:
             raise Damaged(f"its checkpoint is invalid (it comes after {self.rows} rows)")

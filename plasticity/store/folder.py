@@ -185,7 +185,9 @@ class RunFolder:
                 return RunState(status="held")
             self.create(run)
             state = self.state(run)
-            if state.status != "finished":
+            if state.status == "finished":
+                self.remove_checkpoint()
+            else:
                 state.status, state.reason, state.updated = "failed", reason, time.time()
                 self.write_state(state)
         return state

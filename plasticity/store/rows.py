@@ -9,6 +9,7 @@ import csv
 import io
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 
 Row = dict[str, float | int]
@@ -91,9 +92,9 @@ def check(lines: Iterable[bytes], step: int, column: str) -> int:
         the number of rows
 
     Raises:
-        ValueError: saying which row is missing, comes twice, or is torn.
+        ValueError: saying which row is missing, comes twice, is torn, or lacks a finite score or loss.
     """
-    names, rows = list[bytes](), 0
+    names, needed, rows = list[bytes](), list[int](), 0
     for line in lines:
         values = line.rstrip(b"\n").split(b",")
         if values[0] == KEY.encode():
@@ -101,6 +102,7 @@ def check(lines: Iterable[bytes], step: int, column: str) -> int:
             if column.encode() not in names:
                 raise ValueError(f"it has no column {column}")
             _check_names(names)
+            needed = [names.index(name) for name in (column.encode(), b"loss") if name in names]
             continue
         if len(values) != len(names) or values[0] != b"%d" % (rows * step):
             raise ValueError(f"something else is in the place of row {rows + 1}, of task {rows * step}")
@@ -108,6 +110,10 @@ def check(lines: Iterable[bytes], step: int, column: str) -> int:
             list(map(float, filter(None, values)))
         except ValueError as error:
             raise ValueError(f"row {rows + 1}, of task {rows * step}, does not consist of numbers") from error
+        for position in needed:
+            if not isfinite(float(values[position] or b"nan")):
+                name, found = names[position].decode(), values[position].decode() or "missing"
+                raise ValueError(f"{name} of row {rows + 1}, of task {rows * step}, is {found}")
         rows += 1
     return rows
 

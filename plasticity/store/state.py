@@ -22,8 +22,12 @@ class RunState:
         score: mean score over the last 15 % of the rows, once finished.
         reason: why it failed, or what is wrong with it.
         attempt: how many times the run was started or resumed.
+        started: when it was last started, by the clock of the machine that did: for people to read.
         seconds: time spent in training, over all attempts.
-        provenance: what computed it: engine, versions, git commit, host, process, and the code of its parts.
+        provenance: what computes it, or did last: engine, versions, git commit, host, process, and the code of its
+            parts.
+        attempts: the provenance of every attempt, each with its number and the task at which it began.
+        restarts: the launches that have started it over, by their identities.
         score_name, higher_is_better: what the score is called, and whether a higher one is better.
         percent: whether people read the score in percent.
         tasks: number of tasks of the run; 0 in a state that was stored before this field existed.
@@ -42,6 +46,8 @@ class RunState:
     finished: float | None = None
     seconds: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    restarts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     score_name: str = "accuracy"
@@ -65,6 +71,8 @@ class RunState:
             value = getattr(state, key)
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise ValueError(f"{key} is {json.dumps(value)}")
+        if not all(isinstance(attempt, dict) for attempt in state.attempts):
+            raise ValueError("its attempts make no sense")
         if state.status not in STORED:
             raise ValueError(f"status is {json.dumps(state.status)}")
         if min(state.tasks_done, state.tasks, state.attempt) < 0 or state.tasks_per_record < 1:
@@ -77,6 +85,21 @@ class RunState:
         self.score_name, self.higher_is_better = objective.score_name, objective.higher_is_better
         self.percent = objective.percent
         self.tasks, self.tasks_per_record = dataset.tasks, dataset.tasks_per_record
+
+    def starts_over(self, restart: str | None) -> bool:
+        """Whether a launch has yet to start the run over.
+
+        Args:
+            restart: the identity of a launch that starts each of its runs over, once; None for any other launch.
+        """
+        return restart is not None and restart not in self.restarts
+
+    def begin(self, provenance: dict[str, Any], task: int) -> None:
+        """Records what computes the present attempt, and the task at which it begins."""
+        if self.provenance and not self.attempts:  # it was stored before attempts were recorded one by one
+            self.attempts.append(self.provenance)
+        self.provenance = provenance
+        self.attempts.append({"attempt": self.attempt, "task": task} | provenance)
 
     def text(self) -> str:
         """The state as it is stored."""
@@ -95,6 +118,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "finished": _TIME,
     "seconds": (int, float),
     "provenance": (dict,),
+    "attempts": (list,),
+    "restarts": (list,),
     "notes": (list,),
     "measured": (dict,),
     "score_name": (str,),
