@@ -205,10 +205,11 @@ def test_a_run_whose_part_was_edited_since_it_was_killed_starts_over(mine, tmp_p
     run = [
         "engine=reference",
         "activation=my_parts.Slope",
-        "dataset.tasks=200",
-        *TINY[1:],
-        "checkpoint_seconds=1e-6",
+        "model.width=6",
+        "model.depth=2",
+        "diagnostics=none",
     ]
+    run += ["dataset.tasks=60", "dataset.examples_per_task=20", "checkpoint_seconds=1e-6"]
     folder = kill_after_checkpoint(mine, *run, pause=0)
     user.edit(tmp_path, "self.slope * z)", "self.slope * z * 2)")
     done = mine(*run)

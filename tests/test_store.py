@@ -317,8 +317,8 @@ def test_a_run_killed_at_its_very_end_loses_its_checkpoint_at_the_next_launch(tm
 
 
 def test_a_reference_run_resumed_on_another_processor_says_so_and_keeps_both(command):
-    run = ["engine=reference", "model.width=10", "model.depth=2", "dataset.tasks=200"]
-    run += ["dataset.examples_per_task=20", "checkpoint_seconds=1e-6"]
+    run = ["engine=reference", "model.width=10", "model.depth=2", "dataset.tasks=60"]
+    run += ["dataset.examples_per_task=20", "checkpoint_seconds=1e-6", "diagnostics=none"]
     command.environment = {"ATEN_CPU_CAPABILITY": "default"}
     folder = kill_after_checkpoint(command, *run, pause=0)
     command.environment = {}
