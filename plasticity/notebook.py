@@ -169,9 +169,9 @@ def _train_unstored(
         updated=ended,
         finished=ended,
         seconds=ended - began,
-        provenance=provenance(choice, run),
         measured={one.name: one.values() for one in diagnostics},
     )
+    state.begin(provenance(choice, run), 0)
     state.describe(run)
     return Result(run, state, pd.DataFrame(rows), learnt.network if learnt else None)
 
