@@ -12,6 +12,7 @@ from plasticity.cores import cores
 from plasticity.datasets import prepare_data
 from plasticity.diagnostics import Diagnostic, differing
 from plasticity.errors import EXPECTED, Damaged, UserError, reason
+from plasticity.files import exists
 from plasticity.launch.compose import compose_settings
 from plasticity.launch.interrupt import interruptible, uninterrupted
 from plasticity.measuring import add, from_snapshot, merged, served
@@ -32,9 +33,9 @@ class Subject:
 
     def __init__(self, folder: RunFolder, diagnostics: Sequence[Diagnostic]):
         """Raises Damaged, OSError or UserError if the run cannot be measured."""
+        self.folder, self.run = folder, folder.run()
         if not folder.snapshots():
             raise UserError("it has no snapshots")
-        self.folder, self.run = folder, folder.run()
         self.tasks = [0, *folder.snapshots()]
         with self.claimed() as state:
             clashing = [one for one in differing(state.measured, diagnostics) if one.name in state.measured]
@@ -74,7 +75,7 @@ def folders(paths: Sequence[Path]) -> list[RunFolder]:
     """
     found: list[RunFolder] = []
     for path in paths:
-        here = [RunFolder(path)] if (path / "config.yaml").exists() else run_folders(path)
+        here = [RunFolder(path)] if exists(path / "config.yaml") else run_folders(path)
         if not here:
             raise UserError(f"There are no runs in {path}.")
         found += here

@@ -1,5 +1,6 @@
 """Files that are replaced atomically: a reader sees either the old contents or the new."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -17,6 +18,9 @@ os.umask(_UMASK)
 PATIENCE = 60.0
 """Seconds to wait for another writer."""
 
+REFUSALS = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM}
+"""The errors of a file system that cannot do something at all, as opposed to failing at it."""
+
 Contents = str | bytes | Callable[[BinaryIO], object]
 """What a file is to hold, or a function that writes it."""
 
@@ -30,6 +34,8 @@ def atomic_write(path: Path, contents: Contents, durable: bool = True, mode: int
         durable: return only once it is on the disk, so that it survives a power cut.
         mode: its permissions.
 
+    On a file system that can neither tell what is on the disk nor set permissions, it does without.
+
     Raises:
         OSError: when it cannot be written; the old file is then kept.
     """
@@ -41,9 +47,9 @@ def atomic_write(path: Path, contents: Contents, durable: bool = True, mode: int
             else:
                 file.write(contents.encode() if isinstance(contents, str) else contents)
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            unless_refused(os.fchmod, file.fileno(), mode)
             if durable:
-                os.fsync(file.fileno())
+                unless_refused(os.fsync, file.fileno())
         os.replace(temporary, path)
         if durable:
             sync_directory(path.parent)
@@ -105,10 +111,36 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def sync_directory(path: Path) -> None:
-    """Waits until the entries of a directory are on the disk."""
+def sync_directory(path: Path) -> str | None:
+    """Waits until the entries of a directory are on the disk; returns why not, if its file system cannot."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        return unless_refused(os.fsync, descriptor)
     finally:
         os.close(descriptor)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; False where we may not look."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def unless_refused(operation: Callable[..., object], *arguments: object) -> str | None:
+    """Does something that some file systems cannot do, such as CIFS, FUSE and FAT, and that we can do without.
+
+    Returns:
+        why it was refused; None if it was done
+
+    Raises:
+        OSError: when the file system can do it, but failed.
+    """
+    try:
+        operation(*arguments)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        return os.strerror(error.errno)
+    return None

@@ -13,6 +13,7 @@ from plasticity.network import Network, initial_network
 from plasticity.run import Run
 from plasticity.store import Row, RunFolder, RunState
 from plasticity.store.rows import number
+from plasticity.store.snapshot import due
 
 AGAIN = ".again"
 """The folder in a directory of runs in which finished runs are computed again; their results stay until then."""
@@ -85,6 +86,17 @@ def served(folder: RunFolder, run: Run, diagnostics: Sequence[Diagnostic]) -> li
     """The diagnostics all of whose measurements can be taken from snapshots."""
     kept = {0, *folder.snapshots()}
     return [one for one in diagnostics if not one.is_of_steps() and needed(run, one) <= kept]
+
+
+def lacking_snapshots(folder: RunFolder, run: Run, every: int) -> list[int]:
+    """The tasks before which a finished run's network was to be kept, but was not or is ruined.
+
+    Args:
+        folder: the run's folder.
+        run: the run.
+        every: number of tasks from one snapshot to the next; 0 for that after the last task alone.
+    """
+    return [task for task in due(run, every) if not folder.has_snapshot(task)]
 
 
 def merged(found: Iterable[Mapping[int, Row]]) -> dict[int, Row]:
@@ -192,8 +204,9 @@ def take_over(
         for position, row in enumerate(new)
     }
     fresh = again.state(run)
-    for task in sorted(set(again.snapshots()) - set(folder.snapshots())):
-        folder.write_snapshot(again.snapshot(task))
+    for task in again.snapshots():
+        if not folder.has_snapshot(task):
+            folder.write_snapshot(again.snapshot(task))
     folder.extend_rows(columns, columns_of(run, differing(state.measured, taken), data_root))
     state.measured |= fresh.measured
     state.updated = time.time()

@@ -1,10 +1,11 @@
 """A session: what the runs that a process computes have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 
 from plasticity.diagnostics import Diagnostic
+from plasticity.engines import Choice
 from plasticity.observer import Observer, Silent
 
 
@@ -15,9 +16,10 @@ class Session:
     Attributes:
         observer: receives progress.
         engine: name of the engine, or "auto".
+        engines: the engines that the launch decided on, by the identities of runs.
         diagnostics: what is measured before, during and after tasks.
         measure_finished: whether a finished run that lacks some of these is measured from its snapshots or, if they
-            don't suffice, computed again.
+            don't suffice, or are missing or ruined themselves, computed again.
         snapshot_every: number of tasks from one snapshot of a run's network to the next; 0 for that after the last
             task alone.
         stop: set it to make every run write a checkpoint and stop at its next opportunity.
@@ -29,6 +31,7 @@ class Session:
 
     observer: Observer = field(default_factory=Silent)
     engine: str = "auto"
+    engines: Mapping[str, Choice] = field(default_factory=dict)
     diagnostics: Sequence[Diagnostic] = ()
     measure_finished: bool = False
     snapshot_every: int = 0

@@ -9,9 +9,9 @@ from math import isfinite
 from plasticity import memory
 from plasticity.continuation import Outdated, check_code, other_machine
 from plasticity.diagnostics import Diagnostic, lacking
-from plasticity.engines import choose, get, resuming
+from plasticity.engines import choose, confirmed, get, resuming
 from plasticity.errors import EXPECTED, Damaged, UserError, reason
-from plasticity.measuring import add_from_snapshots, beside, take_over
+from plasticity.measuring import add_from_snapshots, beside, lacking_snapshots, take_over
 from plasticity.network import Network, initial_network
 from plasticity.provenance import machine, provenance
 from plasticity.record import learn_record
@@ -58,28 +58,30 @@ def train(run: Run, folder: RunFolder, session: Session) -> RunState:
 
 
 def measure(run: Run, folder: RunFolder, session: Session, state: RunState, resources: ExitStack) -> RunState:
-    """Adds the measures that a finished run lacks; only for the holder of its claim.
+    """Adds the measures and snapshots that a finished run lacks; only for the holder of its claim.
 
-    They are taken from its snapshots. If those don't suffice, the run is computed again in a separate folder, by
-    the engine that computed it, and its result stays as it is until then.
+    Measures are taken from its snapshots. If those don't suffice, or are not all there, the run is computed again
+    in a separate folder, by the engine that computed it, and its result stays as it is until then.
 
     Returns:
         the run's state; if it is computed again and that ends early, the state of the new computation
     """
-    if not lacking(state.measured, session.diagnostics):
+    gaps = lacking_snapshots(folder, run, session.snapshot_every)
+    if not gaps and not lacking(state.measured, session.diagnostics):
         return state
     try:
-        if not _from_snapshots(run, folder, session, state):
+        if not _from_snapshots(run, folder, session, state) and not gaps:
             return state
         again = beside(folder)
         again.make()
         resources.enter_context(again.claim())
         again.create(run)
         fresh = again.state(run)
-        left = lacking(fresh.measured, session.diagnostics)
+        passed = [task for task in gaps if task <= fresh.tasks_done and not again.has_snapshot(task)]
+        left = bool(lacking(fresh.measured, session.diagnostics) or passed)
         if fresh.status != "finished" or left:
-            same_engine = replace(session, engine=state.provenance.get("engine", session.engine))
-            Attempt(run, again, same_engine, fresh, resources).compute(restart=bool(left))
+            same_engine = replace(session, engine=state.provenance.get("engine", session.engine), engines={})
+            Attempt(run, again, same_engine, fresh, resources).compute(restart=left)
         if fresh.status != "finished":
             return fresh
         take_over(run, folder, again, state, session.diagnostics, session.data_root)
@@ -135,7 +137,8 @@ class Attempt:
             self.state.notes.append(f"Before attempt {self.state.attempt}: {self.state.reason}.")
         self.state.reason = self.state.score = self.state.finished = None
         memory.check(self.run)
-        self.choice = choose(self.session.engine, self.run)
+        decided = self.session.engines.get(self.run.identity)
+        self.choice = confirmed(decided, self.run) if decided else choose(self.session.engine, self.run)
         network = None if restart else self._resumed()
         if network is None:
             self.folder.remove_checkpoint()

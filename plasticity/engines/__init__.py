@@ -3,7 +3,8 @@
 The compiled engine is in between: it accepts any parts, too, but takes a minute to start.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 
 from plasticity.engines.compiled import WORTHWHILE
@@ -12,7 +13,18 @@ from plasticity.errors import ConfigError, UserError
 from plasticity.part import one_of
 from plasticity.run import Run
 
-__all__ = ["ENGINES", "Choice", "Engine", "Learner", "TaskResult", "choose", "get", "resuming"]
+__all__ = [
+    "ENGINES",
+    "Choice",
+    "Engine",
+    "Learner",
+    "TaskResult",
+    "choose",
+    "confirmed",
+    "decide",
+    "get",
+    "resuming",
+]
 
 ENGINES = ("native", "compiled", "reference")
 """The fastest first."""
@@ -74,6 +86,40 @@ def choose(setting: str, run: Run) -> Choice:
         return Choice("reference", reason)
     missing = get("compiled").unsupported(run)
     return Choice("reference", f"{reason}, and {missing}") if missing else Choice("compiled", reason)
+
+
+def decide(setting: str, runs: Iterable[Run]) -> list[Choice]:
+    """The engine for each of some runs on this machine: the same one for runs that differ only by their seeds.
+
+    Raises:
+        UserError: as `choose`, naming the run.
+    """
+    decided: dict[str, Choice] = {}
+    choices = []
+    for run in runs:
+        sweep = replace(run, seed=0).identity
+        if sweep not in decided:
+            try:
+                decided[sweep] = choose(setting, run)
+            except UserError as error:
+                raise UserError(f"{run.identity}: {error}") from error
+        choices.append(decided[sweep])
+    return choices
+
+
+def confirmed(decided: Choice, run: Run) -> Choice:
+    """The engine that was decided on for a run, which may have been elsewhere, or a while ago.
+
+    Raises:
+        UserError: if it cannot compute the run here and now. No other one does instead: engines round differently,
+            so one computes all seeds.
+    """
+    if reason := get(decided.engine).unsupported(run):
+        raise UserError(
+            f"engine={decided.engine}, which computes all seeds of this run, cannot do so now: {reason}; the same "
+            "command retries it, and engine=reference force=true computes all of them without it"
+        )
+    return decided
 
 
 def resuming(began: str, setting: str, chosen: Choice, run: Run) -> Choice:

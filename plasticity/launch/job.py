@@ -6,6 +6,8 @@ import sys
 from submitit.helpers import DelayedSubmission
 
 from plasticity.cores import cores
+from plasticity.engines import Choice, decide
+from plasticity.errors import UserError
 from plasticity.launch.labels import labels
 from plasticity.launch.local import Local, finish
 from plasticity.launch.summary import states, summary
@@ -41,15 +43,22 @@ class Job:
         workers = min(cores(), len(self.runs))
         with Publishing(self.settings, self.runs) as publishing:
             self.local = Local(self.settings, workers, display, publishing, self.restart)
-            outcome = self.local.compute(self.runs)
+            outcome = self.local.compute(self.runs, self._engines())
             finish(publishing, outcome)
-        print(summary(self.runs, outcome, self.settings), flush=True)
+        print(summary(self.runs, self.runs, outcome, self.settings), flush=True)
         if outcome.interrupted:
             self._name_unfinished()
             sys.exit(TERMINATED)  # no result, so that the job can be requeued
         known = states(self.runs, outcome, self.settings)
         if failed := [identity for identity, state in known.items() if state.status != "finished"]:
             raise RuntimeError(f"not finished: {', '.join(failed)}")
+
+    def _engines(self) -> list[Choice]:
+        """The engine of each run on this node, which may differ from that on the node of the launch."""
+        try:
+            return decide(self.settings.engine.name, self.runs)
+        except UserError:
+            return []  # each run that has none says so itself
 
     def checkpoint(self) -> DelayedSubmission:
         """Makes every run write its checkpoint; submitit calls it when the job is preempted or out of time."""

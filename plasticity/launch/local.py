@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
+from plasticity.engines import Choice
 from plasticity.errors import UserError
 from plasticity.launch.interrupt import Interrupts
 from plasticity.launch.worker import SIGNALS, work
@@ -82,12 +83,19 @@ class Local:
         self.publishing, self.restart = publishing, restart
         self.workers: list[Worker] = []
         self.outcome = Outcome()
+        self.engines: dict[str, Choice] = {}
         self.held: list[Run] = []
         self.tried = 0.0
 
-    def compute(self, runs: Sequence[Run]) -> Outcome:
-        """Computes runs in the order given, as many at a time as there are workers."""
+    def compute(self, runs: Sequence[Run], engines: Sequence[Choice] = ()) -> Outcome:
+        """Computes runs in the order given, as many at a time as there are workers.
+
+        Args:
+            runs: the runs.
+            engines: the engine of each that is not resumed; if there are none, each worker chooses.
+        """
         self.waiting = deque(runs)
+        self.engines = {run.identity: choice for run, choice in zip(runs, engines, strict=False)}
         with Interrupts() as interrupts, self.display:
             while len(self.workers) < self.number and not interrupts.count:
                 self._start_worker()
@@ -118,7 +126,7 @@ class Local:
             multiprocessing.set_start_method("spawn", force=True)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        arguments = (theirs, self.settings, self.restart)
+        arguments = (theirs, self.settings, self.restart, self.engines)
         process = context.Process(target=work, args=arguments, daemon=True)
         # A signal to every process of a job or a terminal must not end the worker before it is set up.
         resource_tracker.ensure_running()  # first, since it unblocks signals

@@ -1,17 +1,17 @@
 """What a launch has to do: of all runs asked for, those that are neither duplicates nor finished."""
 
-import shlex
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plasticity.continuation import other_code, other_machine
-from plasticity.diagnostics import Diagnostic, lacking
-from plasticity.engines import Choice, choose
+from plasticity.diagnostics import Diagnostic
+from plasticity.engines import Choice, decide
 from plasticity.errors import UserError
+from plasticity.launch import lacks
 from plasticity.measuring import served
 from plasticity.provenance import machine
 from plasticity.run import Run
@@ -29,7 +29,7 @@ class Plan:
         engines: the engine that would compute each of those on this machine, and why.
         resumed: number of runs that continue from a checkpoint.
         absent: number of combinations that are not runs.
-        measured: number of runs that are finished and only have to be measured.
+        measured: number of runs that are finished and only lack measures or snapshots.
         restart: identity of this launch, if it starts its runs over; see `Session`.
         notes: sentences that the user should read about runs of earlier launches.
     """
@@ -86,7 +86,7 @@ def plan(
         force: start all runs over.
         engine: name of the engine, or "auto".
         diagnostics: what is to be measured.
-        measure_finished: whether to compute the diagnostics that finished runs lack.
+        measure_finished: whether to compute the diagnostics and snapshots that finished runs lack.
         snapshot_every: number of tasks from one snapshot to the next; 0 for that after the last task alone.
         cluster: whether other machines compute them.
 
@@ -97,7 +97,7 @@ def plan(
     left: list[tuple[Run, int]] = []
     finished: list[tuple[Run, RunState]] = []
     notes: list[str] = []
-    lacks: dict[str, list[Diagnostic]] = {}
+    found: list[lacks.Lack] = []
     resumed: list[tuple[Run, RunState]] = []
     outdated: list[tuple[Run, RunState]] = []
     for run in asked.values():
@@ -108,10 +108,10 @@ def plan(
             _remove_checkpoint(folder, run)
             if not described:
                 notes.append(_rewritten_config(folder, run))
-            if missing := lacking(state.measured, diagnostics):
-                lacks[run.identity] = missing
+            if missing := lacks.lack(folder, run, state, diagnostics, snapshot_every):
+                found.append(missing)
                 if measure_finished:
-                    left.append((run, run.steps * (len(served(folder, run, missing)) < len(missing))))
+                    left.append((run, run.steps * _computed_again(folder, missing)))
             continue
         if state.status in ("unreadable", "incomplete"):
             notes.append(f"{folder.path} is computed again: {state.reason}.")
@@ -124,13 +124,15 @@ def plan(
                 tasks_left -= state.tasks_done
         left.append((run, tasks_left * run.dataset.steps_per_task))
     left.sort(key=lambda entry: entry[1] * entry[0].weights, reverse=True)
+    engines = decide(engine, [run for run, _ in left])
+    begun = [(run, choice) for (run, _), choice in zip(left, engines, strict=True)]
     return Plan(
         asked=list(asked.values()),
         to_compute=[run for run, _ in left],
         steps_left=[steps for _, steps in left],
-        engines=[_choice(engine, run) for run, _ in left],
+        engines=engines,
         resumed=len(resumed),
-        measured=len(lacks) if measure_finished else 0,
+        measured=len(found) if measure_finished else 0,
         absent=sum(run is None for run in runs),
         restart=uuid.uuid4().hex[:12] if force else None,
         notes=[
@@ -138,17 +140,17 @@ def plan(
             *_other_code(finished),
             *_starting_over(outdated),
             *_other_machine(resumed, cluster),
-            *_lacks_snapshots([run for run, _ in finished], runs_dir, snapshot_every),
-            *([] if measure_finished else _lacks(lacks, runs_dir)),
+            *_other_engine(finished, begun),
+            *([] if measure_finished else lacks.notes(found, runs_dir, snapshot_every)),
         ],
     )
 
 
-def _choice(engine: str, run: Run) -> Choice:
-    try:
-        return choose(engine, run)
-    except UserError as error:
-        raise UserError(f"{run.identity}: {error}") from error
+def _computed_again(folder: RunFolder, missing: lacks.Lack) -> bool:
+    """Whether what a finished run lacks takes computing it again, as opposed to measuring it from snapshots."""
+    measures = missing.measures
+    from_snapshots = len(served(folder, missing.run, measures)) == len(measures)
+    return bool(missing.snapshots or missing.ruined) or not from_snapshots
 
 
 def _rewritten_config(folder: RunFolder, run: Run) -> str:
@@ -212,33 +214,20 @@ def _other_machine(resumed: Sequence[tuple[Run, RunState]], cluster: bool) -> li
     ]
 
 
-def _lacks(lacks: Mapping[str, Sequence[Diagnostic]], runs_dir: Path) -> list[str]:
-    """Says how many finished runs lack which measures, and how to get them."""
-    if not lacks:
-        return []
-    names = list(dict.fromkeys(one.name for missing in lacks.values() for one in missing))
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    runs = "1 finished run lacks" if len(lacks) == 1 else f"{len(lacks)} finished runs lack"
-    return [
-        f"{runs} measures ({shown}): launch.missing_measures=compute adds them, from snapshots or by "
-        f"computing runs again; python -m plasticity.diagnose {shlex.quote(str(runs_dir))} uses snapshots alone."
-    ]
-
-
-def _lacks_snapshots(finished: Sequence[Run], runs_dir: Path, every: int) -> list[str]:
-    """Says how many finished runs lack snapshots, and how to get them."""
-    number = sum(
-        not _snapshots(run, every) <= set(RunFolder.of(runs_dir, run).snapshots())
-        for run in finished
-        if every
+def _other_engine(finished: Sequence[tuple[Run, RunState]], left: Sequence[tuple[Run, Choice]]) -> list[str]:
+    """Says how many runs are to be computed by another engine than finished seeds of the same sweep."""
+    done = {run.identity for run, _ in finished}
+    engines: dict[Run, set[str]] = {}
+    for run, state in finished:
+        engines.setdefault(replace(run, seed=0), set()).add(str(state.provenance.get("engine")))
+    pairs = Counter(
+        (choice.engine, other)
+        for run, choice in left
+        if run.identity not in done
+        for other in engines.get(replace(run, seed=0), set()) - {choice.engine}
     )
-    if not number:
-        return []
-    runs, them = (f"{number} finished runs lack", "them") if number > 1 else ("1 finished run lacks", "it")
-    return [f"{runs} the snapshots of snapshots.every={every}: force=true starts {them} over."]
-
-
-def _snapshots(run: Run, every: int) -> set[int]:
-    """The tasks before which a run's network is to be kept, but for the last network."""
-    record = run.dataset.tasks_per_record
-    return {task for task in range(record, run.dataset.tasks, record) if task % every == 0}
+    return [
+        f"engine={ours} computes {number} run{'s' * (number > 1)}, but engine={theirs} computed other seeds of "
+        f"{'them' if number > 1 else 'it'}: engines round differently, and agree only statistically."
+        for (ours, theirs), number in pairs.items()
+    ]

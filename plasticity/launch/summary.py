@@ -1,8 +1,9 @@
 """The closing lines of a launch: what is finished, what failed and why, what to run next."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from plasticity.launch import lacks
 from plasticity.launch.labels import labels
 from plasticity.launch.local import Outcome
 from plasticity.progress import clock
@@ -20,11 +21,19 @@ def states(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> dict[s
     }
 
 
-def summary(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> str:
-    """How a launch went: in full for a single run; counts and every failure for several."""
+def summary(asked: Sequence[Run], computed: Sequence[Run], outcome: Outcome, settings: Settings) -> str:
+    """How a launch went: in full for a single run; counts and every failure for several.
+
+    Args:
+        asked: every run asked for.
+        computed: those of them that were not finished before.
+        outcome: how it went.
+        settings: what was asked for.
+    """
     known = states(asked, outcome, settings)
+    last = [*_lacking(computed, known, settings), *outcome.published]
     if len(asked) == 1:
-        return "\n".join([_one(asked[0], known[asked[0].identity], outcome, settings), *outcome.published])
+        return "\n".join([_one(asked[0], known[asked[0].identity], outcome, settings), *last])
     names = dict(zip(known, labels(asked), strict=True))
     failed = {identity: state for identity, state in known.items() if state.status == "failed"}
     lines = [
@@ -36,9 +45,22 @@ def summary(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> str:
     counts += f", {len(failed)} failed" * bool(failed) + f", {left} left" * bool(left)
     again = f" The same command {'resumes' if left else 'retries'} them." if failed or left else ""
     head = "Interrupted. " if outcome.interrupted else ""
-    return "\n".join(
-        [*lines, f"{head}{counts}, in {settings.runs_dir}.{again}", _next(settings), *outcome.published]
-    )
+    return "\n".join([*lines, f"{head}{counts}, in {settings.runs_dir}.{again}", _next(settings), *last])
+
+
+def _lacking(computed: Sequence[Run], known: Mapping[str, RunState], settings: Settings) -> list[str]:
+    """What finished runs lack, since another launch computed them, or began them, without all of it."""
+    every, diagnostics = settings.snapshots.every, settings.diagnostics
+    finished = [
+        (RunFolder.of(settings.runs, run), run, state)
+        for run in computed
+        if (state := known[run.identity]).status == "finished"
+    ]
+    found = [one for run in finished if (one := lacks.lack(*run, diagnostics, every))]
+    if not found:
+        return []
+    who = f"Begun by another launch, which asked for less: {lacks.names(found)}."
+    return [who, *lacks.notes(found, settings.runs, every)]
 
 
 def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str:

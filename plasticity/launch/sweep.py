@@ -54,7 +54,7 @@ def compute(runs: Sequence[Run | None], settings: Settings) -> int:
         if todo.to_compute:
             display = Display(todo.to_compute, labels(todo.to_compute))
             local = Local(settings, workers, display, publishing, todo.restart)
-            outcome = local.compute(todo.to_compute)
+            outcome = local.compute(todo.to_compute, todo.engines)
         finish(publishing, outcome)
     return close(todo, outcome, settings)
 
@@ -81,7 +81,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = Fals
     Raises:
         UserError: when it cannot be done.
     """
-    prepare(settings.runs, settings.launch.dry_run)
+    refused = prepare(settings.runs, settings.launch.dry_run)
     todo = plan(
         runs,
         settings.runs,
@@ -92,7 +92,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = Fals
         settings.snapshots.every,
         cluster,
     )
-    for note in [*settings.without_effect(cluster), *todo.notes]:
+    for note in [*refused, *settings.without_effect(cluster), *todo.notes]:
         print(note, flush=True)
     prepare_data((run.dataset for run in todo.to_compute), settings.data_root)  # before any worker does, once
     return todo
@@ -100,7 +100,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = Fals
 
 def close(todo: Plan, outcome: Outcome, settings: Settings) -> int:
     """Prints the closing lines and returns the exit code."""
-    print(summary(todo.asked, outcome, settings), flush=True)
+    print(summary(todo.asked, todo.to_compute, outcome, settings), flush=True)
     if outcome.interrupted:
         return INTERRUPTED
     known = states(todo.asked, outcome, settings)

@@ -10,10 +10,11 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from plasticity.engines import Choice
 from plasticity.output import expect_no_reader
 from plasticity.progress import Message
 from plasticity.run import Run
@@ -65,7 +66,9 @@ class Reporter:
             self.stop.set()
 
 
-def work(connection: Connection, settings: Settings, restart: str | None) -> None:
+def work(
+    connection: Connection, settings: Settings, restart: str | None, engines: Mapping[str, Choice]
+) -> None:
     """Computes the runs that come through a pipe, until None comes or the other end closes.
 
     On SIGTERM, or when the launcher dies, the current run is checkpointed and left. SIGINT goes to the
@@ -89,6 +92,7 @@ def work(connection: Connection, settings: Settings, restart: str | None) -> Non
     session = Session(
         observer=Reporter(connection, stop),
         engine=settings.engine.name,
+        engines=engines,
         diagnostics=settings.diagnostics,
         measure_finished=settings.launch.missing_measures == "compute",
         snapshot_every=settings.snapshots.every,

@@ -40,12 +40,12 @@ def claim(path: Path) -> Iterator[bool]:
             "write to everything in it."
         ) from error
     try:
-        held = _lock(descriptor, path)
+        held = lock(descriptor, path)
         for _ in range(_PATIENCE):
             if held:
                 break
             time.sleep(0.02)
-            held = _lock(descriptor, path)
+            held = lock(descriptor, path)
         if held:
             with suppress(OSError):  # on a full disk, the file does not say who holds it
                 os.ftruncate(descriptor, 0)
@@ -62,12 +62,17 @@ def holder(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        return None if _lock(descriptor, path) else os.pread(descriptor, 200, 0).decode().strip()
+        return None if lock(descriptor, path) else os.pread(descriptor, 200, 0).decode().strip()
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, path: Path) -> bool:
+def lock(descriptor: int, path: Path) -> bool:
+    """Locks an open file until it is closed; returns False if somebody else holds the lock.
+
+    Raises:
+        UserError: when the file system has no locks.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -14,7 +14,7 @@ came after the last checkpoint, never the folder.
 import os
 import shutil
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from plasticity.errors import Damaged, UserError
-from plasticity.files import atomic_write, set_aside, sweep
+from plasticity.files import atomic_write, exists, set_aside, sweep
 from plasticity.run import Run, completed, flatten
 from plasticity.store import rows
 from plasticity.store.checkpoint import Checkpoint
@@ -194,7 +194,7 @@ class RunFolder:
 
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to resume from."""
-        return (self.path / "checkpoint.npz").exists()
+        return exists(self.path / "checkpoint.npz")
 
     def checkpoint(self) -> Checkpoint | None:
         """The last checkpoint, or None without one.
@@ -216,6 +216,15 @@ class RunFolder:
         """The tasks before which snapshots were taken, in order; the number of tasks for that after the last."""
         found = (self.path / SNAPSHOTS).glob("*.safetensors")
         return sorted(int(path.stem) for path in found if path.stem.isdecimal())
+
+    def has_snapshot(self, task: int) -> bool:
+        """Whether the network before a task was kept and its file was not cut off since."""
+        return Snapshot.is_whole(self._snapshot_path(task))
+
+    def ruined_snapshots(self, tasks: Iterable[int]) -> list[Path]:
+        """The files of those of some tasks' snapshots that are there but cannot be read."""
+        found = [self._snapshot_path(task) for task in tasks if not self.has_snapshot(task)]
+        return [path for path in found if os.path.lexists(path)]
 
     def snapshot(self, task: int) -> Snapshot:
         """The snapshot taken before a task.

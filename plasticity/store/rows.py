@@ -12,6 +12,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
+from plasticity.files import unless_refused
+
 Row = dict[str, float | int]
 
 KEY = "task"
@@ -211,8 +213,8 @@ class Rows:
             raise
 
     def sync(self) -> None:
-        """Waits until the rows are on the disk."""
-        os.fsync(self.file.fileno())
+        """Waits until the rows are on the disk, where the file system can tell."""
+        unless_refused(os.fsync, self.file.fileno())
 
     def close(self) -> None:
         """Closes the file."""

@@ -10,6 +10,7 @@ import numpy as np
 from plasticity.errors import Damaged
 from plasticity.files import atomic_write
 from plasticity.network import Network
+from plasticity.run import Run
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,17 @@ class Snapshot:
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise Damaged(f"{path.name} cannot be read ({error})") from error
 
+    @staticmethod
+    def is_whole(path: Path) -> bool:
+        """Whether a file holds a snapshot and was not cut off, going by its header, which says how long it is."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as stored:
+                return "snapshot" in (stored.metadata() or {})
+        except (OSError, SafetensorError):
+            return False
+
     def write(self, path: Path) -> None:
         """Replaces the file; it is on the disk when this returns."""
         from safetensors.numpy import save
@@ -63,3 +75,14 @@ class Snapshot:
 def _of_the_optimiser(name: str) -> bool:
     """Whether an array is what an optimiser remembers, such as "weights.momentum.0"."""
     return name.startswith(("weights.", "biases.")) and name.count(".") > 1
+
+
+def due(run: Run, every: int) -> list[int]:
+    """The tasks before which a run's network is kept, in order; the number of tasks for that after the last.
+
+    Args:
+        run: the run.
+        every: number of tasks from one snapshot to the next; 0 for that after the last task alone.
+    """
+    ends = range(run.dataset.tasks_per_record, run.dataset.tasks, run.dataset.tasks_per_record)
+    return [*(task for task in ends if every and task % every == 0), run.dataset.tasks]
