@@ -13,10 +13,13 @@ import user
 
 import plasticity
 from plasticity.diagnostics import step_plasticity
-from plasticity.engines import Choice, choose, cxx, get
+from plasticity.engines import Choice, choose, cxx, decide, get
 from plasticity.errors import UserError, reason
 from plasticity.network import initial_network
 from plasticity.replacement import Replacement
+from plasticity.session import Session
+from plasticity.store import RunFolder
+from plasticity.training import train
 
 if get("compiled").unsupported(plasticity.compose()) is not None:
     pytest.skip("no C++ compiler", allow_module_level=True)
@@ -213,3 +216,22 @@ def test_an_error_of_many_lines_is_one_line_of_a_table():
     shown = reason(error)
     assert shown.startswith("RuntimeError: C++ compile error Output: x.cpp:1: error") and len(shown) < 400
     assert "\n" not in shown and shown.endswith("… (see traceback.txt)")
+
+
+def test_one_engine_computes_all_seeds_even_if_its_compiler_goes_away(tmp_path, monkeypatch):
+    first, second = (plasticity.compose(*SMALL, f"seed={seed}") for seed in range(2))
+
+    def launched():
+        yield first
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.setenv("CXX", "")
+        yield second
+
+    choices = decide("compiled", launched())
+    assert choices == [Choice("compiled")] * 2
+    with pytest.raises(UserError, match=f"{second.identity}: engine=compiled cannot compute"):
+        decide("compiled", [second])
+    folder = RunFolder.of(tmp_path, second)
+    state = train(second, folder, Session(engines={second.identity: choices[1]}))
+    assert state.status == "failed" and folder.rows() == []
+    assert state.reason.startswith("engine=compiled, which computes all seeds of this run, cannot do so now")

@@ -2,9 +2,13 @@
 
 import os
 import random
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import pytest
 from storm.season import fill
 
 import plasticity
@@ -85,3 +89,77 @@ def test_what_a_checkpoint_promises_is_on_the_disk_before_it(tmp_path, monkeypat
     assert len(checkpoints) >= 4
     assert str(folder.path) in synced, "nor is the last name on the disk"
     assert synced[str(folder.path / "tasks.csv")] == (folder.path / "tasks.csv").stat().st_size
+
+
+# --- File systems that refuse ---
+
+SEEDS = ["-m", "seed=0,1", "launch.workers=2", "model.width=5", "dataset.tasks=2"]
+SEEDS += ["dataset.examples_per_task=100", "diagnostics=none"]
+
+
+@pytest.fixture
+def refusing(tmp_path_factory, command):
+    """Makes the folder of a command's runs one that refuses to be synced, and permissions in it."""
+    if not shutil.which("gcc"):
+        pytest.skip("there is no gcc, which builds what refuses")
+    library = tmp_path_factory.mktemp("shim") / "refusing.so"
+    source = Path(__file__).with_name("refusing.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", source, "-o", library, "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "REFUSING": str(command.directory)}
+
+
+def test_a_file_system_that_refuses_to_sync_is_done_without_and_one_engine_computes_all_seeds(
+    command, refusing
+):
+    refusing |= {"PLASTICITY_CACHE": str(command.directory / "cache"), "CC": "gcc -O0"}
+    out, err = command.start(*SEEDS, **refusing).communicate(timeout=300)
+    assert "2 of 2 runs finished" in out, (out, err)
+    assert out.count(f"{command.runs} cannot say when files are on the disk (Invalid argument)") == 1
+    assert out.count(f"{command.runs} does not let permissions be set (Operation not permitted)") == 1
+    assert [state["provenance"]["engine"] for state in command.states().values()] == ["native"] * 2
+    assert list((command.directory / "cache" / "kernel").glob("*.so")), "the cache is there, too"
+
+
+def test_a_file_system_without_locks_is_refused_once_before_anything_starts(command, refusing):
+    process = command.start(*SEEDS, WITHOUT_LOCKS="1", **refusing)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 1 and out == ""
+    said = (
+        f"{command.runs} cannot be locked (No locks available): runs_dir must be on a file system with locks."
+    )
+    assert err == f"{said}\n" and list(command.runs.iterdir()) == []
+
+
+# --- Folders that may not be looked into ---
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"), reason="there is no setpriv: root may look anywhere"
+)
+def test_a_folder_that_may_not_be_looked_into_costs_its_run_alone_and_is_listed(command):
+    assert command(*SEEDS).returncode == 0
+    before = command.tables()
+    closed = command.folders()[0]
+    closed.chmod(0)
+    as_user = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+    def run(*arguments):
+        return subprocess.run(
+            [*as_user, sys.executable, *arguments], cwd=command.tree, capture_output=True, text=True
+        )
+
+    try:
+        again = run("launch.py", *SEEDS, f"runs_dir={command.runs}")
+        listed = run("-m", "analysis.runs", "--runs", str(command.runs))
+        diagnosed = run("-m", "plasticity.diagnose", str(command.runs), "diagnostics=rank")
+    finally:
+        closed.chmod(0o755)
+    assert again.returncode == 1 and again.stderr == "", again.stderr
+    assert "1 of 2 runs finished, 1 failed" in again.stdout
+    assert f"({closed.name}): {closed} cannot be read (Permission denied)" in again.stdout
+    assert "computed again" not in again.stdout
+    row = next(line for line in listed.stdout.splitlines() if line.startswith(closed.name))
+    assert "unreadable" in row and "Permission denied" in row
+    assert "2 runs: " in listed.stdout and "1 finished" in listed.stdout
+    assert f"{closed}: config.yaml cannot be read ([Errno 13] Permission denied" in diagnosed.stdout
+    assert command(*SEEDS).returncode == 0 and command.tables()[closed.name] == before[closed.name]

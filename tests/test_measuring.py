@@ -190,6 +190,53 @@ def test_a_damaged_snapshot_is_not_needed(tmp_path):
     assert "000002.safetensors cannot be read" in state.notes[-1]
 
 
+@pytest.mark.parametrize("ruin", ["halved", "missing"])
+def test_a_ruined_network_is_said_and_replaced_by_the_one_that_it_was(command, plain, ruin):
+    before = files(plain)
+    snapshot = plain / "snapshots" / "000004.safetensors"
+    if ruin == "halved":
+        snapshot.write_bytes(before[snapshot.name][: len(before[snapshot.name]) // 2])
+    else:
+        snapshot.unlink()
+    said = command(*TINY, "diagnostics=none").stdout
+    assert (
+        "1 finished run lacks the network after the last task" in said or f"{snapshot} cannot be read" in said
+    )
+    assert ("cannot be read" in said) == (ruin == "halved") and "launch.missing_measures=compute" in said
+    done = command(*TINY, "diagnostics=none", "launch.missing_measures=compute")
+    assert done.returncode == 0, done.stderr
+    assert files(plain) == before
+    said = command(*TINY, "diagnostics=none").stdout
+    assert "cannot be read" not in said and "lack" not in said
+
+
+def test_what_another_launch_computes_without_is_said_at_the_end_and_can_be_had(command):
+    sweep = ["-m", "seed=0,1", "launch.workers=2", *SHAPE, *REPLACING, "dataset.tasks=7"]
+    first = command.fork(*sweep, "diagnostics=none", "dataset.examples_per_task=20000")
+    wait_for(lambda: len(command.running()) == 2, first)
+    os.killpg(first.pid, signal.SIGSTOP)
+    more = [*sweep, "dataset.examples_per_task=20000", "diagnostics=rank", "snapshots.every=3"]
+    second = command.start(*more)
+    assert "2 runs: 0 finished" in second.stdout.readline()
+    os.killpg(first.pid, signal.SIGCONT)
+    said, _ = second.communicate(timeout=200)
+    assert first.wait() == 0 and second.returncode == 0
+    assert "2 of 2 runs finished" in said
+    assert all(folder.name in said.partition("asked for less")[2] for folder in command.folders())
+    assert "2 finished runs lack measures (rank): launch.missing_measures=compute adds them" in said
+    assert "2 finished runs lack the snapshots of snapshots.every=3" in said
+    got = command(*more, "launch.missing_measures=compute")
+    assert got.returncode == 0 and "lack" not in got.stdout, got.stdout
+    for folder in command.folders():
+        assert [path.stem for path in sorted((folder / "snapshots").iterdir())] == [
+            "000003",
+            "000006",
+            "000007",
+        ]
+        assert "rank.layer_1" in pd.read_csv(folder / "tasks.csv")
+    assert "lack" not in command(*more).stdout
+
+
 # --- From snapshots ---
 
 

@@ -113,7 +113,9 @@ def plan(
                 if measure_finished:
                     left.append((run, run.steps * _computed_again(folder, missing)))
             continue
-        if state.status in ("unreadable", "incomplete"):
+        if refused := folder.refused():
+            notes.append(f"{refused}.")
+        elif state.status in ("unreadable", "incomplete"):
             notes.append(f"{folder.path} is computed again: {state.reason}.")
         tasks_left = run.dataset.tasks
         if not force and folder.has_checkpoint() and state.provenance:

@@ -11,6 +11,7 @@ Rows are only ever appended; every other file is replaced in one go. A process t
 came after the last checkpoint, never the folder.
 """  # fmt: skip
 
+import errno
 import os
 import shutil
 import time
@@ -53,7 +54,13 @@ class RunFolder:
         return self.path.name
 
     def make(self) -> None:
-        """Creates the folder. Anything else in its place, or in that of one of its files, is set aside."""
+        """Creates the folder. Anything else in its place, or in that of one of its files, is set aside.
+
+        Raises:
+            UserError: when we may not look into it.
+        """
+        if refused := self.refused():
+            raise UserError(refused)
         if os.path.lexists(self.path) and not self.path.is_dir():
             set_aside(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -62,6 +69,16 @@ class RunFolder:
                 set_aside(self.path / name)
         if os.path.lexists(self.path / SNAPSHOTS) and not (self.path / SNAPSHOTS).is_dir():
             set_aside(self.path / SNAPSHOTS)
+
+    def refused(self) -> str | None:
+        """Why we may not look into the folder, as a sentence; None if we may, or there is none."""
+        if not self.path.is_dir() or os.access(self.path, os.R_OK | os.X_OK):
+            return None
+        why = os.strerror(errno.EACCES)
+        return (
+            f"{self.path} cannot be read ({why}): everyone who shares a runs_dir must be able to read and write "
+            "everything in it"
+        )
 
     def create(self, run: Run) -> None:
         """Creates the folder and stores what the run is.
