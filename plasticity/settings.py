@@ -74,8 +74,9 @@ class LaunchSettings:
         runs_per_job: on a cluster, runs packed into a job; None to derive it from `minutes_per_job`.
         minutes_per_job: on a cluster, about how long a job is to take.
         max_parallel_jobs: on a cluster, the most jobs that run at a time; None for no limit.
-        missing_measures: what to do for finished runs that lack some of the diagnostics asked for: "leave" them, or
-            "compute" them: from their snapshots or, if those don't suffice, by computing the run again.
+        missing_measures: what to do for finished runs that lack some of the diagnostics or snapshots asked for:
+            "leave" them, or "compute" them: from their snapshots or, if those don't suffice or are ruined, by
+            computing the run again.
         wait: on a cluster, stay and show progress until all jobs are done.
         freeze: on a cluster, compute with the code as it is now, even if it is edited afterwards.
     """
