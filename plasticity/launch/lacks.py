@@ -44,12 +44,12 @@ def lack(folder: RunFolder, run: Run, state: RunState, diagnostics: Sequence[Dia
         every: number of tasks from one snapshot to the next; 0 for that after the last task alone.
     """
     gaps = lacking_snapshots(folder, run, every)
-    ruined = {task: path for task in gaps for path in folder.ruined_snapshots([task])}
+    kept = set(folder.snapshots())
     return Lack(
         run,
         lacking(state.measured, diagnostics),
-        [task for task in gaps if task not in ruined],
-        list(ruined.values()),
+        [task for task in gaps if task not in kept],
+        [folder.snapshot_path(task) for task in gaps if task in kept],
     )
 
 

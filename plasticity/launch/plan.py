@@ -16,6 +16,7 @@ from plasticity.measuring import served
 from plasticity.provenance import machine
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
+from plasticity.store.claim import closed
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def plan(
                 if measure_finished:
                     left.append((run, run.steps * _computed_again(folder, missing)))
             continue
-        if refused := folder.refused():
-            notes.append(f"{refused}.")
+        if problem := closed(folder.path):
+            notes.append(f"{problem}.")
         elif state.status in ("unreadable", "incomplete"):
             notes.append(f"{folder.path} is computed again: {state.reason}.")
         tasks_left = run.dataset.tasks

@@ -55,6 +55,16 @@ def claim(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def closed(folder: Path) -> str | None:
+    """Why we may not look into a folder, as a sentence; None if we may, or there is none."""
+    if not folder.is_dir() or os.access(folder, os.R_OK | os.X_OK):
+        return None
+    return (
+        f"{folder} cannot be read ({os.strerror(errno.EACCES)}): everyone who shares a runs_dir must be able to "
+        "read and write everything in it"
+    )
+
+
 def holder(path: Path) -> str | None:
     """The holder of a claim, as "host pid"; None if it is free."""
     try:

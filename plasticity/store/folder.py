@@ -11,11 +11,10 @@ Rows are only ever appended; every other file is replaced in one go. A process t
 came after the last checkpoint, never the folder.
 """  # fmt: skip
 
-import errno
 import os
 import shutil
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from plasticity.files import atomic_write, exists, set_aside, sweep
 from plasticity.run import Run, completed, flatten
 from plasticity.store import rows
 from plasticity.store.checkpoint import Checkpoint
-from plasticity.store.claim import claim
+from plasticity.store.claim import claim, closed
 from plasticity.store.rows import Row, Rows
 from plasticity.store.snapshot import Snapshot
 from plasticity.store.state import RunState
@@ -56,11 +55,10 @@ class RunFolder:
     def make(self) -> None:
         """Creates the folder. Anything else in its place, or in that of one of its files, is set aside.
 
-        Raises:
-            UserError: when we may not look into it.
+        Raises UserError when we may not look into it.
         """
-        if refused := self.refused():
-            raise UserError(refused)
+        if problem := closed(self.path):
+            raise UserError(problem)
         if os.path.lexists(self.path) and not self.path.is_dir():
             set_aside(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -69,16 +67,6 @@ class RunFolder:
                 set_aside(self.path / name)
         if os.path.lexists(self.path / SNAPSHOTS) and not (self.path / SNAPSHOTS).is_dir():
             set_aside(self.path / SNAPSHOTS)
-
-    def refused(self) -> str | None:
-        """Why we may not look into the folder, as a sentence; None if we may, or there is none."""
-        if not self.path.is_dir() or os.access(self.path, os.R_OK | os.X_OK):
-            return None
-        why = os.strerror(errno.EACCES)
-        return (
-            f"{self.path} cannot be read ({why}): everyone who shares a runs_dir must be able to read and write "
-            "everything in it"
-        )
 
     def create(self, run: Run) -> None:
         """Creates the folder and stores what the run is.
@@ -236,12 +224,7 @@ class RunFolder:
 
     def has_snapshot(self, task: int) -> bool:
         """Whether the network before a task was kept and its file was not cut off since."""
-        return Snapshot.is_whole(self._snapshot_path(task))
-
-    def ruined_snapshots(self, tasks: Iterable[int]) -> list[Path]:
-        """The files of those of some tasks' snapshots that are there but cannot be read."""
-        found = [self._snapshot_path(task) for task in tasks if not self.has_snapshot(task)]
-        return [path for path in found if os.path.lexists(path)]
+        return Snapshot.is_whole(self.snapshot_path(task))
 
     def snapshot(self, task: int) -> Snapshot:
         """The snapshot taken before a task.
@@ -250,18 +233,19 @@ class RunFolder:
             FileNotFoundError: when there is none.
             Damaged: when it cannot be read.
         """
-        return Snapshot.read(self._snapshot_path(task))
+        return Snapshot.read(self.snapshot_path(task))
 
     def write_snapshot(self, snapshot: Snapshot) -> None:
         """Keeps a snapshot; it is on the disk when this returns."""
         (self.path / SNAPSHOTS).mkdir(exist_ok=True)
-        snapshot.write(self._snapshot_path(snapshot.task))
+        snapshot.write(self.snapshot_path(snapshot.task))
 
     def remove_snapshots(self) -> None:
         """Removes all snapshots: the run starts over."""
         shutil.rmtree(self.path / SNAPSHOTS, ignore_errors=True)
 
-    def _snapshot_path(self, task: int) -> Path:
+    def snapshot_path(self, task: int) -> Path:
+        """The file of the snapshot taken before a task."""
         return self.path / SNAPSHOTS / f"{task:06}.safetensors"
 
     def rows(self) -> list[dict[str, str]]:
