@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from plasticity.launch.plain_file import FORMS
 
 if TYPE_CHECKING:
+    from plasticity.launch.sweep import Ended
     from plasticity.run import Run
     from plasticity.settings import Settings
 
@@ -194,8 +195,8 @@ class LocalLauncher(Launcher):
         self.composer = Composer.of_sweep(hydra_context.config_loader, config)
         self.config = config
 
-    def compute(self, runs: "Sequence[Run | None]", settings: "Settings") -> int:
-        """Computes runs; returns the exit code."""
+    def compute(self, runs: "Sequence[Run | None]", settings: "Settings") -> "Ended":
+        """Computes runs; returns how that ended."""
         from plasticity.launch.sweep import compute
 
         return compute(runs, settings)
@@ -204,10 +205,10 @@ class LocalLauncher(Launcher):
         from plasticity.launch.reading import read_all
 
         runs, settings = read_all(self.composer, job_overrides, self.config)
-        code = self.compute(runs, settings)
+        ended = self.compute(runs, settings)
         if settings.launch.dry_run:
             raise SystemExit(0)
-        return [_result(run, settings, code) for run in runs]
+        return [_result(run, ended) for run in runs]
 
 
 class SlurmLauncher(LocalLauncher):
@@ -220,7 +221,7 @@ class SlurmLauncher(LocalLauncher):
         assert isinstance(plain, dict)
         self.cluster = Cluster.of({str(key): value for key, value in plain.items()})
 
-    def compute(self, runs: "Sequence[Run | None]", settings: "Settings") -> int:
+    def compute(self, runs: "Sequence[Run | None]", settings: "Settings") -> "Ended":
         from plasticity.launch.slurm import submit  # imports what only a cluster needs
 
         return submit(runs, settings, self.cluster)
@@ -240,14 +241,13 @@ class Result(JobReturn):
         self._return_value = value
 
 
-def _result(run: "Run | None", settings: "Settings", code: int) -> JobReturn:
+def _result(run: "Run | None", ended: "Ended") -> JobReturn:
     """What a sweeper receives for a run: its score, None if it is absent, or an error if it is unfinished."""
     from plasticity.launch.sweep import Unfinished
-    from plasticity.store import RunFolder, RunState
 
-    state = RunState() if run is None else RunFolder.of(settings.runs, run).stored_state()
-    there = run is None or state.status == "finished"
     result = Result()
-    result.status = JobStatus.COMPLETED if there else JobStatus.FAILED
-    result.return_value = state.score if there else Unfinished(code)
+    try:
+        result.return_value, result.status = ended.score(run), JobStatus.COMPLETED
+    except Unfinished as error:
+        result.return_value, result.status = error, JobStatus.FAILED
     return result

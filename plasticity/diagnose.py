@@ -1,24 +1,23 @@
 """The command that measures finished runs from their snapshots: python -m plasticity.diagnose --help."""
 
 import argparse
-import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
 from plasticity.cores import cores
 from plasticity.datasets import prepare_data
 from plasticity.diagnostics import Diagnostic, differing
-from plasticity.errors import EXPECTED, Damaged, UserError, reason
+from plasticity.errors import Damaged, UserError, reason
 from plasticity.files import exists
 from plasticity.launch.compose import compose_settings
-from plasticity.launch.interrupt import interruptible, uninterrupted
+from plasticity.launch.interrupt import interruptible
 from plasticity.measuring import add, from_snapshot, merged, served
+from plasticity.output import expect_no_reader
+from plasticity.processes import Died, computed
 from plasticity.progress import tracked
 from plasticity.store import Row, RunFolder, RunState, run_folders
-from plasticity.threads import one_thread_each
 
 
 class Subject:
@@ -53,7 +52,7 @@ class Subject:
         """
         with self.folder.claim() as held:
             if not held:
-                raise UserError("it is being computed by another process")
+                raise UserError(f"it is being computed by {self.folder.holder() or 'another process'}")
             state = self.folder.state(self.run)
             if state.status != "finished":
                 raise UserError(f"it is {state.status}")
@@ -139,34 +138,25 @@ def _subject(folder: RunFolder, diagnostics: Sequence[Diagnostic], said: list[st
 
 def _measure(subjects: Sequence[Subject], data_root: str | None) -> None:
     work = [(subject, task) for subject in subjects for task in subject.tasks]
-    if not work:
-        return
-    context = multiprocessing.get_context("spawn")
-    with one_thread_each(), ProcessPoolExecutor(min(cores(), len(work)), context) as pool:
-        with uninterrupted():  # workers, which start meanwhile, leave Ctrl-C to this process
-            pending = {
-                pool.submit(from_snapshot, one.folder.path, task, one.diagnostics, data_root, True): (
-                    one,
-                    task,
-                )
-                for one, task in work
-            }
-        try:
-            for future in tracked(as_completed(pending), "measuring", len(work)):
-                _take(future, *pending[future], data_root)
-        finally:
-            pool.shutdown(cancel_futures=True)  # after an interrupt
+    calls = [(one.folder.path, task, one.diagnostics, data_root, True) for one, task in work]
+    for position, found in tracked(computed(cores(), from_snapshot, calls), "measuring", len(work)):
+        _take(found, *work[position], data_root)
 
 
-def _take(future: Future[dict[int, Row]], subject: Subject, task: int, data_root: str | None) -> None:
+def _take(found: dict[int, Row] | Exception, subject: Subject, task: int, data_root: str | None) -> None:
     """Takes what was measured on a network; once that of all is there, adds it to the run's rows."""
     try:
-        subject.found[task] = future.result()
+        if isinstance(found, Exception):
+            raise found
+        subject.found[task] = found
         if len(subject.found) == len(subject.tasks):
             subject.write(data_root)
+    except (Died, UserError) as error:  # as `computed` has them
+        subject.problem = str(error).rstrip(".")
+    except (OSError, Damaged, MemoryError) as error:
+        subject.problem = reason(error)
     except Exception as error:  # of whatever kind, it costs this run alone
-        known = isinstance(error, EXPECTED)
-        subject.problem = reason(error) if known else f"{type(error).__name__}: {error}"
+        subject.problem = f"{type(error).__name__}: {error}"
 
 
 def main() -> None:
@@ -197,6 +187,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    expect_no_reader()
     try:
         with interruptible():
             main()

@@ -12,6 +12,7 @@ from plasticity.engines import Choice, choose, get
 from plasticity.errors import Damaged, Diverged, UserError
 from plasticity.folders import expanded
 from plasticity.launch.interrupt import stopping
+from plasticity.launch.trial import check as check_own_parts
 from plasticity.network import Network, initial_network
 from plasticity.observer import Observer, Silent
 from plasticity.progress import Bar
@@ -78,6 +79,7 @@ def learn(
         UserError: if the engine cannot compute the run.
         Diverged: when the loss is no longer finite.
     """
+    check_own_parts(run, data_root)
     yield from _learn(run, choose(engine, run), diagnostics, data_root, Silent())
 
 
@@ -123,6 +125,7 @@ def train(
     Raises:
         UserError: when the run fails, with its reason.
     """
+    check_own_parts(run, data_root)
     with ExitStack() as stack:
         observer = stack.enter_context(Bar(run, shown=progress))
         if runs_dir is None:
@@ -140,7 +143,8 @@ def train(
     if session.stop.is_set() and state.status == "stopped":
         raise KeyboardInterrupt
     if state.status == "held":
-        raise UserError(f"{folder.path} is being computed by another process.")
+        by = folder.holder()
+        raise UserError(f"{folder.path} is being computed by another process{f' ({by})' if by else ''}.")
     if state.status != "finished":
         raise UserError(f"The run {state.status}: {state.reason}.")
     return load(runs_dir, run)

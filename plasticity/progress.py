@@ -127,7 +127,7 @@ class Display:
         if run.running and run.bar is None:
             run.bar = self.progress.add_task(run.label, total=run.steps, detail="", left="")
         if message.kind == "ended":
-            self.ended += 1
+            self.ended += message.state is None or message.state.status != "held"
             if run.bar is not None and len(self.runs) > 1:
                 self.progress.remove_task(run.bar)
                 run.bar = None
@@ -142,7 +142,16 @@ class Display:
 
     def stopping(self) -> None:
         """Acknowledges Ctrl-C."""
-        self.console.print("Stopping: writing checkpoints. Ctrl-C again stops at once, without them.")
+        self.say("Stopping: writing checkpoints. Ctrl-C again stops at once, without them.")
+
+    def say(self, sentence: str) -> None:
+        """Prints a sentence beside the bars."""
+        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    def name(self, run: Run) -> str:
+        """What a run is called, and its identity."""
+        label = self.runs[run.identity].label
+        return run.identity if label == run.identity else f"{label} ({run.identity})"
 
     def _draw(self) -> None:
         for run in self.runs.values():

@@ -41,7 +41,7 @@ def task(composed: DictConfig) -> float | None:
         with mistakes_as_sentences():
             run, settings = read(composed)
             settings = of_the_launch(settings, with_hydra)
-            sys.exit(instantiate(hydra_config.launcher).compute([run], settings))
+            sys.exit(instantiate(hydra_config.launcher).compute([run], settings).exit_code)
     run, settings = read(composed)
     return compute_one(run, of_the_launch(settings, with_hydra))
 

@@ -12,17 +12,27 @@ from plasticity.engines import get
 from plasticity.engines.compiled import SPEED
 from plasticity.errors import Diverged, UserError
 from plasticity.launch.plan import Plan
+from plasticity.launch.trial import own
 from plasticity.network import initial_network
+from plasticity.processes import Died, Process
 from plasticity.run import Run
 
 CALIBRATION_SECONDS = 0.02
 CALIBRATION_STEPS = 400
 
+MOST_SECONDS = 60.0
+"""How long it may take in another process, PyTorch's start included."""
 
-def seconds_per_step(todo: Plan, data_root: str | None) -> list[float]:
+
+def seconds_per_step(todo: Plan, data_root: str | None, apart: Process) -> list[float]:
     """Seconds per step of each run to compute, on this machine, undisturbed.
 
     The best of a few trials, as many as fit into a moment.
+
+    Args:
+        todo: the plan.
+        data_root: where data sets are kept; None for the usual place.
+        apart: the process that times what needs PyTorch, or the users' code.
     """
     known: dict[tuple[object, ...], float] = {}
     times = []
@@ -31,8 +41,12 @@ def seconds_per_step(todo: Plan, data_root: str | None) -> list[float]:
         if kind not in known:
             try:
                 memory.check(run)
-                known[kind] = _calibrated(run, choice.engine, data_root)
-            except (UserError, MemoryError):  # reported when the run is computed
+                if choice.engine == "native" and not own(run):
+                    known[kind] = _calibrated(run, choice.engine, data_root)
+                else:
+                    apart.ask(_calibrated, run, choice.engine, data_root)
+                    known[kind] = apart.answer(MOST_SECONDS)
+            except (UserError, MemoryError, Died, TimeoutError):  # reported when the run is computed
                 known[kind] = 0.0
         times.append(known[kind])
     return times

@@ -1,31 +1,29 @@
 """The local launcher: computes runs on this machine, one worker process per core."""
 
-import multiprocessing
-import signal
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
+from plasticity.diagnostics import lacking
 from plasticity.engines import Choice
 from plasticity.errors import UserError
 from plasticity.launch.interrupt import Interrupts
-from plasticity.launch.worker import SIGNALS, work
+from plasticity.launch.worker import LATE, work
+from plasticity.processes import cause_of_death, start
 from plasticity.progress import Display, Message
 from plasticity.publish.publishing import LEAVE_SECONDS as PUBLISHING_SECONDS
 from plasticity.publish.publishing import Publishing
 from plasticity.run import Run
 from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
-from plasticity.threads import one_thread_each
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 30.0
-"""Time for workers to write their checkpoints when a cluster preempts the job."""
+"""Time for workers to write their checkpoints when they are to stop; those that take longer are ended."""
 HELD_SECONDS = 2.0
 """Time between two attempts at a run that another launch is computing."""
 
@@ -85,6 +83,7 @@ class Local:
         self.outcome = Outcome()
         self.engines: dict[str, Choice] = {}
         self.held: list[Run] = []
+        self.told: set[str] = set()
         self.tried = 0.0
 
     def compute(self, runs: Sequence[Run], engines: Sequence[Choice] = ()) -> Outcome:
@@ -97,8 +96,8 @@ class Local:
         self.waiting = deque(runs)
         self.engines = {run.identity: choice for run, choice in zip(runs, engines, strict=False)}
         with Interrupts() as interrupts, self.display:
-            while len(self.workers) < self.number and not interrupts.count:
-                self._start_worker()
+            if not interrupts.count:
+                self._start_workers()
             while self.workers and interrupts.count < 2:
                 if interrupts.count and not self.outcome.interrupted:
                     self._stop()
@@ -120,22 +119,19 @@ class Local:
             worker.process.join(max(0.0, deadline - time.monotonic()))
         self.publishing.leave()
 
-    def _start_worker(self) -> None:
-        if multiprocessing.get_start_method(allow_none=True) == "loky":
-            # In joblib's processes: a new interpreter is told the method's name, and knows only Python's own.
-            multiprocessing.set_start_method("spawn", force=True)
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        arguments = (theirs, self.settings, self.restart, self.engines)
-        process = context.Process(target=work, args=arguments, daemon=True)
-        # A signal to every process of a job or a terminal must not end the worker before it is set up.
-        resource_tracker.ensure_running()  # first, since it unblocks signals
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        with one_thread_each():
-            process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        theirs.close()  # so that the worker's death closes the pipe
-        self.workers.append(Worker(process, ours))
+    def _start_workers(self) -> None:
+        """Starts workers, as many as there are to be and the system allows.
+
+        Raises:
+            UserError: when it allows none.
+        """
+        try:
+            while len(self.workers) < self.number:
+                arguments = (self.settings, self.restart, self.engines, LEAVE_SECONDS)
+                self.workers.append(Worker(*start(work, *arguments)))
+        except UserError:
+            if not self.workers:
+                raise
 
     def _listen(self) -> None:
         """Hands out runs, and handles the workers' messages, waiting a moment for them."""
@@ -160,6 +156,15 @@ class Local:
                 worker.hand(self.waiting.popleft())
             elif not self.held:
                 worker.hand(None)
+            else:
+                self._say_who_holds()
+
+    def _say_who_holds(self) -> None:
+        """Says which runs this launch waits for, once each, and which process computes them."""
+        for run in [run for run in self.held if run.identity not in self.told]:
+            if (by := RunFolder.of(self.settings.runs, run).holder()) is not None:
+                self.told.add(run.identity)
+                self.display.say(f"Waiting for {self.display.name(run)}: it is being computed by {by}.")
 
     def _handle(self, worker: Worker, message: Message) -> None:
         self.display.hear(message)
@@ -175,11 +180,13 @@ class Local:
 
     def _note_death(self, worker: Worker) -> None:
         """Records that a worker died: the run that it was computing has failed, the others continue."""
+        worker.process.join(timeout=1)
+        worker.process.kill()  # a part may have closed the pipe and live on
         worker.process.join()
         self.workers.remove(worker)
         if worker.run is None:
             return
-        state = self._after_death(worker.run, cause_of_death(worker.process.exitcode))
+        state = self._after_death(worker.run, self._cause(worker.process.exitcode))
         if state.status == "held":
             self.held.append(worker.run)
         else:
@@ -187,7 +194,12 @@ class Local:
             self.publishing.ended(worker.run, state)
         self.display.hear(Message("ended", worker.run.identity, state.tasks_done, state=state))
         if (self.waiting or self.held) and not self.outcome.interrupted:
-            self._start_worker()
+            self._start_workers()
+
+    def _cause(self, exit_code: int | None) -> str:
+        if exit_code == LATE and self.outcome.interrupted:
+            return f"it did not stop within {LEAVE_SECONDS:.0f} s, and was ended without a further checkpoint"
+        return cause_of_death(exit_code)
 
     def _after_death(self, run: Run, cause: str) -> RunState:
         """The state of a run whose worker died, perhaps because the disk failed."""
@@ -195,10 +207,16 @@ class Local:
             state = RunFolder.of(self.settings.runs, run).mark_failed(run, cause)
         except (OSError, UserError):
             return RunState(status="failed", reason=cause)
-        if state.status == "finished" and state.starts_over(self.restart):
-            # Finished by an earlier launch; this one was to start it over.
-            return RunState(status="failed", reason=cause)
+        if state.status == "finished" and not self._done(state):
+            return replace(state, status="failed", reason=cause)
         return state
+
+    def _done(self, state: RunState) -> bool:
+        """Whether a run that is finished is so by this launch: started over and measured, if that was its task."""
+        measured = self.settings.launch.missing_measures == "leave" or not lacking(
+            state.measured, self.settings.diagnostics
+        )
+        return measured and not state.starts_over(self.restart)
 
     def _stop(self) -> None:
         """Makes every worker write its checkpoint and end."""
@@ -216,19 +234,3 @@ def finish(publishing: Publishing, outcome: Outcome) -> None:
         publishing.wait(lambda: interrupts.count, PUBLISHING_SECONDS if outcome.interrupted else None)
     outcome.interrupted |= interrupts.count > 0
     outcome.published = publishing.lines()
-
-
-def cause_of_death(exit_code: int | None) -> str:
-    """Why a worker ended without being told to, from the exit code of its process."""
-    if exit_code is not None and exit_code < 0:
-        hint = " (out of memory?)" if -exit_code == signal.SIGKILL else ""
-        return f"its process was killed by {_name(-exit_code)}{hint}"
-    return f"its process ended with exit code {exit_code}"
-
-
-def _name(number: int) -> str:
-    """A signal's name; most real-time signals have none."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

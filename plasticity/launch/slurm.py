@@ -23,8 +23,10 @@ from plasticity.launch.jobs import Submission, check_commands, covered, max_arra
 from plasticity.launch.local import Outcome, finish
 from plasticity.launch.pack import jobs_by_minutes, jobs_by_runs, pack, split
 from plasticity.launch.plan import Plan
-from plasticity.launch.sweep import INTERRUPTED, close, planned
+from plasticity.launch.summary import states
+from plasticity.launch.sweep import INTERRUPTED, Ended, close, planned
 from plasticity.launch.watch import watch
+from plasticity.processes import Process
 from plasticity.provenance import commit
 from plasticity.publish.publishing import Publishing
 from plasticity.run import Run
@@ -35,7 +37,7 @@ REQUEUES = 1_000
 """How often a job may reach its time limit; it makes progress each time."""
 
 
-def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) -> int:
+def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) -> Ended:
     """Submits the runs that are neither finished nor in a living job, and returns at once.
 
     Args:
@@ -44,23 +46,25 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         cluster: what the site needs to know.
 
     Returns:
-        the exit code: 0 when everything is submitted or, with `wait`, finished
+        how it ended: with the exit code 0 when everything is submitted or, with `wait`, finished
 
     Raises:
         UserError: before anything is submitted, if it cannot be; with SLURM's message if it refuses a job.
     """
     settings = _absolute(settings)
-    todo = planned(asked, settings, cluster=True)
+    with Process() as apart:
+        todo = planned(asked, settings, apart, cluster=True)
+        per_step = seconds_per_step(todo, settings.data_root, apart)
     submitting = claim(settings.runs / ".submitting")
     with nullcontext(True) if settings.launch.dry_run else submitting as alone:
         if not alone:
             raise UserError(f"Another launch is submitting runs of {settings.runs} right now: wait for it.")
         in_jobs = covered(settings.runs)
         runs = [run for run in todo.to_compute if run.identity not in in_jobs]
-        packed, seconds = _pack(todo, runs, settings, cluster)
+        packed, seconds = _pack(todo, runs, per_step, settings, cluster)
         print(_sentence(todo, runs, packed, seconds, cluster), flush=True)
         if settings.launch.dry_run:
-            return 0
+            return Ended(0)
         if packed:
             submission = _submit(packed, settings, cluster, todo.restart)
             submitted = submission.jobs()
@@ -71,10 +75,10 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         print(_commands(jobs, settings), flush=True)
     _publish_finished(todo, settings)
     if not settings.launch.wait:
-        return 0
+        return Ended(0, states(todo.asked, Outcome(), settings))
     if not watch(todo, jobs, settings):
         print("Stopped watching. The jobs continue; the same command watches them again.", flush=True)
-        return INTERRUPTED
+        return Ended(INTERRUPTED, states(todo.asked, Outcome(), settings))
     return close(todo, Outcome(), settings)
 
 
@@ -87,9 +91,10 @@ def _publish_finished(todo: Plan, settings: Settings) -> None:
     print(*outcome.published, sep="\n", end="\n" * bool(outcome.published), flush=True)
 
 
-def _pack(todo: Plan, runs: list[Run], settings: Settings, cluster: Cluster) -> tuple[list[list[Run]], float]:
+def _pack(
+    todo: Plan, runs: list[Run], per_step: Sequence[float], settings: Settings, cluster: Cluster
+) -> tuple[list[list[Run]], float]:
     """The runs of each job, and the core-seconds that all of them take together."""
-    per_step = seconds_per_step(todo, settings.data_root)
     whole = [steps * each for steps, each in zip(todo.steps_left, per_step, strict=True)]
     by_run = dict(zip(_identities(todo), whole, strict=True))
     seconds = [by_run[run.identity] for run in runs]

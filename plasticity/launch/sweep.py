@@ -1,20 +1,50 @@
 """A sweep on this machine: computes a list of runs, and accounts for each."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from plasticity.cores import cores
 from plasticity.datasets import prepare_data
+from plasticity.launch import trial
 from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
 from plasticity.launch.interrupt import INTERRUPTED
 from plasticity.launch.labels import labels
 from plasticity.launch.local import Local, Outcome, finish
 from plasticity.launch.plan import Plan, plan
 from plasticity.launch.summary import states, summary
+from plasticity.processes import Process
 from plasticity.progress import Display
 from plasticity.publish.publishing import Publishing
 from plasticity.run import Run
 from plasticity.settings import Settings
-from plasticity.store import prepare
+from plasticity.store import RunState, prepare
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a launch ended.
+
+    Attributes:
+        exit_code: of the command: 0 if every run asked for is finished, 1 if one is not, 130 after Ctrl-C.
+        states: the state in which this launch left each run asked for, by identity. It may be "failed" though the
+            folder says "finished": starting a run over, or measuring it, can fail and leave the result of before.
+    """
+
+    exit_code: int
+    states: dict[str, RunState] = field(default_factory=dict)
+
+    def score(self, run: Run | None) -> float | None:
+        """A run's score; None for one that is absent.
+
+        Raises:
+            Unfinished: when it has none.
+        """
+        if run is None:
+            return None
+        state = self.states.get(run.identity, RunState())
+        if state.status != "finished":
+            raise Unfinished(self.exit_code)
+        return state.score
 
 
 class Unfinished(Exception):
@@ -25,29 +55,28 @@ class Unfinished(Exception):
         self.exit_code = exit_code
 
 
-def compute(runs: Sequence[Run | None], settings: Settings) -> int:
+def compute(runs: Sequence[Run | None], settings: Settings) -> Ended:
     """Computes runs on this machine, except those that are finished, and says how it went.
 
     Args:
         runs: the runs asked for; None for a combination that is absent.
         settings: folders, engine and so on.
 
-    Returns:
-        the exit code: 0 if every run asked for is finished, 1 if one is not, 130 after Ctrl-C
-
     Raises:
         UserError: before anything starts, if it cannot start.
     """
-    todo = planned(runs, settings)
+    with Process() as apart:
+        todo = planned(runs, settings, apart)
+        shown = len(runs) > 1 or settings.launch.dry_run
+        per_step = seconds_per_step(todo, settings.data_root, apart) if shown else []
     workers = max(1, min(settings.launch.workers or cores(), len(todo.to_compute)))
-    if len(runs) > 1 or settings.launch.dry_run:
-        per_step = seconds_per_step(todo, settings.data_root)
+    if shown:
         about = f", about {spoken(duration(todo, per_step, workers))}" if per_step else ""
         print("\n".join([todo.sentence() + about, *per_engine(todo, per_step)]), flush=True)
     elif todo.reasons():
         print("\n".join(per_engine(todo, [])), flush=True)
     if settings.launch.dry_run:
-        return 0
+        return Ended(0)
     outcome = Outcome()
     with Publishing(settings, todo.asked) as publishing:
         publishing.catch_up(todo.finished())
@@ -66,17 +95,18 @@ def compute_one(run: Run | None, settings: Settings) -> float | None:
         UserError: when it cannot start.
         Unfinished: when it ends without a score.
     """
-    code = compute([run], settings)
-    if run is None or settings.launch.dry_run:
-        return None
-    state = states([run], Outcome(), settings)[run.identity]
-    if state.status != "finished":
-        raise Unfinished(code)
-    return state.score
+    ended = compute([run], settings)
+    return None if settings.launch.dry_run else ended.score(run)
 
 
-def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = False) -> Plan:
-    """Plans a launch on this machine or a cluster, prints its notes, and makes sure that its data is in the cache.
+def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, cluster: bool = False) -> Plan:
+    """Plans a launch, prints its notes, makes sure that its data is in the cache, and tries the users' own parts.
+
+    Args:
+        runs: the runs asked for; None for a combination that is absent.
+        settings: folders, engine and so on.
+        apart: a process for the users' code.
+        cluster: whether the runs are computed on a cluster.
 
     Raises:
         UserError: when it cannot be done.
@@ -94,14 +124,17 @@ def planned(runs: Sequence[Run | None], settings: Settings, cluster: bool = Fals
     )
     for note in [*refused, *settings.without_effect(cluster), *todo.notes]:
         print(note, flush=True)
-    prepare_data((run.dataset for run in todo.to_compute), settings.data_root)  # before any worker does, once
+    theirs = [run.dataset for run in todo.to_compute if "dataset" in trial.own(run)]
+    ours = [run.dataset for run in todo.to_compute if "dataset" not in trial.own(run)]
+    prepare_data(ours, settings.data_root)  # before any worker does, once
+    trial.prepare(theirs, settings.data_root, apart)
+    trial.try_own_parts(todo.to_compute, settings.data_root, apart)
     return todo
 
 
-def close(todo: Plan, outcome: Outcome, settings: Settings) -> int:
-    """Prints the closing lines and returns the exit code."""
+def close(todo: Plan, outcome: Outcome, settings: Settings) -> Ended:
+    """Prints the closing lines."""
     print(summary(todo.asked, todo.to_compute, outcome, settings), flush=True)
-    if outcome.interrupted:
-        return INTERRUPTED
     known = states(todo.asked, outcome, settings)
-    return 0 if all(state.status == "finished" for state in known.values()) else 1
+    finished = all(state.status == "finished" for state in known.values())
+    return Ended(INTERRUPTED if outcome.interrupted else int(not finished), known)

@@ -10,12 +10,15 @@ import queue
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from plasticity.engines import Choice
 from plasticity.output import expect_no_reader
+from plasticity.processes import unblock
 from plasticity.progress import Message
 from plasticity.run import Run
 from plasticity.session import Session
@@ -26,8 +29,8 @@ from plasticity.training import train
 MESSAGE_SECONDS = 0.1
 """Least time between two messages about progress."""
 
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
-"""Signals that a worker may be sent before it is set up; they are blocked until then."""
+LATE = 75
+"""Exit code of a worker that was to leave its run, and did not in time."""
 
 
 class Reporter:
@@ -67,12 +70,22 @@ class Reporter:
 
 
 def work(
-    connection: Connection, settings: Settings, restart: str | None, engines: Mapping[str, Choice]
+    connection: Connection,
+    settings: Settings,
+    restart: str | None,
+    engines: Mapping[str, Choice],
+    seconds: float,
 ) -> None:
     """Computes the runs that come through a pipe, until None comes or the other end closes.
 
     On SIGTERM, or when the launcher dies, the current run is checkpointed and left. SIGINT goes to the
     launcher, which decides.
+
+    Args:
+        connection: our end of the pipe.
+        settings: folders, engine and so on.
+        restart_before: runs that were started before this time start over.
+        seconds: the time that leaving a run may take; then the worker ends, whatever a part is doing.
     """
     stop = threading.Event()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -85,8 +98,9 @@ def work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    unblock()
     threading.Thread(target=_listen, args=(connection, inbox, leave), daemon=True).start()
+    threading.Thread(target=_end_late, args=(stop, seconds), daemon=True).start()
     if settings.logging:
         logging.config.dictConfig(settings.logging)
     session = Session(
@@ -104,9 +118,29 @@ def work(
 
     run: Run | None
     while (run := inbox.get()) is not None:
-        train(run, RunFolder.of(settings.runs, run), session)
+        _compute(run, RunFolder.of(settings.runs, run), session)
     atexit._run_exitfuncs()  # such as those that remove temporary files
     os._exit(0)  # without waiting for the listener
+
+
+def _compute(run: Run, folder: RunFolder, session: Session) -> None:
+    """Computes a run. It has failed if a part raises KeyboardInterrupt, which no signal does here, or exits."""
+    try:
+        train(run, folder, session)
+    except (KeyboardInterrupt, SystemExit) as error:
+        folder.write_traceback("".join(traceback.format_exception(error)))
+        why = f"a part raised {type(error).__name__} (see traceback.txt)"
+        state = folder.mark_failed(run, why)
+        if state.status == "finished":  # it was to be measured
+            state = replace(state, status="failed", reason=why)
+        session.observer.ended(folder.identity, state)
+
+
+def _end_late(stop: threading.Event, seconds: float) -> None:
+    """Ends this process some time after it was told to stop; its run goes on from the last checkpoint."""
+    stop.wait()
+    time.sleep(seconds)
+    os._exit(LATE)
 
 
 def _listen(connection: Connection, inbox: "queue.SimpleQueue[Any]", leave: Callable[[], None]) -> None:

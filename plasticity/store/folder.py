@@ -27,7 +27,7 @@ from plasticity.files import atomic_write, exists, set_aside, sweep
 from plasticity.run import Run, completed, flatten
 from plasticity.store import rows
 from plasticity.store.checkpoint import Checkpoint
-from plasticity.store.claim import claim, closed
+from plasticity.store.claim import claim, closed, holder
 from plasticity.store.rows import Row, Rows
 from plasticity.store.snapshot import Snapshot
 from plasticity.store.state import RunState
@@ -291,6 +291,14 @@ class RunFolder:
                 sweep(self.path, *FILES)
                 sweep(self.path / SNAPSHOTS, "*.safetensors")
             yield held
+
+    def holder(self) -> str | None:
+        """Who holds the claim, such as "process 4711 on node12"; None if it is free, or cannot be read."""
+        try:
+            host, _, process = (holder(self.path / "claim") or "").partition(" ")
+        except (OSError, ValueError, UserError):
+            return None
+        return f"process {process} on {host}" if process else None
 
     def write_traceback(self, text: str) -> None:
         """Keeps the traceback of an unexpected error."""

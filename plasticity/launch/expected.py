@@ -1,0 +1,276 @@
+"""What the methods of each kind of part must return, asked with made-up arguments."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from plasticity.activations import Activation
+from plasticity.datasets import Dataset, Task
+from plasticity.errors import ConfigError, UserError
+from plasticity.model import Model
+from plasticity.objectives import Objective
+from plasticity.optimisers import Optimiser
+from plasticity.part import PACKAGE, Part
+from plasticity.regularisers import Regulariser
+from plasticity.replacement import Replacement, Step
+from plasticity.run import Run
+from plasticity.utilities import Measures, Utility
+
+UNITS = 4
+"""Units of the layers of made-up networks."""
+
+LEARNABLE = " that gradients flow through"
+
+
+def is_own(part: Part) -> bool:
+    """Whether a part is the user's own, not this package's."""
+    return type(part).__module__.partition(".")[0] != PACKAGE
+
+
+class Tried:
+    """A part that is being tried.
+
+    Args:
+        key: its config key.
+        part: the part.
+        kind: the kind of part that it is.
+    """
+
+    def __init__(self, key: str, part: Any, kind: type[Part]):
+        self.key, self.part, self.kind = key, part, kind
+
+    def __call__(
+        self, method: str, *arguments: Any, valid: Callable[[Any], object], returns: str, on: Any = None
+    ) -> Any:
+        """Calls a method of the part, or of another object that it gave, and returns what that returned.
+
+        Raises:
+            ConfigError: when it raises an error, or what it returns is not valid.
+        """
+        try:
+            found = getattr(self.part if on is None else on, method)(*arguments)
+        except UserError:
+            raise
+        except NotImplementedError as error:
+            if getattr(type(self.part), method) is getattr(self.kind, method, None):
+                raise self.refused(f"a class that defines {method}, which returns {returns}") from error
+            raise self._raised(method, returns, error) from error
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            raise self._raised(method, returns, error) from error
+        if not valid(found):
+            raise self.refused(f"a class whose {method} returns {returns}, not {_shown(found)}")
+        return found
+
+    def _raised(self, method: str, returns: str, error: BaseException) -> ConfigError:
+        told = f"{type(error).__name__}: {error}".rstrip(".: ")
+        return self.refused(f"a class whose {method} returns {returns}, but it raised {told}")
+
+    def refused(self, valid: str) -> ConfigError:
+        """The error that says what the part must be."""
+        return ConfigError(self.key, self.part.name, valid)
+
+
+def _try_activation(tried: Tried, run: Run, root: str | None) -> None:
+    for shape in _shapes(run):
+        z = _tensor(*shape).requires_grad_() * 1
+        tried(
+            "__call__",
+            z,
+            valid=partial(_is_learnable, shape),
+            returns="a float32 tensor shaped like z" + LEARNABLE,
+        )
+    for method in ("initial_bound", "replacement_bound"):
+        tried(method, UNITS, valid=_is_number, returns="a number")
+
+
+def _try_utility(tried: Tried, run: Run, root: str | None) -> None:
+    shapes = _shapes(run)
+    measures = Measures(_tensor(*shapes[-1]), *(_tensor(UNITS).abs() for _ in range(3)))
+    returns = "a float32 tensor with a value for each unit"
+    tried(
+        "__call__", measures, valid=lambda y: any(_is_tensor(y, shape) for shape in shapes), returns=returns
+    )
+    draw = lambda: _tensor(UNITS).sigmoid()  # noqa: E731
+    tried("ranking", _tensor(UNITS), draw, valid=lambda found: _has_shape(found, (UNITS,)), returns=returns)
+
+
+def _try_regulariser(tried: Tried, run: Run, root: str | None) -> None:
+    for shape in ((UNITS, UNITS), (UNITS,)):
+        parameter = _tensor(*shape)
+        tried(
+            "term", parameter, parameter / 2, valid=partial(_is_term, shape),
+            returns="a number, or a float32 tensor shaped like the parameter",
+        )  # fmt: skip
+
+
+def _try_optimiser(tried: Tried, run: Run, root: str | None) -> None:
+    parameter = _tensor(UNITS, UNITS)
+    remembered = tried(
+        "memory", parameter, returns="tensors by name",
+        valid=lambda found: isinstance(found, dict) and all(_has_shape(one) for one in found.values()),
+    )  # fmt: skip
+    tried("step", parameter, parameter / 2, remembered, valid=lambda found: True, returns="nothing")
+
+
+def _try_objective(tried: Tried, run: Run, root: str | None) -> None:
+    import torch
+
+    task, size = first_task(run, root), run.dataset.batch_size
+    targets = torch.from_numpy(task.targets[task.order[:size]])
+    targets = targets if targets.is_floating_point() else targets.long()
+    outputs = _tensor(len(targets), run.dataset.outputs).requires_grad_() * 1
+    if size == 1:
+        outputs, targets = outputs[0], targets[0]
+    returns = "a float32 tensor without dimensions" + LEARNABLE
+    tried("loss", outputs, targets, valid=partial(_is_learnable, ()), returns=returns)
+    tried(
+        "score", outputs.detach(), targets, returns="a tensor with a value for each example",
+        valid=lambda score: _has_shape(score, () if size == 1 else (size,)),
+    )  # fmt: skip
+
+
+def _try_dataset(tried: Tried, run: Run, root: str | None) -> None:
+    dataset = run.dataset
+    stream = tried(
+        "open", run.seed, root, valid=lambda found: callable(getattr(found, "task", None)),
+        returns="a stream, which has the method task",
+    )  # fmt: skip
+    tried(
+        "task", 0, on=stream,
+        valid=lambda task: isinstance(task, Task) and task.examples == dataset.examples_per_task,
+        returns=f"a plasticity.Task of {dataset.examples_per_task} examples",
+    )  # fmt: skip
+    tried(
+        "inputs", 1, on=stream.task(0), returns=f"float32 inputs of shape [1, {dataset.inputs}]",
+        valid=lambda found: found.shape == (1, dataset.inputs) and found.dtype == np.float32,
+    )  # fmt: skip
+
+
+def _try_model(tried: Tried, run: Run, root: str | None) -> None:
+    builds = ("hidden_units", "initial_bound", "replacement_bound")
+    mine = [base for base in type(tried.part).__mro__ if base.__module__.partition(".")[0] != PACKAGE]
+    known = {*builds, *(entry.name for entry in fields(Model))}
+    if not any(known & vars(base).keys() for base in mine):
+        raise tried.refused(
+            f"a class that defines what it builds, by one of {', '.join(builds)}; without, it is a multi-layer "
+            "perceptron"
+        )
+    for method in builds[1:]:
+        tried(method, run.activation, UNITS, valid=_is_number, returns="a number")
+
+
+def _try_replacement(tried: Tried, run: Run, root: str | None) -> None:
+    import torch
+
+    depth = len(run.model.hidden_units)
+    remembered = tried(
+        "initial_memory", UNITS, returns="NumPy arrays by name",
+        valid=lambda found: isinstance(found, dict) and all(map(_is_array, found.values())),
+    )  # fmt: skip
+    hidden = [_tensor(*_shapes(run)[-1]) for _ in range(depth)]
+    linear = [torch.nn.Linear(UNITS, UNITS) for _ in range(depth + 1)]
+    done = Step(0, hidden, hidden, linear, lambda layer: _tensor(UNITS).sigmoid(), lambda layer: 0.5)
+    kept = {
+        name: [torch.from_numpy(array.copy()) for _ in range(depth)] for name, array in remembered.items()
+    }
+    with torch.no_grad():
+        tried(
+            "after_step", kept, done, valid=lambda found: _are_units(found, depth),
+            returns=f"a list of the units to replace for each of the {depth} hidden layers",
+        )  # fmt: skip
+
+
+TRIALS: dict[type[Part], Callable[[Tried, Run, str | None], None]] = {
+    Activation: _try_activation,
+    Dataset: _try_dataset,
+    Model: _try_model,
+    Objective: _try_objective,
+    Optimiser: _try_optimiser,
+    Regulariser: _try_regulariser,
+    Replacement: _try_replacement,
+    Utility: _try_utility,
+}
+"""How each kind of part is tried."""
+
+
+def first_task(run: Run, root: str | None) -> Task:
+    """The first task of a data set of the user's own; of any other, one of made-up examples."""
+    dataset = run.dataset
+    if is_own(dataset) or is_own(dataset.objective):
+        return dataset.open(run.seed, root).task(0)
+    size = dataset.batch_size
+    rows = np.linspace(0, 1, size * dataset.inputs, dtype=np.float32).reshape(size, dataset.inputs)
+    if dataset.objective.name == "cross_entropy":
+        targets = np.arange(size, dtype=np.int32) % dataset.outputs
+    else:
+        targets = np.ones((size, dataset.outputs), np.float32)
+    return Task(0, 0, rows, targets, np.arange(size, dtype=np.int32))
+
+
+def _shapes(run: Run) -> list[tuple[int, ...]]:
+    """The shapes that the activations of a made-up layer may have, for a batch if the run has batches."""
+    size = run.dataset.batch_size
+    return [(UNITS,), (size, UNITS)] if size > 1 else [(UNITS,)]
+
+
+def _tensor(*shape: int) -> Any:
+    """A made-up float32 tensor with values on both sides of 0."""
+    import torch
+
+    return torch.linspace(-1.5, 2, int(np.prod(shape))).reshape(shape)
+
+
+def _is_learnable(shape: tuple[int, ...], found: Any) -> bool:
+    return _is_tensor(found, shape) and found.requires_grad
+
+
+def _is_term(shape: tuple[int, ...], found: Any) -> bool:
+    return _is_number(found) or _is_tensor(found, shape) or _is_tensor(found, ())
+
+
+def _is_tensor(found: Any, shape: tuple[int, ...]) -> bool:
+    import torch
+
+    return _has_shape(found, shape) and found.dtype == torch.float32
+
+
+def _has_shape(found: Any, shape: tuple[int, ...] | None = None) -> bool:
+    import torch
+
+    return isinstance(found, torch.Tensor) and shape in (None, tuple(found.shape))
+
+
+def _is_array(found: Any) -> bool:
+    return isinstance(found, np.ndarray)
+
+
+def _is_number(found: Any) -> bool:
+    return isinstance(found, (int, float, np.number)) and not isinstance(found, bool)
+
+
+def _are_units(found: Any, depth: int) -> bool:
+    return (
+        isinstance(found, (list, tuple))
+        and len(found) == depth
+        and all(isinstance(layer, (list, tuple, np.ndarray)) for layer in found)
+        and all(hasattr(unit, "__index__") and 0 <= int(unit) < UNITS for layer in found for unit in layer)
+    )
+
+
+def _shown(found: Any) -> str:
+    """What a method returned, as the end of a sentence."""
+    import torch
+
+    if found is None:
+        return "None"
+    if isinstance(found, torch.Tensor):
+        constant = "" if found.requires_grad else " without gradients"
+        return f"a {str(found.dtype).removeprefix('torch.')} tensor of shape {list(found.shape)}{constant}"
+    if isinstance(found, np.ndarray):
+        return f"a NumPy array of shape {list(found.shape)}"
+    if isinstance(found, (int, float, str, list, tuple)):
+        return f"{found!r}"[:100]
+    return f"an object of class {type(found).__name__}"
