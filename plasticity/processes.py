@@ -205,7 +205,8 @@ def _serve(connection: Connection) -> None:
             connection.send((None, function(*arguments)))
         except BaseException as error:  # a user's code may raise anything, such as KeyboardInterrupt
             known = isinstance(error, EXPECTED)
-            connection.send((reason(error) if known else f"{type(error).__name__}: {error}", None))
+            told = f"{type(error).__name__}: {error}".rstrip(": ")
+            connection.send((reason(error) if known else told, None))
 
 
 def cause_of_death(exit_code: int | None) -> str:
