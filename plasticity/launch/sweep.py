@@ -7,6 +7,7 @@ from plasticity.cores import cores
 from plasticity.datasets import prepare_data
 from plasticity.launch import trial
 from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
+from plasticity.launch.expected import is_own
 from plasticity.launch.interrupt import INTERRUPTED
 from plasticity.launch.labels import labels
 from plasticity.launch.local import Local, Outcome, finish
@@ -124,10 +125,9 @@ def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, clus
     )
     for note in [*refused, *settings.without_effect(cluster), *todo.notes]:
         print(note, flush=True)
-    theirs = [run.dataset for run in todo.to_compute if "dataset" in trial.own(run)]
-    ours = [run.dataset for run in todo.to_compute if "dataset" not in trial.own(run)]
-    prepare_data(ours, settings.data_root)  # before any worker does, once
-    trial.prepare(theirs, settings.data_root, apart)
+    datasets = [run.dataset for run in todo.to_compute]  # prepared before any worker does, once
+    prepare_data((one for one in datasets if not is_own(one)), settings.data_root)
+    trial.prepare((one for one in datasets if is_own(one)), settings.data_root, apart)
     trial.try_own_parts(todo.to_compute, settings.data_root, apart)
     return todo
 
