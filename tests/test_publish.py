@@ -52,10 +52,11 @@ class Publish:
 
     def session(self, workers: int = 1, **options: Any) -> Publisher:
         """A publisher. Options are fields of the target."""
-        patient = {"mode": "online", "init_seconds": 20, "finish_seconds": 20, "verify_seconds": 3}
-        target = Target(
-            project="plasticity", entity="tester", directory=self.directory / "published", **patient | options
-        )
+        usual = {
+            "project": "plasticity", "entity": "tester", "mode": "online",
+            "init_seconds": 20, "finish_seconds": 20, "verify_seconds": 3,
+        }  # fmt: skip
+        target = Target(directory=self.directory / "published", **usual | options)
         publisher = Publisher(target, self.ledger, workers)
         if target.mode == "online":
             publisher._idle = self.idle
@@ -109,16 +110,18 @@ def test_an_online_run_arrives_whole_and_is_published_once(publish: Publish, sta
     assert len(publish.server.requests) == asked
 
 
+@pytest.mark.parametrize("entity", ["tester", None])
 def test_an_offline_run_arrives_whole_through_sync_and_is_not_published_again(
-    publish: Publish, client: Client
+    publish: Publish, client: Client, entity: str | None
 ):
-    assert publish(mode="offline", count=91) == [("published", "run0-1")]
-    assert publish(mode="offline", count=91) == [("already", "run0-1")]
+    assert publish(mode="offline", entity=entity, count=91) == [("published", "run0-1")]
+    assert publish(mode="offline", entity=entity, count=91) == [("already", "run0-1")]
     (folder,) = publish.directory.glob("published/wandb/offline-run-*")
     assert not publish.server.requests
     client.wandb("sync", folder)
     whole(publish.server.runs["run0-1"], 91)
     assert publish(count=91) == [("published", "run0-1")]  # as it is: one run, its rows once
+    assert list(publish.server.runs) == ["run0-1"]
     whole(publish.server.runs["run0-1"], 91)
 
 
@@ -129,6 +132,44 @@ def test_an_offline_run_published_online_or_computed_again_leaves_no_folder_to_s
     assert folder.name.endswith("-run0-1-2")
     assert publish(count=91) == [("published", "run0-1-3")]
     assert list(publish.server.runs) == ["run0-1-3"] and not folder.exists()
+
+
+def test_a_place_with_two_names_has_each_run_once(publish: Publish):
+    assert publish(entity=None) == publish() == [("published", "run0-1")]
+    assert list(publish.server.runs) == ["run0-1"]
+    computed_again = {"count": 91, "changes": {"attempt": 2}}
+    assert publish(**computed_again) == publish(entity=None, **computed_again) == [("published", "run0-2")]
+    assert list(publish.server.runs) == ["run0-2"]
+    whole(publish.server.runs["run0-2"], 91)
+    assert publish(entity=None, **computed_again) == publish(**computed_again) == [("already", "run0-2")]
+
+
+def test_an_id_given_by_others_stays_theirs_under_every_name_of_the_place(publish: Publish):
+    assert publish(changes={"id": "chosen"}) == [("published", "chosen")]
+    assert publish(entity=None) == [("published", "chosen")]
+    assert publish(entity=None, count=91) == [("published", "run0-1")]
+    assert sorted(publish.server.runs) == ["chosen", "run0-1"]
+
+
+def test_without_its_ledger_a_run_has_one_folder_that_holds_its_latest_version(publish: Publish):
+    def folder() -> str:
+        (path,) = publish.directory.glob("published/wandb/offline-run-*")
+        return path.name.split("-", 3)[-1]
+
+    publish(mode="offline", changes={"attempt": 2})
+    publish.ledger.path.unlink()
+    assert (
+        publish(mode="offline", changes={"attempt": 2})
+        == [("published", folder())]
+        == [("published", "run0-2")]
+    )
+    (publish.directory / "published").rename(publish.directory / "moved")
+    (publish.directory / "published").symlink_to(publish.directory / "moved")
+    publish.ledger.path.unlink()
+    assert publish(mode="offline", count=91) == [("published", folder())] == [("published", "run0-1")]
+    assert publish(mode="offline", entity=None, count=91) == [("published", folder())]
+    assert publish(mode="offline", project="other", count=91)[0][0] == "published"
+    assert len(list(publish.directory.glob("published/wandb/offline-run-*"))) == 2  # each project has its own
 
 
 def test_fifty_runs_are_published_by_one_client(publish: Publish):
@@ -353,6 +394,18 @@ def test_a_line_cut_short_costs_the_ledger_that_line_alone(tmp_path):
     ledger.add(Entry(place="there", identity="run", id="run-1", event="published"))
     assert Counter(entry.event for entry in ledger.entries("there", "run")) == {"begun": 1, "published": 1}
     assert ledger.entries("elsewhere") == []
+
+
+def test_lines_of_the_ledger_that_make_no_sense_are_skipped(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    sense = ledger.begin("there", "run", 1, "digest")
+    entry = b'{"place": "there", "identity": ["run"], "id": {}, "event": "begun"}'
+    for line in (b"\xff", b"\xff\n", b"[" * 100_000 + b"\n", b"null\n", entry + b"\n", b"\0" * 9):
+        with open(ledger.path, "ab") as file:
+            file.write(line)
+        assert [one.id for one in ledger.entries()] == [sense.id]
+    assert ledger.begin("there", "run", 1, "digest").id == "run-1-2"
+    assert [one.id for one in ledger.entries()] == ["run-1", "run-1-2"]
 
 
 @pytest.mark.parametrize(

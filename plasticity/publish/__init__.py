@@ -11,9 +11,11 @@ The guarantees, and why they hold:
   without that, once. Nothing is assumed about how a server handles what it is sent twice.
 - *No run is duplicated.* Once a run has been read back whole, and only then, what was begun for it earlier is
   deleted: the remains of an interrupted attempt, or the older version of a run that was computed again. The id of
-  a deleted run cannot be used again (the service answers 409), which does not matter, since none ever is. If
-  two processes publish the same run at once, the later one in the ledger's order deletes the earlier one's
-  publication, never the reverse. What the ledger does not know of is never deleted.
+  a deleted run cannot be used again (the service answers 409), which does not matter, since none ever is. Those
+  who publish the same run take turns; where they cannot, as with a run that is shown live, the later one in the
+  ledger's order deletes the earlier one's publication, never the reverse. The ledger is not believed alone: before
+  anything is sent, the server is asked for every id that the run was given under another name of the place, and the
+  disk for the run's offline folders. A run at the server that the ledger does not know of is never deleted.
 - *What is called published has arrived.* The client exits successfully even after losing all rows, so only what
   the API reads back counts.
 - *It never waits for long.* The client runs in a separate process, which is killed at its deadline, when

@@ -4,10 +4,13 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+
+from plasticity.store.claim import claim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,13 @@ class Entry:
     seconds: float = 0.0
 
 
+TEXTS = tuple(field.name for field in fields(Entry) if field.type in (str, "str"))
+"""The attributes of an entry that are texts."""
+
+TURNS = 64
+"""How many files those who publish runs lock: few, and yet two runs seldom share one."""
+
+
 class Ledger:
     """The entries in a file, to which several processes may add. An entry that was added is on the disk."""
 
@@ -48,12 +58,11 @@ class Ledger:
         self.path = path
 
     def entries(self, place: str | None = None, identity: str | None = None) -> list[Entry]:
-        """The entries so far, oldest first. A line that a crash cut short is skipped."""
+        """The entries so far, oldest first. Lines that make no sense, such as one cut short, are skipped."""
         try:
-            text = self.path.read_text()
+            found = list(_parse(self.path.read_bytes()))
         except FileNotFoundError:
             return []
-        found = list(_parse(text))
         return [
             entry for entry in found if place in (None, entry.place) and identity in (None, entry.identity)
         ]
@@ -72,13 +81,32 @@ class Ledger:
         entry = Entry(place=place, identity=identity, id=name, event="begun", digest=digest)
         with self._locked():
             if foreign:
-                self._append(replace(entry, event="foreign", reason="W&B chose the id"))
+                self._append(replace(entry, event="foreign", reason="its id was not given here"))
             return self._append(entry)
 
     def add(self, entry: Entry) -> Entry:
         """Appends an entry."""
         with self._locked():
             return self._append(entry)
+
+    @contextmanager
+    def turn(self, identity: str, patient: Callable[[], bool]) -> Iterator[bool]:
+        """Makes all who publish a run, in any process, take turns.
+
+        Yields:
+            True when it is our turn; False if another one is still at it when `patient()` says no.
+
+        Raises:
+            UserError: if the file system has no locks.
+        """
+        folder = self.path.with_name(f"{self.path.name}.locks")
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            with claim(folder / str(zlib.crc32(identity.encode()) % TURNS)) as ours:
+                if ours or not patient():
+                    yield ours
+                    return
+            time.sleep(0.1)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -98,12 +126,14 @@ class Ledger:
         return entry
 
 
-def _parse(text: str) -> Iterator[Entry]:
-    for line in text.splitlines():
+def _parse(written: bytes) -> Iterator[Entry]:
+    for line in written.splitlines():
         try:
-            yield Entry(**json.loads(line))
-        except (ValueError, TypeError):
+            entry = Entry(**json.loads(line))
+        except (ValueError, TypeError, RecursionError):
             continue
+        if all(isinstance(getattr(entry, name), str) for name in TEXTS):
+            yield entry
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Live:
         if self.publisher.broken:
             return
         publication = self.describe(folder)
+        self.publisher.adopt(publication, "")
         entry = self.publisher.enter(publication, "")
         self.open[folder.identity] = folder, entry
         if self._tell("begin", publication, entry.id, self.publisher.target):

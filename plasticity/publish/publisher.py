@@ -1,11 +1,13 @@
 """Publishes runs, several at once, and never twice. It raises nothing: what went wrong is in the outcome."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Any
 
+from plasticity.publish import offline
 from plasticity.publish.errors import Incomplete, Stopped, Taken, Unreachable
 from plasticity.publish.ledger import Entry, Ledger, Standing, standing
 from plasticity.publish.publication import Publication
@@ -117,16 +119,34 @@ class Publisher:
 
     def _publish(self, publication: Publication) -> Outcome:
         digest = publication.digest(self.target.every)
+        there = self._there(publication, digest)
+        if there is not None:
+            return there
+        end = time.monotonic() + 2 * self.target.deadline
+        with self.ledger.turn(
+            publication.identity, lambda: not self._done() and time.monotonic() < end
+        ) as ours:
+            if self._done():
+                return self.postponed(publication.identity)
+            if not ours:
+                return Outcome(publication.identity, None, "postponed", "another process is publishing it")
+            return self._there(publication, digest) or self._send(publication, digest)
+
+    def _there(self, publication: Publication, digest: str) -> Outcome | None:
+        """The outcome for a run that was published before and did not change; None for any other."""
         before = self._standing(publication)
         there = before.published
-        asked_for = publication.id in (None, there and there.id)
-        if there is not None and there.digest == digest and before.begun is None and asked_for:
-            self._remove(publication, before.superseded)
-            return Outcome(publication.identity, there.id, "already")
-        if self._done():
-            return self.postponed(publication.identity)
-        self._adopt_offline(publication)
-        begun = self._standing(publication).begun
+        if there is None or there.digest != digest or before.begun is not None:
+            return None
+        if publication.id not in (None, there.id):
+            return None
+        self._remove(publication, before.superseded)
+        return Outcome(publication.identity, there.id, "already")
+
+    def _send(self, publication: Publication, digest: str) -> Outcome:
+        """Publishes a run, unless it is at its place after all, though the ledger does not say so."""
+        adopted = self.adopt(publication, digest)
+        begun = adopted[-1] if adopted else self._standing(publication).begun
         if begun is not None and (begun.digest != digest or publication.id not in (None, begun.id)):
             begun = None
         url = self._arrived(publication, begun) if begun else None
@@ -158,16 +178,29 @@ class Publisher:
         self._remove(publication, self._standing(publication).superseded)
         return Outcome(publication.identity, begun.id, "published", url=url or None)
 
-    def _adopt_offline(self, publication: Publication) -> None:
-        """Takes over the ids of offline runs of the same project: `wandb sync` may have uploaded them."""
-        if self.target.mode == "offline":
-            return
-        entries = self.ledger.entries(identity=publication.identity)
-        known = {entry.id for entry in entries if entry.place == self.target.place}
-        for entry in entries:
-            elsewhere = entry.place.startswith("/") and entry.place.endswith(f" {self.target.path}")
-            if elsewhere and entry.event == "published" and entry.id not in known:
-                self.ledger.adopt(self.target.place, entry.identity, entry.id, entry.digest)
+    def adopt(self, publication: Publication, digest: str) -> list[Entry]:
+        """Takes over the ids under which a run is at its place, though the ledger has them elsewhere or not at all.
+
+        A server and an entity have several names, and `wandb sync` uploads an offline run wherever it is told to.
+        Therefore the server is asked for every id that the run was ever given, and the disk for its folders.
+        """
+        target, entries = self.target, self.ledger.entries(identity=publication.identity)
+        known = {entry.id for entry in entries if entry.place == target.place}
+        elsewhere = {
+            entry.id: entry
+            for entry in entries
+            if entry.id not in known and entry.event in ("begun", "published")
+        }
+        on_disk = offline.held(target, publication.identity, elsewhere, digest)
+        found = {name: held for name, held in on_disk.items() if name not in known}
+        asked = [name for name in elsewhere if name not in found]
+        if target.mode == "online" and asked:
+            found |= {name: elsewhere[name].digest for name in self._ask("present", asked)}
+        foreign = {entry.id for entry in entries if entry.event == "foreign"}
+        return [
+            self.ledger.adopt(target.place, publication.identity, name, found[name], name in foreign)
+            for name in sorted(found, key=[*elsewhere, *found].index)
+        ]
 
     def _upload(self, publication: Publication, digest: str) -> tuple[Entry, str | None]:
         """Publishes a run under a new id. If the server already has an equal run under it, that one counts."""

@@ -49,6 +49,12 @@ class Target:
         """Entity and project."""
         return f"{self.entity or ''}/{self.project}"
 
+    def alike(self, place: str) -> bool:
+        """Whether a place, or a path, may be this project: under this entity, or under one that is not named."""
+        project = f"/{self.project}"
+        entity = place.removesuffix(project).rpartition(" ")[2]
+        return place.endswith(project) and (not entity or not self.entity or entity == self.entity)
+
     @property
     def deadline(self) -> float:
         """Seconds after which a publication is abandoned, whatever the client is doing."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plasticity.publish import offline
 from plasticity.publish.errors import Incomplete, Taken, Unreachable
 from plasticity.publish.publication import STATES, Publication, Row, differences, image_key, same
 from plasticity.publish.target import Target
@@ -111,6 +112,7 @@ def end(publication: Publication, name: str, target: Target) -> str | None:
         run.client.finish(STATES[publication.state])
     if target.mode == "offline":
         (folder,) = Path(run.directory).glob("wandb/offline-run-*")
+        offline.Seal(publication.digest(target.every), target.path).write(folder)
         (target.directory / "wandb").mkdir(exist_ok=True)
         os.replace(folder, target.directory / "wandb" / folder.name)  # atomically: whole, or not there
     shutil.rmtree(run.directory, ignore_errors=True)
@@ -145,9 +147,15 @@ def verify(publication: Publication, name: str, target: Target, patience: float 
         pause *= 2
 
 
+def present(names: Sequence[str], target: Target) -> list[str]:
+    """Those of some ids under which the server has a run, whole or not."""
+    with _server_errors():
+        return [name for name in names if _find(name, target) is not None]
+
+
 def remove(name: str, target: Target) -> None:
     """Deletes a run, if it is there."""
-    for folder in _offline(name, target):
+    for folder in offline.folders(target.directory, name):
         shutil.rmtree(folder)
     if target.mode == "offline":
         return
@@ -186,7 +194,7 @@ def _settings(target: Target, sweep: str | None) -> Any:
 def _missing(publication: Publication, name: str, target: Target) -> tuple[Any, str | None]:
     """A run as the API shows it and, in words, what it lacks of a publication."""
     if target.mode == "offline":
-        return None, None if _offline(name, target) else "there is no such folder"
+        return None, _missing_offline(publication, name, target)
     run = _find(name, target)
     if run is None:
         return None, "there is no such run"
@@ -229,14 +237,16 @@ def _api(made: list[Any] = []) -> Any:  # noqa: B006 (one for the process)
     return made[0]
 
 
-def _offline(name: str, target: Target) -> list[Path]:
-    """The folder of an offline run, named `offline-run-<time>-<id>`; the id may have dashes in it."""
-    return [
-        path for path in target.directory.glob("wandb/offline-run-*") if path.name.split("-", 3)[-1] == name
-    ]
+def _missing_offline(publication: Publication, name: str, target: Target) -> str | None:
+    """What is wrong with the folder of an offline run, in words. One that does not say what it holds is trusted."""
+    found = [offline.seal(folder) for folder in offline.folders(target.directory, name)]
+    if not found:
+        return "there is no such folder"
+    other = any(seal and seal.digest != publication.digest(target.every) for seal in found)
+    return "its folder holds another version" if other else None
 
 
-OPERATIONS: dict[str, Callable[..., str | None]] = {
-    function.__name__: function for function in (publish, begin, extend, end, verify, remove)
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (publish, begin, extend, end, verify, present, remove)
 }
 """The operations that a worker can be asked for, by name."""
