@@ -22,10 +22,10 @@ def run(**values) -> Run:
     return Run.of({"dataset": {"tasks": len(ACCURACIES)}} | values)
 
 
-def start(client: Client, *options: str) -> subprocess.Popen:
+def start(client: Client, *options: str, **environment: str) -> subprocess.Popen:
     """Starts the command for the folder `runs`."""
     arguments = ["--runs", client.directory / "runs", "--entity", "tester", *options]
-    return client.start(sys.executable, "-m", "plasticity.publish", *arguments)
+    return client.start(sys.executable, "-m", "plasticity.publish", *arguments, **environment)
 
 
 def publish(client: Client, *options: str, code: int = 0) -> str:
@@ -91,6 +91,17 @@ def test_every_run_that_has_ended_is_published_once_as_what_it_is_and_again_when
     assert publish(client, "--verify").startswith("1 published, 3 published before")
     assert len(client.server.runs) == 4
     assert client.server.runs[f"{resumed.identity}-1-2"].state == "finished"
+
+
+def test_published_twice_at_once_each_run_is_there_once(client: Client, folders: dict[str, RunFolder]):
+    for options in (["--offline"], []):
+        started = [start(client, *options) for _ in range(2)]
+        printed = [process.communicate(timeout=100)[0] for process in started]
+        assert [process.returncode for process in started] == [0, 0], printed
+    names = [f"{folder.identity}-1" for folder in folders.values()]
+    assert sorted(client.server.runs) == sorted(f"{name}-2" for name in names)
+    rows = {tuple(row["task"] for row in run.history) for run in client.server.runs.values()}
+    assert rows == {(0, 10, 11)}
 
 
 def test_it_says_what_is_left_and_the_same_command_publishes_it(
@@ -159,6 +170,26 @@ def test_a_directory_without_runs_is_reported_in_a_sentence(client: Client):
     process = start(client)
     assert process.communicate(timeout=60)[1] == f"There are no runs in {client.directory / 'runs'}.\n"
     assert process.returncode == 1
+
+
+def test_a_ledger_that_cannot_be_read_and_a_variable_that_forbids_it_are_reported_in_a_sentence(
+    client: Client,
+):
+    fabricate(client.directory / "runs", run(), ACCURACIES)
+    (ledger := client.directory / "runs" / ".published.jsonl").mkdir()
+    unreadable, forbidden = start(client), start(client, WANDB_MODE="offline")
+    assert unreadable.communicate(timeout=60)[1] == f"{ledger} cannot be read (Is a directory).\n"
+    said = "Nothing is published, since WANDB_MODE=offline is set. To publish: unset WANDB_MODE.\n"
+    assert forbidden.communicate(timeout=60)[1] == said
+    assert (unreadable.returncode, forbidden.returncode) == (1, 1) and not client.server.requests
+
+
+def test_without_room_for_its_lines_it_publishes_all_the_same(client: Client):
+    fabricate(client.directory / "runs", run(), ACCURACIES)
+    command = [sys.executable, "-m", "plasticity.publish", "--runs", client.directory / "runs", "--offline"]
+    process = client.start("sh", "-c", '"$@" >/dev/full', "sh", *command)
+    assert process.communicate(timeout=60) == ("", "") and process.returncode == 0
+    assert len(list(client.directory.glob("runs/wandb/offline-run-*"))) == 1
 
 
 def wait_until_gone(client: Client) -> None:

@@ -74,12 +74,38 @@ def test_a_run_is_published_offline_by_default_and_its_closing_lines_say_how_to_
     assert len(client.server.runs) == 1 and not folder.exists()
 
 
-def test_disabled_means_that_nothing_is_published(launch: Command, client: Client):
+def test_an_offline_run_uploaded_by_hand_or_a_run_of_the_default_entity_is_not_published_again(
+    launch: Command, client: Client
+):
+    launch(*SHORT)
+    client.wandb("sync", *launch.runs.glob("wandb/offline-run-*"))
+    launch(*SHORT, "tracker.mode=online", "seed=1")
+    names = sorted(f"{identity}-1" for identity in launch.states())
+    assert sorted(client.server.runs) == names
+    publish = [sys.executable, "-m", "plasticity.publish", "--runs", launch.runs, "--entity", "tester"]
+    sent = client.server.count("file_stream")
+    assert client.call(*publish).startswith("2 published")
+    assert sorted(client.server.runs) == names and client.server.count("file_stream") == sent
+
+
+def test_disabled_in_the_settings_or_in_the_environment_means_that_nothing_is_published(
+    launch: Command, client: Client
+):
     done = launch(*SHORT, "tracker.mode=disabled")
     assert done.returncode == 0 and "publish" not in done.stdout
     assert not client.server.requests and [path.name for path in launch.runs.iterdir()] == list(
         launch.states()
     )
+    for variable, value in {"WANDB_MODE": "disabled", "WANDB_DISABLED": "true"}.items():
+        done = launch(*SHORT, *ONLINE, **{variable: value})
+        assert (
+            done.returncode == 0 and f"Nothing was published, since {variable}={value} is set." in done.stdout
+        )
+        assert "python -m plasticity.publish --runs" in done.stdout
+    assert not list(launch.runs.glob("wandb/*")) and not client.server.requests
+    done = launch(*SHORT, *ONLINE, WANDB_MODE="offline")
+    assert "1 run published offline" in done.stdout and "Upload, without WANDB_MODE=offline: " in done.stdout
+    assert len(list(launch.runs.glob("wandb/offline-run-*"))) == 1 and not client.server.requests
 
 
 def test_a_server_that_refuses_costs_a_warning_and_the_next_launch_publishes(launch: Command, client: Client):
@@ -99,11 +125,18 @@ def test_without_w_and_b_s_package_runs_are_computed_and_a_line_says_so(launch: 
     done = launch(*SHORT, PYTHONPATH=f"{launch.directory / 'broken'}")
     assert done.returncode == 0 and "1 run not published: no such service." in done.stdout
     assert [state["status"] for state in launch.states().values()] == ["finished"]
+    (ledger := launch.runs / ".published.jsonl").unlink()
+    ledger.mkdir()
+    done = launch(*SHORT)
+    assert done.returncode == 0 and "1 run not published: " in done.stdout
 
 
-def test_what_a_dead_launch_had_finished_is_published_by_the_next(launch: Command, client: Client):
+def test_what_a_dead_launch_had_finished_is_published_by_the_next_whatever_the_ledger_holds(
+    launch: Command, client: Client
+):
     run = Run.of({"dataset": {"tasks": 12, "examples_per_task": 50}, "model": {"width": 10}})
     fabricate(launch.runs, run, [0.5] * 12)
+    (launch.runs / ".published.jsonl").write_bytes(b"\xff")
     assert "1 run published" in launch(*SHORT, *ONLINE).stdout
     assert list(client.server.runs) == [f"{run.identity}-1"]
 

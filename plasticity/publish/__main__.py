@@ -11,7 +11,9 @@ from plasticity.arguments import positive
 from plasticity.errors import UserError
 from plasticity.folders import expanded
 from plasticity.launch.interrupt import interruptible
+from plasticity.output import expect_no_reader
 from plasticity.publish import stored
+from plasticity.publish.environment import require
 from plasticity.publish.ledger import standings
 from plasticity.publish.publication import Publication
 from plasticity.publish.publisher import Outcome, Publisher
@@ -40,8 +42,10 @@ def publish(arguments: argparse.Namespace) -> int:
         the exit code: 0 if every run that has ended is published, else 1
 
     Raises:
-        UserError: when there are no runs.
+        UserError: when there are no runs, the ledger cannot be read, or the environment forbids publishing.
     """
+    mode = "offline" if arguments.offline else "online"
+    require(mode)
     runs_dir = expanded(arguments.runs).absolute()
     folders = run_folders(runs_dir)
     if not folders:
@@ -49,7 +53,7 @@ def publish(arguments: argparse.Namespace) -> int:
     target = Target(
         project=arguments.project,
         entity=arguments.entity,
-        mode="offline" if arguments.offline else "online",
+        mode=mode,
         directory=runs_dir,
         every=arguments.every,
         finish_seconds=FINISH_SECONDS,
@@ -65,7 +69,10 @@ def _publish(
     folders: Sequence[RunFolder], publisher: Publisher, arguments: argparse.Namespace
 ) -> list[Outcome]:
     """The outcome of every run that is not being computed."""
-    known = standings(publisher.ledger.entries(), publisher.target.place)
+    try:
+        known = standings(publisher.ledger.entries(), publisher.target.place)
+    except OSError as error:
+        raise UserError(f"{publisher.ledger.path} cannot be read ({error.strerror}).") from error
     outcomes, left = list[Outcome](), list[RunFolder]()
     for folder in folders:
         state = folder.stored_state()
@@ -140,5 +147,6 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    expect_no_reader()
     with interruptible():
         main()

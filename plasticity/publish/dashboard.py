@@ -5,7 +5,10 @@ import os
 import sys
 from typing import Any
 
+from plasticity.errors import UserError
 from plasticity.launch.interrupt import interruptible
+from plasticity.output import expect_no_reader
+from plasticity.publish.environment import require
 
 TITLE = "Plasticity"
 
@@ -96,6 +99,10 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("WANDB_SILENT", "true")
     try:
+        require("online")
+    except UserError as error:
+        sys.exit(str(error))
+    try:
         import wandb
         import wandb_workspaces  # noqa: F401
     except ModuleNotFoundError as error:
@@ -110,5 +117,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    expect_no_reader()
     with interruptible():
         main()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from plasticity.errors import UserError
 from plasticity.launch.interrupt import interruptible
+from plasticity.output import expect_no_reader
+from plasticity.publish.environment import require
 from plasticity.publish.publication import Publication, image_key, summary_key
 from plasticity.publish.publisher import Publisher
 from plasticity.publish.publishing import ledger
@@ -58,6 +60,7 @@ def main() -> None:
     try:
         files = [file for path in arguments.paths for file in _files(path)]
         made = publication(files, arguments.name)
+        require("online")
     except UserError as error:
         sys.exit(str(error))
     directory = files[0].parent.absolute()
@@ -78,5 +81,6 @@ def _files(path: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
+    expect_no_reader()
     with interruptible():
         main()

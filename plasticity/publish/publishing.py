@@ -13,6 +13,7 @@ from typing import Any
 
 from plasticity.cores import cores
 from plasticity.publish import stored
+from plasticity.publish.environment import restriction
 from plasticity.publish.ledger import Ledger, standings
 from plasticity.publish.live import LOOK_SECONDS, Live
 from plasticity.publish.publication import Publication
@@ -58,7 +59,9 @@ class Publishing:
 
     def __init__(self, settings: Settings, runs: Iterable[Run]):
         self.settings, self.tracker = settings, settings.tracker
-        self.active = self.tracker.name == "wandb" and self.tracker.mode != "disabled"
+        asked_for = self.tracker.name == "wandb" and self.tracker.mode != "disabled"
+        allowed, self._variable = (asked_for and restriction()) or ("online", "")
+        self.active = asked_for and allowed != "disabled"
         asked = list(runs)
         self.outcomes: dict[str, Outcome] = {}
         self._agent = Agent.here() if len(asked) == 1 else None
@@ -67,6 +70,8 @@ class Publishing:
         self._thread: threading.Thread | None = None
         if self.active:
             target = _target(settings, online=self._agent is not None)
+            if allowed == "offline":
+                target = replace(target, mode="offline")
             self.publisher = Publisher(target, ledger(settings.runs))
             self.live = Live(self.publisher, self._describe)
             self.shows_live = self.tracker.publish == "live" and target.mode == "online"
@@ -99,7 +104,7 @@ class Publishing:
             return
         try:
             known = standings(self.publisher.ledger.entries(), self.publisher.target.place)
-        except OSError as error:  # unreadable: nothing can be published either
+        except Exception as error:  # whatever it is: nothing can be published either
             self.publisher.broken = str(error)
             known = {}
         for run in runs:
@@ -127,14 +132,20 @@ class Publishing:
     def lines(self) -> list[str]:
         """Where the runs are published or stored, what is not and why, and the command that publishes it."""
         if not self.active:
-            return []
+            later = f"Publish later, without {self._variable}: {self._command()}"
+            return (
+                [f"Nothing was published, since {self._variable} is set. {later}"] if self._variable else []
+            )
         done = [one for one in self.outcomes.values() if one.status in ("published", "already")]
         left = [one for one in self.outcomes.values() if one not in done]
         left += [self.publisher.postponed(identity) for identity in self._pending - self.outcomes.keys()]
         lines = []
         if done and self.publisher.target.mode == "offline":
             folder = shlex.quote(f"{self.settings.runs_dir}/wandb")
-            lines.append(f"{_runs(len(done))} published offline, in {folder}. Upload: {self._command()}")
+            without = f", without {self._variable}" * bool(self._variable)
+            lines.append(
+                f"{_runs(len(done))} published offline, in {folder}. Upload{without}: {self._command()}"
+            )
         elif done:
             url = next((one.url for one in done if one.url), None)
             place = url.partition("/runs/")[0] if url else self.publisher.target.path.strip("/")
