@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
@@ -108,9 +109,7 @@ def main() -> None:
         runs, notes = runs[runs["run"].isin(list(experiment.runs))], experiment.missing()
     if runs.empty:
         directories = ", ".join(paths)
-        raise UserError(
-            "\n".join(notes) or f"There are no runs in {directories} yet: python launch.py computes one."
-        )
+        raise UserError("\n".join(notes) or f"There are no runs in {directories} yet: {_what_now(paths)}.")
     runs = where(runs, arguments.where)
     keys = [column(runs, key, "--by") for key in arguments.by or []]
     if keys:
@@ -122,6 +121,14 @@ def main() -> None:
         return
     table = average_table(frame, keys) if keys else listing(frame)
     write(text(replace(table, notes=[*table.notes, *notes])), None)
+
+
+def _what_now(paths: Sequence[str]) -> str:
+    """What to do where there are no runs."""
+    logs = [path for directory in paths for path in sorted(Path(directory).glob(".jobs/*/logs"))]
+    if not logs:
+        return "python launch.py computes one"
+    return f"if no job is queued any more, the same launch says why, and so do the logs in {logs[-1]}"
 
 
 def _arguments() -> argparse.Namespace:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -317,6 +318,96 @@ def test_ctrl_c_while_a_job_is_submitted_keeps_its_record(cluster, tmp_path, mon
     assert (process.returncode, err) == (0, "") and "Submitted 1 job." in out
     assert len(jobs()) == 1
     assert ", 1 of them in jobs already" in cluster(*SLURM, *SHORT).stdout and len(jobs()) == 1
+
+
+def test_a_launch_from_within_a_job_submits_as_from_outside(cluster, monkeypatch, tmp_path):
+    """What the outer job, or the user for sbatch, left in the environment does not reach the new job."""
+    theirs = {
+        "SBATCH_PARTITION": "nowhere", "SBATCH_OUTPUT": "/nowhere/%j", "SBATCH_EXPORT": "NONE",
+        "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "CUDA_VISIBLE_DEVICES": "7",
+    }  # fmt: skip
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    launch = [
+        *(sys.executable, "launch.py", *SLURM, *SHORT, f"runs_dir={cluster.runs}", "launch.wait=true"),
+        *(
+            "hydra.launcher.cpus_per_job=1",
+            "hydra.launcher.mem_per_cpu=300M",
+            "hydra.launcher.partition=main",
+        ),
+        f"hydra.launcher.setup=['env > {tmp_path}/inner']",
+    ]
+    outer = ["salloc", "-n1", "--mem=400M", *launch]
+    done = subprocess.run(outer, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr + logs(cluster)
+    assert [state["status"] for state in cluster.states().values()] == ["finished"]
+    inner = (tmp_path / "inner").read_text()
+    assert "SLURM_MEM_PER_CPU=300" in inner and "SLURM_JOB_PARTITION=main" in inner
+    for left in ("SLURM_MEM_PER_NODE", "SLURM_ARRAY", "CUDA_VISIBLE_DEVICES"):
+        assert left not in inner
+
+
+def test_jobs_that_end_before_our_code_starts_say_why(cluster):
+    fails = [*SLURM, *SHORT, "seed=0,1", "launch.runs_per_job=1", "hydra.launcher.cpus_per_job=1"]
+    fails.append("hydra.launcher.setup=[module load x || exit 1]")
+    waited = cluster(*fails, "launch.wait=true")
+    assert waited.returncode == 1 and "0 of 2 runs finished, 2 left" in waited.stdout
+    job = waited.stdout.partition("Jobs: ")[2].partition("\n")[0]
+    (log,) = cluster.runs.glob(f".jobs/*/logs/{job}_0_0_log.out")
+    listed = cluster.start("--runs", str(cluster.runs), module="analysis.runs").communicate()[1]
+    assert listed.startswith("There are no runs in") and str(log.parent) in listed
+    again = cluster(*SLURM, *SHORT, "seed=range(3)", HOLD)  # seed 2 was in no job
+    for done in (waited, again):
+        assert f"2 jobs ({job}_0, {job}_1) ended before anything was computed:\n    " in done.stdout
+        assert "module: command not found\n" in done.stdout and f"\nLog: {log}\n" in done.stdout
+    subprocess.run(["scancel", *jobs()], check=True)
+    quiet()
+    planned = cluster(*SLURM, *SHORT, "seed=0,1", "launch.dry_run=true").stdout
+    assert "ended before anything was computed, and left no log: cancelled while queued, or" in planned
+    assert cluster(*SLURM, *SHORT, "seed=range(3)", "launch.wait=true").returncode == 0
+    assert "ended" not in cluster(*SLURM, *SHORT, "seed=range(3)").stdout
+
+
+def test_a_job_that_is_killed_midway_says_so_and_a_stopped_one_does_not(cluster):
+    assert cluster(*SLURM, *LONG).returncode == 0
+    (job,) = jobs()
+    until(cluster.running)
+    listed = subprocess.run(["scontrol", "listpids", job], capture_output=True, text=True).stdout
+    for line in listed.splitlines()[1:]:
+        if (pid := line.split()[0]).isdecimal() and int(pid) > 0:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+    quiet()
+    planned = cluster(*SLURM, *LONG, "launch.dry_run=true").stdout
+    assert f"Job {job} ended without finishing or stopping its runs:\n    " in planned, planned
+    assert cluster(*SLURM, *LONG).returncode == 0
+    (job,) = jobs()
+    until(lambda: any(state["attempt"] == 2 for state in cluster.running()))
+    subprocess.run(["scancel", job], check=True)
+    quiet()
+    assert [state["status"] for state in cluster.states().values()] == ["stopped"], logs(cluster)
+    assert "ended" not in cluster(*SLURM, *LONG, "launch.dry_run=true").stdout
+
+
+def test_options_of_sbatch_may_be_written_as_sbatch_takes_them(cluster):
+    typed = ["partition=main,high", "account=1234", "mem_per_cpu=200", "additional_parameters.comment=a&b"]
+    typed += [f"additional_parameters.{one}" for one in ("mail_type=END,FAIL", "nice=5", "spread_job=false")]
+    done = cluster(*SLURM, *SHORT, *(f"hydra.launcher.{option}" for option in typed), HOLD)
+    assert done.returncode == 0, done.stderr
+    (script,) = cluster.runs.glob(".jobs/*/logs/*_submission.sh")
+    lines = script.read_text().splitlines()
+    given = ["partition=main,high", "account=1234", "mem-per-cpu=200", "comment='a&b'", "mail-type=END,FAIL"]
+    for option in (*given, "nice=5", "hold"):
+        assert f"#SBATCH --{option}" in lines
+    assert "spread" not in script.read_text()
+
+
+def test_a_path_that_slurm_would_interpret_is_refused(cluster):
+    for name in (r"a\b", "%j", "%A_%a"):
+        cluster.runs = cluster.directory / name
+        done = cluster(*SLURM, *SHORT)
+        assert done.returncode == 1 and "it must be a path without % and \\ on a cluster" in done.stderr
+        assert len(done.stderr.splitlines()) == 1 and not cluster.runs.exists() and not jobs()
 
 
 @pytest.mark.parametrize("command_of_slurm", ["sbatch", "srun"])

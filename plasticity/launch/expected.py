@@ -177,8 +177,12 @@ def _try_replacement(tried: Tried, run: Run, root: str | None) -> None:
         name: [torch.from_numpy(array.copy()) for _ in range(depth)] for name, array in remembered.items()
     }
     with torch.no_grad():
+        due = tried(
+            "update", kept, done, valid=lambda found: _are_numbers(found, depth),
+            returns=f"a list of numbers, one for each of the {depth} hidden layers, or an empty one",
+        )  # fmt: skip
         tried(
-            "after_step", kept, done, valid=lambda found: _are_units(found, depth),
+            "choose", kept, done, [float(number) for number in due], valid=lambda found: _are_units(found, depth),
             returns=f"a list of the units to replace for each of the {depth} hidden layers",
         )  # fmt: skip
 
@@ -249,6 +253,14 @@ def _is_array(found: Any) -> bool:
 
 def _is_number(found: Any) -> bool:
     return isinstance(found, (int, float, np.number)) and not isinstance(found, bool)
+
+
+def _are_numbers(found: Any, depth: int) -> bool:
+    return (
+        isinstance(found, (list, tuple))
+        and len(found) in (0, depth)
+        and all(_is_number(one) or _has_shape(one, ()) for one in found)
+    )
 
 
 def _are_units(found: Any, depth: int) -> bool:

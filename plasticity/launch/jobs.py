@@ -51,14 +51,18 @@ class Submission:
         return jobs if isinstance(jobs, dict) else {}
 
 
+def submissions(runs_dir: Path) -> list[Submission]:
+    """All that are known, the oldest first."""
+    return [Submission(path) for path in sorted((runs_dir / ".jobs").glob("*/"))]
+
+
 def covered(runs_dir: Path) -> dict[str, str]:
     """The runs that a living job is to compute: identity → job id.
 
     Raises:
         UserError: when SLURM does not answer.
     """
-    recorded = [Submission(path).jobs() for path in sorted((runs_dir / ".jobs").glob("*/"))]
-    jobs = {job: runs for submission in recorded for job, runs in submission.items()}
+    jobs = {job: runs for submission in submissions(runs_dir) for job, runs in submission.jobs().items()}
     living = living_jobs(runs_dir) if jobs else set()
     return {run: job for job, runs in jobs.items() if job in living for run in runs}
 

@@ -1,6 +1,7 @@
 """The cluster launcher: packs runs into jobs, and submits them to SLURM as arrays through submitit."""
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -12,10 +13,12 @@ import submitit
 from submitit.core.utils import FailedJobError
 
 import plasticity
-from plasticity.errors import UserError
+from plasticity.errors import ConfigError, UserError
 from plasticity.folders import expanded
 from plasticity.launch.cluster import Cluster
 from plasticity.launch.code import freeze, users_modules
+from plasticity.launch.ended import ended
+from plasticity.launch.environment import IN_A_JOB, as_of_no_job
 from plasticity.launch.estimate import seconds_per_step, spoken
 from plasticity.launch.interrupt import uninterrupted
 from plasticity.launch.job import Job
@@ -52,6 +55,7 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         UserError: before anything is submitted, if it cannot be; with SLURM's message if it refuses a job.
     """
     settings = _absolute(settings)
+    _check_path(settings.runs_dir)
     with Process() as apart:
         todo = planned(asked, settings, apart, cluster=True)
         per_step = seconds_per_step(todo, settings.data_root, apart)
@@ -61,6 +65,7 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
             raise UserError(f"Another launch is submitting runs of {settings.runs} right now: wait for it.")
         in_jobs = covered(settings.runs)
         runs = [run for run in todo.to_compute if run.identity not in in_jobs]
+        _print(ended(runs, settings.runs, in_jobs.values()))
         packed, seconds = _pack(todo, runs, per_step, settings, cluster)
         print(_sentence(todo, runs, packed, seconds, cluster), flush=True)
         if settings.launch.dry_run:
@@ -79,7 +84,20 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
     if not watch(todo, jobs, settings):
         print("Stopped watching. The jobs continue; the same command watches them again.", flush=True)
         return Ended(INTERRUPTED, states(todo.asked, Outcome(), settings))
+    _print(ended(todo.to_compute, settings.runs, living=()))
     return close(todo, Outcome(), settings)
+
+
+def _print(paragraphs: Sequence[str]) -> None:
+    print(*paragraphs, sep="\n", end="\n" * bool(paragraphs), flush=True)
+
+
+def _check_path(runs_dir: str) -> None:
+    """Refuses characters that SLURM replaces in the names of logs, where it would not find its way back."""
+    if re.search(r"[%\\\x00-\x1f]", runs_dir):
+        raise ConfigError(
+            "runs_dir", runs_dir, r"a path without % and \ on a cluster, where SLURM interprets them"
+        )
 
 
 def _publish_finished(todo: Plan, settings: Settings) -> None:
@@ -88,7 +106,7 @@ def _publish_finished(todo: Plan, settings: Settings) -> None:
     with Publishing(settings, todo.asked) as publishing:
         publishing.catch_up(todo.finished())
         finish(publishing, outcome)
-    print(*outcome.published, sep="\n", end="\n" * bool(outcome.published), flush=True)
+    _print(outcome.published)
 
 
 def _pack(
@@ -147,7 +165,7 @@ def _submit_array(
     executor = submitit.AutoExecutor(submission.logs, cluster="slurm", slurm_max_num_timeout=REQUEUES)
     executor.update_parameters(**parameters)
     try:
-        with executor.batch():
+        with as_of_no_job(cluster.given()), executor.batch():
             submitted = [executor.submit(job) for job in jobs]
     except FailedJobError as error:
         raise UserError(f"SLURM refused the job: {str(error).strip()}") from error
@@ -176,6 +194,7 @@ def _environment(submission: Submission, settings: Settings, modules: dict[str, 
         f"export PYTHONPATH={shlex.quote(os.pathsep.join(search))}${{PYTHONPATH:+:$PYTHONPATH}}",
         f"export PLASTICITY_COMMIT={shlex.quote(commit() or '')}",
         "export PLASTICITY_OFFLINE=1 WANDB_ERROR_REPORTING=false",
+        IN_A_JOB,
     ]
 
 

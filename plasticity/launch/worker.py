@@ -84,7 +84,8 @@ def work(
     Args:
         connection: our end of the pipe.
         settings: folders, engine and so on.
-        restart_before: runs that were started before this time start over.
+        restart: identity of the launch, if it starts its runs over; see `Session`.
+        engines: the engine of each run that is not resumed, by its identity.
         seconds: the time that leaving a run may take; then the worker ends, whatever a part is doing.
     """
     stop = threading.Event()
