@@ -4,14 +4,13 @@ The defaults are in `conf/config.yaml`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from plasticity.diagnostics import Diagnostic
 from plasticity.engines import ENGINES
 from plasticity.errors import ConfigError
-from plasticity.folders import expanded
 from plasticity.part import build, checked, choice, flag, integer, number, text, to_part
 
 
@@ -98,6 +97,22 @@ def _diagnostics(key: str, value: Any) -> tuple[Diagnostic, ...]:
     return tuple(to_part(Diagnostic, one, f"{key}.{name}") for name, one in value.items())
 
 
+def _directory(default: Any = MISSING, *, optional: bool = False) -> Any:
+    """A field that holds the path of a directory, in which ~ at the beginning is a user's home directory."""
+    check_text = text(optional=optional).metadata["check"]
+
+    def check(key: str, value: Any) -> str | None:
+        path = check_text(key, value)
+        try:
+            return str(Path(path).expanduser()) if path and path.startswith("~") else path
+        except RuntimeError as error:
+            raise ConfigError(
+                key, value, f"a path, without ~ unless a user has that name: ./{value}"
+            ) from error
+
+    return checked(check, default)
+
+
 def _section(kind: type) -> Any:
     return checked(lambda key, value: build(kind, value, f"{key}."))
 
@@ -118,8 +133,8 @@ class Settings:
         logging: how messages of the user's own code are logged, as `logging.config.dictConfig` takes it.
     """
 
-    runs_dir: str = text()
-    data_root: str | None = text(None, optional=True)
+    runs_dir: str = _directory()
+    data_root: str | None = _directory(None, optional=True)
     force: bool = flag()
     checkpoint_seconds: float = number(above=0)
     engine: EngineSettings = _section(EngineSettings)
@@ -132,7 +147,7 @@ class Settings:
     @property
     def runs(self) -> Path:
         """The directory of runs, absolute."""
-        return expanded(self.runs_dir).absolute()
+        return Path(self.runs_dir).absolute()
 
     def without_effect(self, cluster: bool) -> list[str]:
         """Sentences about settings that were chosen and play no role.

@@ -1,8 +1,14 @@
 """Hydra as its users know it: its own launchers and sweepers, its flags, its messages, logging and directories."""
 
+import shlex
+from pathlib import Path
+
 import pytest
 import user
 import yaml
+
+from plasticity.launch.cluster import Cluster
+from plasticity.launch.compose import compose_settings
 
 TINY = ["dataset.tasks=3", "dataset.examples_per_task=100", "model.width=8", "model.depth=2"]
 
@@ -213,3 +219,63 @@ def test_alternatives_may_have_several_values_each(tmp_path, command):
     )
     planned = command("--config-dir", str(tmp_path / "mine"), "experiment=my_search", "launch.dry_run=true")
     assert planned.stdout.startswith("10 runs: "), planned.stderr
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"partition": "a,b", "account": "1234", "additional_parameters.exclude": "node[1-3,7]"},
+        {"partition": "[a,b]", "account": "1_000", "constraint": "rack1&rack2"},
+        {"partition": "'a,b'", "account": "1e5", "constraint": "[x|y]&z"},
+        {"partition": r"a\,b", "account": "0123", "additional_parameters.mail_type": "[END,FAIL]"},
+    ],
+)
+def test_options_of_a_cluster_are_read_as_sbatch_takes_them(command, typed):
+    options = [f"hydra.launcher.{key}={value}" for key, value in typed.items()]
+    shown = command("hydra/launcher=slurm", *options, "--cfg", "hydra", "-p", "hydra.launcher")
+    assert shown.returncode == 0, shown.stderr
+    config = yaml.safe_load(shown.stdout)
+    config.pop("_target_")
+    parameters = Cluster.of(config).executor_parameters(1, [])
+    further = parameters["slurm_additional_parameters"]
+    assert parameters["slurm_partition"] == "a,b" and parameters["slurm_account"] == typed["account"]
+    assert parameters.get("slurm_constraint") == typed.get("constraint")
+    assert further.get("exclude") == typed.get("additional_parameters.exclude")
+    assert further.get("mail_type", "END,FAIL") == "END,FAIL"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    {
+        "hydra.launcher.minutes=10,20": "is refused: a launch has one value of hydra.launcher.minutes.\n",
+        "hydra.verbose=a,b": "A list goes in brackets: 'hydra.verbose=[a,b]'; a text with commas in quotes: "
+        "'hydra.verbose=\"a,b\"'\n",
+        "hydra.launcher.setup=[source ~/x && y]": "in quotes: 'hydra.launcher.setup=[\"source ~/x && y\"]'\n",
+        "hydra.launcher.account=[1.5]": "must be a string, a whole number, a list of them, or null.\n",
+        "tracker.notes=a & b": "in quotes: 'tracker.notes=\"a & b\"'\n",
+        "dataset.root=~nobody-there/x": "is refused: it must be a path, without ~ unless a user has that name",
+    }.items(),
+)  # fmt: skip
+def test_what_hydra_reads_as_something_else_is_refused_with_the_right_spelling(command, override, said):
+    done = command(*(["-m"] if "," in override else []), "hydra/launcher=slurm", override)
+    assert done.returncode == 1 and done.stderr.startswith(override.partition("=")[0]) and said in done.stderr
+    if "in quotes: '" in said:  # the spelling that it gives is one that the shell and Hydra read
+        (respelt,) = shlex.split(said.partition("quotes: ")[2])
+        shown = command("hydra/launcher=slurm", respelt, "--cfg", "all")
+        assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["a~b#&;!<>^`|*?b", "it's", 'say "so"', "2024", "run (1)", "[x]/{y},z", "a$b", "é=ü"]
+)
+def test_a_directory_of_runs_may_have_any_characters(command, name):
+    command.runs = command.directory / name
+    done = command("dataset.tasks=1", "dataset.examples_per_task=20")
+    assert done.returncode == 0, done.stderr
+    assert len(command.folders()) == 1 and f"--runs {shlex.quote(str(command.runs))}\n" in done.stdout
+
+
+def test_a_home_directory_is_written_as_in_the_shell():
+    settings = compose_settings(["runs_dir=~/mine", "dataset.root=~/data"])
+    home = Path.home()
+    assert (settings.runs_dir, settings.data_root) == (f"{home}/mine", f"{home}/data")

@@ -90,12 +90,16 @@ class Forgetful(Replacement):
     pass
 
 class Silent(Replacement):
-    def after_step(self, memory, step):
+    def choose(self, memory, step, due):
         return None
 
 class OneList(Replacement):
-    def after_step(self, memory, step):
+    def choose(self, memory, step, due):
         return [0]
+
+class Untold(Replacement):
+    def update(self, memory, step):
+        return None
 
 class Empty(Model):
     """A convolutional network, one day."""
@@ -128,9 +132,11 @@ REFUSED = {
     "regulariser=broken.Term": "a number, or a float32 tensor shaped like the parameter, "
     "not a NumPy array of shape [4, 4].",
     "optimiser=broken.Still": "a class that defines step",
-    "replacement=broken.Forgetful": "a class that defines after_step, which returns a list of the units to replace "
+    "replacement=broken.Untold": "a class whose update returns a list of numbers, one for each of the 2 hidden layers, "
+    "or an empty one, not None.",
+    "replacement=broken.Forgetful": "a class that defines choose, which returns a list of the units to replace "
     "for each of the 2 hidden layers.",
-    "replacement=broken.Silent": "a class whose after_step returns a list of the units to replace for each of the 2"
+    "replacement=broken.Silent": "a class whose choose returns a list of the units to replace for each of the 2"
     " hidden layers, not None.",
     "replacement=broken.OneList": ", not [0].",
     "model=broken.Empty": "a class that defines what it builds, by one of hidden_units, ",

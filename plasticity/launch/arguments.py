@@ -1,13 +1,16 @@
 """The command line before Hydra reads it: respells arguments for Hydra, and refuses some that it would crash on."""
 
 import re
+import shlex
 from collections.abc import Sequence
+from functools import cache
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep
+from hydra.core.override_parser.types import Override, Quote, QuotedString, Sweep
 from hydra.errors import HydraException
 
 from plasticity.errors import ConfigError, UserError
+from plasticity.launch.cluster import OPTIONS
 from plasticity.launch.combinations import first
 from plasticity.launch.groups import is_group, options
 from plasticity.part import one_of
@@ -18,42 +21,84 @@ OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
 LISTS = ("diagnostics",)
 """Groups from which several may be chosen, as in diagnostics=[basic,curvature_rank]."""
 
-PATHS = ("runs_dir", "dataset.root")
 OPEN = "hydra.launcher.additional_parameters"
 """A key that accepts any keys below it, for which Hydra requires a `+`."""
 
-NEEDS_QUOTES = re.compile(r"(?=.*(=|[^\x00-\x7f]))[^'\"\\,{}\[\]()$]+")
-"""A path that Hydra reads only in quotes, and that cannot be meant as anything but a path."""
+PATHS = ("runs_dir", "dataset.root")
+OF_SBATCH = tuple(f"hydra.launcher.{key}" for key in OPTIONS)
+"""Keys whose values sbatch interprets: those of Hydra never sweep, so that a comma can only be sbatch's."""
 
 
 def respelt(argument: str) -> str:
     """An argument, spelt as Hydra requires."""
     key, equals, value = argument.partition("=")
-    if key.lstrip("+") in OPTIONAL_GROUPS:
-        return argument.lstrip("+")
-    if key == OPEN or key.startswith(f"{OPEN}."):
-        return f"++{argument}"
-    if key in PATHS and NEEDS_QUOTES.fullmatch(value):
-        return f"{key}{equals}'{value}'"
-    return argument
+    bare = key.lstrip("+")
+    if bare in OPTIONAL_GROUPS:
+        return f"{bare}{equals}{value}"
+    of_sbatch = bare in OF_SBATCH or bare.startswith(f"{OPEN}.")
+    if (of_sbatch or bare in PATHS) and _needs_quotes(f"{bare}{equals}{value}", of_sbatch):
+        value = _in_quotes(value)
+    if bare == OPEN or bare.startswith(f"{OPEN}."):
+        key = f"++{bare}"
+    return f"{key}{equals}{value}"
+
+
+def quoted(key: str, value: str) -> str:
+    """An override of a text, or of a list of texts in brackets, with the quotes that Hydra and the shell need."""
+    if value.startswith("[") and value.endswith("]"):
+        texts = ",".join(_in_quotes(text.strip(), Quote.double) for text in value[1:-1].split(","))
+        return shlex.quote(f"{key}=[{texts}]")
+    return shlex.quote(f"{key}={_in_quotes(value, Quote.double)}")
+
+
+def _in_quotes(text: str, quote: Quote = Quote.single) -> str:
+    """A text in quotes, in which Hydra takes it as it is."""
+    return QuotedString(text=text, quote=quote).with_quotes()
+
+
+def _needs_quotes(argument: str, of_sbatch: bool) -> bool:
+    """Whether an argument's value, which must be a text, is one for Hydra only in quotes."""
+    try:
+        value = _parser().parse_override(argument).value()
+    except HydraException:
+        return not argument.partition("=")[2].startswith(("'", '"'))
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number or (of_sbatch and isinstance(value, Sweep))
+
+
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
 
 
 def check(arguments: Sequence[str]) -> None:
-    """Refuses choices that are not names: some of them make Hydra end with a traceback.
+    """Refuses choices that are not names, some of which make Hydra end with a traceback, and sweeps over its keys.
 
     Raises:
         UserError: naming the first.
     """
-    parser = OverridesParser.create()
     for argument in arguments:
         if argument.startswith("-"):
             continue
         try:
-            override = parser.parse_override(argument)
+            override = _parser().parse_override(argument)
         except HydraException:
             continue  # Hydra itself reports it
+        if re.match("hydra[./]", override.key_or_group) and override.is_sweep_override():
+            raise _swept(override, argument)
         if is_group(override.get_key_element().lstrip("+~").partition("@")[0]):
             _check_choice(override, argument)
+
+
+def _swept(override: Override, argument: str) -> UserError:
+    """The error for several values of a key of Hydra."""
+    key, value = override.key_or_group, argument.partition("=")[2]
+    said = f"{argument} is refused: a launch has one value of {key}."
+    if "/" not in key and any(isinstance(one, str) for one in first(override, override.sweep_iterator)):
+        said += (
+            f" A list goes in brackets: '{key}=[{value}]'; a text with commas in quotes: {quoted(key, value)}"
+        )
+    return UserError(said)
 
 
 def _check_choice(override: Override, argument: str) -> None:

@@ -85,8 +85,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra passes its errors on to `explain`
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users keep the modules of their own parts
-    sys.argv[1:] = [respelt(argument) for argument in arguments]
     with mistakes_as_sentences():
+        sys.argv[1:] = [respelt(argument) for argument in arguments]
         check(sys.argv[1:])
         try:
             task()

@@ -8,6 +8,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from plasticity.errors import ConfigError, UserError
+from plasticity.launch.arguments import quoted
 from plasticity.launch.cluster import Cluster
 from plasticity.launch.groups import options
 from plasticity.part import one_of, unknown_key
@@ -29,7 +30,8 @@ def explain(error: BaseException) -> UserError:
         if known := error.options or options(group):  # Hydra gives none for a list of choices
             return ConfigError(group, name, one_of(known))
     if isinstance(error, OverrideParseException):
-        return UserError(f"{error.override} is refused: it must be an override such as key=value.\n{error}")
+        said = f"{error.override} is refused: it must be an override such as key=value."
+        return UserError(f"{said}{_quoting(error.override)}\n{error}")
     for cause in causes:
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
             if cause.full_key.startswith("hydra.launcher."):
@@ -38,6 +40,12 @@ def explain(error: BaseException) -> UserError:
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             return UserError(f"{cause.full_key} is refused: {cause}")
     return UserError(str(error).strip() or type(error).__name__)
+
+
+def _quoting(override: str | None) -> str:
+    """How to write an override whose value is a text that Hydra cannot read."""
+    key, _, value = (override or "").partition("=")
+    return f" A text with special characters goes in quotes: {quoted(key, value)}" if value else ""
 
 
 def raised_by_hydra(error: BaseException) -> bool:

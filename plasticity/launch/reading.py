@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from plasticity.errors import ConfigError, ImpossibleLayer, UserError
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
-from plasticity.part import build, find, one_of, text
+from plasticity.part import build, checked_fields, find, one_of
 from plasticity.regularisers import L2, Regulariser
 from plasticity.replacement import ContinualBackpropagation
 from plasticity.run import Run
@@ -50,7 +50,7 @@ def read(composed: DictConfig) -> tuple[Run | None, Settings]:
         values.pop(key, None)
     tuned = values.pop("tuned", None) or {}
     data_root = values["dataset"].pop("root", None) if isinstance(values.get("dataset"), dict) else None
-    text(optional=True).metadata["check"]("dataset.root", data_root)
+    data_root = checked_fields(Settings)["data_root"].metadata["check"]("dataset.root", data_root)
     settings = build(Settings, {key: value for key, value in values.items() if key in KEYS})
     settings = replace(settings, data_root=data_root)
     try:

@@ -13,9 +13,8 @@ from plasticity.engines import get
 from plasticity.errors import Diverged, UserError
 from plasticity.launch.expected import TRIALS, Tried, first_task, is_own
 from plasticity.network import initial_network
-from plasticity.part import Part
+from plasticity.part import Part, nested
 from plasticity.processes import Died, Process
-from plasticity.provenance import nested
 from plasticity.run import Run
 
 SECONDS = 60.0
