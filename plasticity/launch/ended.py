@@ -10,6 +10,9 @@ from plasticity.run import Run
 from plasticity.store import RunFolder
 from plasticity.store.claim import holder
 
+SUCCESS = "Job completed successfully"
+"""What submitit writes into the log of a job that returned."""
+
 TAIL_LINES, TAIL_BYTES = 5, 4096
 MOST_KINDS, MOST_NAMED = 3, 3
 
@@ -70,12 +73,13 @@ def ended(runs: Iterable[Run], runs_dir: Path, living: Iterable[str]) -> list[st
     kinds: dict[tuple[bool, str], list[Recorded]] = {}
     for job, its_runs in _by_job(runs, last).items():
         left = [] if job.identity in alive else [_left(RunFolder.of(runs_dir, run), job) for run in its_runs]
-        if any(left):
+        if any(left) and SUCCESS not in job.tail():  # else somebody has removed its runs
             kind = set(left) == {"untouched"}, re.sub(r"\d+", "0", job.tail())
             kinds.setdefault(kind, []).append(job)
     said = [_sentence(jobs, untouched) for (untouched, _), jobs in kinds.items()]
     more = sum(map(len, list(kinds.values())[MOST_KINDS:]))
-    return said[:MOST_KINDS] + [f"{more} more ended in other ways: {runs_dir / '.jobs'}"] * bool(more)
+    rest = [f"{more} more jobs ended in other ways; logs: {runs_dir / '.jobs'}"] if more else []
+    return said[:MOST_KINDS] + rest
 
 
 def _by_job(runs: Iterable[Run], last: Mapping[str, Recorded]) -> dict[Recorded, list[Run]]:
