@@ -38,17 +38,17 @@ def collect(directories: list[str], output: Path) -> str:
         UserError: when there is nothing to collect, or the files cannot be read or written.
     """
     results = Results(output)
-    sources = [str(output), *directories] if results.exists() else directories
-    summaries = summarise(*sources)
-    runs = summaries[summaries["status"].isin(ENDED)].drop(columns=PRIVATE, errors="ignore")
-    runs = runs.dropna(axis="columns", how="all")
-    if runs.empty:
-        raise UserError(f"There are no finished runs in {', '.join(directories)}.")
-    tasks = load_runs(*sources).drop(columns=["status", *config_columns(summaries)], errors="ignore")
-    tasks = tasks[tasks["run"].isin(runs["run"])].dropna(axis="columns", how="all")
-    if results.exists():
-        runs, tasks = _completed(results, runs, tasks)
-    results.write(runs, tasks)
+    if not output.exists():
+        _ended(summarise(*directories), directories)  # before anything is created
+    with results.change() as write:
+        sources = [str(output), *directories] if results.exists() else directories
+        summaries = summarise(*sources)
+        runs = _ended(summaries, directories)
+        tasks = load_runs(*sources).drop(columns=["status", *config_columns(summaries)], errors="ignore")
+        tasks = tasks[tasks["run"].isin(runs["run"])].dropna(axis="columns", how="all")
+        if results.exists():
+            runs, tasks = _completed(results, runs, tasks)
+        write(runs, tasks)
     failed = int((runs["status"] == "failed").sum())
     files = sorted(output.glob("*.parquet"))
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
@@ -59,6 +59,14 @@ def collect(directories: list[str], output: Path) -> str:
         for run, status, why in left[["run", "status", "reason"]].values
     ]
     return "\n".join([*named, sentence])
+
+
+def _ended(summaries: pd.DataFrame, directories: list[str]) -> pd.DataFrame:
+    """The runs that are results, with the columns that are. Raises UserError when there are none."""
+    runs = summaries[summaries["status"].isin(ENDED)].drop(columns=PRIVATE, errors="ignore")
+    if runs.empty:
+        raise UserError(f"There are no finished runs in {', '.join(directories)}.")
+    return runs.dropna(axis="columns", how="all")
 
 
 def _completed(

@@ -1,6 +1,7 @@
 """Collected runs: two Parquet files that hold what tables and figures need, small enough to be committed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,63 +24,107 @@ DIRECTORY = Path(__file__).parent.parent / "results"
 """The committed results."""
 
 
+Write = Callable[[pd.DataFrame, pd.DataFrame], None]
+"""Replaces the runs and their rows."""
+
+
 class Results:
     """A directory that holds `runs.parquet`, a row per run, and `tasks.parquet`, a row per run and task."""
 
     def __init__(self, path: Path):
         self.path = path
+        self.runs = path / "runs.parquet"
+        self.tasks = path / "tasks.parquet"
 
     def exists(self) -> bool:
-        """Whether there are any results."""
-        return (self.path / "runs.parquet").exists()
+        """Whether there are any results, be it one of the two files."""
+        return self.runs.exists() or self.tasks.exists()
 
     def summaries(self) -> pd.DataFrame:
-        """A row per run; the columns are explained by `analysis.load.summarise`."""
-        frame = _read(self.path / "runs.parquet").rename(columns={"state": "status"})  # its earlier name
-        _check(frame, self.path / "runs.parquet", ("run", "status"), ("score", "tasks_done", "updated"))
+        """A row per run; the columns are explained by `analysis.load.summarise`.
+
+        Raises:
+            UserError: when it cannot be read, or one of the two files is missing.
+        """
+        frame = self._read(self.runs).rename(columns={"state": "status"})  # its earlier name
+        if not self.tasks.exists():
+            raise self._half(self.tasks)
+        _check(frame, self.runs, ("run", "status"), ("score", "tasks_done", "updated"))
         for key, value in flatten(LEFT_OUT).items():  # keys that were added later
             if key not in frame:
                 frame[key] = value
         return frame
 
     def rows(self, runs: Iterable[str]) -> pd.DataFrame:
-        """The rows of some runs: `run`, `task` and the measures."""
-        frame = _read(self.path / "tasks.parquet")
+        """The rows of some runs: `run`, `task` and the measures. Raises UserError like `summaries`."""
+        frame = self._read(self.tasks)
         _check(
             frame,
-            self.path / "tasks.parquet",
+            self.tasks,
             ("run",),
             ("task", *(str(name) for name in frame if name not in KEYS)),
         )
         chosen = frame[frame["run"].isin(list(runs))]
         return chosen.astype(dict.fromkeys(chosen.select_dtypes("float32"), "float64"))
 
-    def write(self, runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
-        """Replaces both files, each atomically. The same runs give the same bytes.
+    @contextmanager
+    def change(self) -> Iterator[Write]:
+        """Makes those take turns who read the results, change them and write them: all three belong inside.
 
-        Args:
-            runs: as returned by `analysis.summarise`.
-            tasks: `run`, `task` and the measures.
+        Where there are no locks, or another takes too long, nothing is written over what another wrote meanwhile.
+
+        Yields:
+            a function that replaces both files, each atomically, with runs as returned by `analysis.summarise` and
+            their rows: `run`, `task` and the measures. The same runs give the same bytes.
 
         Raises:
-            UserError: when they cannot be written.
+            UserError: when they cannot be written, or have been changed meanwhile.
         """
-        try:
+        with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            with alone(self.path) as nobody_else:
-                if nobody_else:
-                    sweep(self.path, "tasks.parquet", "runs.parquet")
-                _replace(self.path / "tasks.parquet", tasks.apply(_rounded))
-                _replace(self.path / "runs.parquet", runs)
+        with alone(self.path) as nobody_else:
+            if nobody_else:
+                sweep(self.path, self.tasks.name, self.runs.name)
+            before = self._versions()
+
+            def write(runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
+                if self._versions() != before:
+                    raise UserError(
+                        f"{self.path} was changed by another process meanwhile, and is left as it is now: "
+                        "repeat the command."
+                    )
+                with self._writing():
+                    _replace(self.tasks, tasks.apply(_rounded))
+                    _replace(self.runs, runs)
+
+            yield write
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise UserError(f"{self.path} cannot be written to ({error.strerror}).") from error
 
+    def _versions(self) -> list[tuple[int, int] | None]:
+        """What tells each file from the one that replaces it."""
+        there = [path.stat() if path.exists() else None for path in (self.runs, self.tasks)]
+        return [known and (known.st_ino, known.st_mtime_ns) for known in there]
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}.") from error
+    def _read(self, path: Path) -> pd.DataFrame:
+        if not path.exists():
+            raise self._half(path)
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}.") from error
+
+    def _half(self, missing: Path) -> UserError:
+        other = self.tasks if missing == self.runs else self.runs
+        return UserError(
+            f"{missing} is missing, without which {other.name} cannot be used: restore it, or move {other.name} "
+            "away and collect all runs anew."
+        )
 
 
 def _check(frame: pd.DataFrame, path: Path, texts: Iterable[str], numbers: Iterable[str]) -> None:

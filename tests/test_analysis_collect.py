@@ -1,5 +1,10 @@
+import fcntl
+import os
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from conftest import wait_for
 from fabricate import fabricate
 
 from analysis import load_runs, summarise
@@ -135,3 +140,61 @@ def test_results_that_cannot_be_read_are_refused(tmp_path):
     assert Results(tmp_path).exists()
     with pytest.raises(UserError, match=r"runs\.parquet cannot be read"):
         summarise(tmp_path)
+
+
+def opened(process, directory):
+    """Whether a process has a directory open, as one that waits for its lock has."""
+    files = Path(f"/proc/{process.pid}/fd").iterdir()
+    return any(os.path.realpath(file) == str(directory) for file in files)
+
+
+def test_two_that_collect_at_once_keep_the_runs_of_both(command, tmp_path):
+    results = tmp_path / "results"
+    for seed, name in enumerate("ABC"):
+        fabricate(tmp_path / name, {"seed": seed}, [0.5])
+    collect([str(tmp_path / "C")], results)
+    lock = os.open(results, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    both = [
+        command.start("--runs", str(tmp_path / name), "--output", str(results), module="analysis.collect")
+        for name in "AB"
+    ]
+    for process in both:
+        wait_for(lambda waiting=process: opened(waiting, results), process)
+    os.close(lock)
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert sorted(summarise(results)["seed"]) == sorted(load_runs(results)["seed"]) == [0, 1, 2]
+
+
+def test_without_locks_nothing_is_written_over_what_another_wrote_meanwhile(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    results = tmp_path / "results"
+    for seed, name in enumerate("AB"):
+        fabricate(tmp_path / name, {"seed": seed}, [0.5])
+    collect([str(tmp_path / "A")], results)
+    with Results(results).change() as write:
+        read = summarise(results), load_runs(results)
+        collect([str(tmp_path / "B")], results)
+        with pytest.raises(UserError, match="was changed by another process meanwhile"):
+            write(*read)
+    assert sorted(summarise(results)["seed"]) == [0, 1]
+
+
+@pytest.mark.parametrize(("missing", "other"), [("runs", "tasks"), ("tasks", "runs")])
+def test_half_of_collected_results_is_refused_and_kept(tmp_path, missing, other):
+    results = tmp_path / "results"
+    fabricate(tmp_path / "A", {}, [0.5])
+    fabricate(tmp_path / "B", {"seed": 1}, [0.5])
+    collect([str(tmp_path / "A"), str(tmp_path / "B")], results)
+    (results / f"{missing}.parquet").unlink()
+    left = (results / f"{other}.parquet").read_bytes()
+    sentence = f"{missing}.parquet is missing, without which {other}.parquet cannot be used"
+    with pytest.raises(UserError, match=sentence):
+        collect([str(tmp_path / "A")], results)
+    with pytest.raises(UserError, match=sentence):
+        summarise(results)
+    assert [path.name for path in results.iterdir()] == [f"{other}.parquet"]
+    assert (results / f"{other}.parquet").read_bytes() == left
