@@ -1,12 +1,13 @@
 """The command that draws Table 1, measured less published: python -m analysis.calibration --help."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.special import betaincinv, ndtri
 
 from analysis.command import command, run_arguments, sources, table_runs
@@ -17,6 +18,10 @@ from analysis.look import canvas, styled
 from analysis.paper import COLUMNS
 from analysis.statistics import CONFIDENCE
 from plasticity.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CAPTION = (
     "Each distinct cell of Table 1 once: ours less published over its standard error, as a standard normal "

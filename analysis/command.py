@@ -21,6 +21,7 @@ from plasticity.launch.interrupt import interruptible
 
 def command(main: Callable[[], None]) -> None:
     """Runs a command; an error that the user can fix ends it with a sentence and exit code 1."""
+    os.environ["MPLBACKEND"] = "agg"  # not a notebook's, or what needs a display
     if sys.stdout is None:
         sys.exit("There is no standard output to write to.")
     try:

@@ -1,19 +1,22 @@
 """What figures are made of: curves with bands over seeds, bars by layer, a legend, and a note below."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from analysis.look import HATCHES, SMALL, canvas, column_name, curve_look, styled, values_of
+from analysis.look import HATCHES, SMALL, canvas, column_name, curve_look, styled, unstyled, values_of
 from analysis.points import LINE, PANEL, band, binned
 from plasticity.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @styled
@@ -41,6 +44,7 @@ def curves(frame: pd.DataFrame, y: str, legend: str = "", width: float = 3.0, he
 def lines(axes: Axes, frame: pd.DataFrame, y: str) -> None:
     """A curve for each `line`: the mean over its runs, in a band of ± their population standard deviation."""
     import seaborn
+    from matplotlib.ticker import MaxNLocator
 
     points = binned(frame, y) if y in frame and len(frame) else frame.iloc[:0]
     names = list(frame[LINE].cat.categories)
@@ -137,6 +141,8 @@ def _empty(axes: Axes, text: str) -> None:
 
 def key(figure: Figure, frame: pd.DataFrame, title: str) -> None:
     """Adds the legend, on the right. A curve without any run is named as missing."""
+    from matplotlib.lines import Line2D
+
     there = set(frame[LINE].dropna())
     handles = [
         Line2D(
@@ -157,6 +163,7 @@ def key(figure: Figure, frame: pd.DataFrame, title: str) -> None:
     )
 
 
+@unstyled
 def note(figure: Figure, sentences: Sequence[str]) -> None:
     """Puts sentences below a figure, in small print."""
     characters = int(figure.get_figwidth() * 72 / SMALL / 0.5)
@@ -164,6 +171,7 @@ def note(figure: Figure, sentences: Sequence[str]) -> None:
     figure.supxlabel(text, x=0.01, ha="left", fontsize=SMALL, color="0.35")
 
 
+@unstyled
 def save(figure: Figure, path: Path) -> list[Path]:
     """Writes a figure as PDF and as PNG, the same bytes for the same runs.
 

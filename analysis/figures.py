@@ -1,12 +1,14 @@
 """The command that draws the paper's figures from your own runs: python -m analysis.figures --help."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from analysis import drawing
 from analysis.command import command, config_argument, source_arguments, sources, table_runs
@@ -28,6 +30,9 @@ from analysis.results import DIRECTORY
 from plasticity.errors import UserError
 from plasticity.progress import tracked
 from plasticity.score import window
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Declared:
 FIGURES: dict[str, Declared] = {}
 """The figures by name, which is also the name of an experiment."""
 
-Draw = Callable[[pd.DataFrame], Figure]
+Draw: TypeAlias = "Callable[[pd.DataFrame], Figure]"
 
 
 def figure(

@@ -1,14 +1,19 @@
 """The look of figures: one style; curves that colour, dashes and marker each tell apart; names of columns."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
-from matplotlib import style
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter
+
+if TYPE_CHECKING:  # imported where it is used: commands first set how it draws
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DASHES = (
     "",
@@ -56,6 +61,9 @@ def canvas(
     width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:
     """An empty figure in inches, and its axes: [rows, columns]."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
@@ -65,10 +73,25 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @wraps(draw)
     def draw_in_style(*arguments: Any, **options: Any) -> Figure:
+        from matplotlib import style
+
         with style.context(["default", STYLE]):
             return draw(*arguments, **options)
 
     return draw_in_style
+
+
+def unstyled(change: Callable[P, T]) -> Callable[P, T]:
+    """Has a function change or write figures with matplotlib's own defaults, whatever the caller's are."""
+
+    @wraps(change)
+    def change_by_default(*arguments: P.args, **options: P.kwargs) -> T:
+        from matplotlib import style
+
+        with style.context("default"):
+            return change(*arguments, **options)
+
+    return change_by_default
 
 
 def curve_look(number: int) -> dict[str, Any]:
@@ -97,5 +120,7 @@ def column_name(column: str) -> str:
 
 def values_of(column: str) -> FuncFormatter:
     """How an axis writes a column's values: an accuracy in percent, as its name says."""
+    from matplotlib.ticker import FuncFormatter
+
     percent = "accuracy" in column
     return FuncFormatter(lambda value, _: f"{100 * value:.4g}" if percent else f"{value:,.10g}")

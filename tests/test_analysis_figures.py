@@ -1,8 +1,13 @@
 """Figures: what they are drawn from, what they report as missing, and what they show."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from fabricate import fabricate
 
 from analysis import curves, figures, load_runs, summarise
@@ -157,6 +162,28 @@ def test_the_same_runs_give_the_same_bytes(call, runs, tmp_path):
     for ending in ("pdf", "png"):
         pictures = [(tmp_path / name / f"figure_5.{ending}").read_bytes() for name in ("a", "b")]
         assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize(
+    ("variable", "rc"),
+    [
+        ("MPLBACKEND=module://matplotlib_inline.backend_inline", ""),
+        ("MPLBACKEND=", "backend: qtagg\ntext.usetex: True\nfont.size: 30\nsavefig.dpi: 30\n"),
+    ],
+)
+def test_figures_do_not_depend_on_what_the_user_has_set_for_matplotlib(call, runs, tmp_path, variable, rc):
+    name, _, value = variable.partition("=")
+    (tmp_path / "matplotlibrc").write_text(rc)
+    drawing = ["-m", "analysis.figures", "5", *SHORT, "--runs", runs, "--output"]
+    settings = os.environ | {name: value, "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(
+        [sys.executable, *drawing, "own"], cwd=tmp_path, env=settings, capture_output=True, text=True
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    call(figures, *drawing[2:], tmp_path / "usual")
+    for ending in ("pdf", "png"):
+        own, usual = ((tmp_path / place / f"figure_5.{ending}").read_bytes() for place in ("own", "usual"))
+        assert own == usual
 
 
 def test_figure_6_shows_weights_by_layer_as_means_of_the_last_tasks(tidy):
