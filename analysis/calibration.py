@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaincinv, ndtri
 
-from analysis.command import command, run_arguments, sources, table_runs
+from analysis.command import command, parsed, run_arguments, sources, table_runs
 from analysis.compare import compare
 from analysis.drawing import save
 from analysis.grid import cells
@@ -92,7 +92,7 @@ def main() -> None:
         metavar="FILE",
         help="without extension; default: calibration",
     )
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     runs = table_runs(sources(arguments))
     compared = compare(cells(runs, COLUMNS, arguments.seeds, arguments.tasks, arguments.examples_per_task))
     if compared["score"].isna().all():

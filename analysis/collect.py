@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.command import command, source_arguments, sources
+from analysis.command import command, parsed, source_arguments, sources
 from analysis.load import config_columns, load_runs, summarise
 from analysis.results import EXACT, KEYS, Results
 from plasticity.errors import UserError
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results"
     )
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     print(collect(sources(arguments) or ["runs"], arguments.output))
 
 

@@ -17,6 +17,7 @@ from analysis.results import DIRECTORY, Results
 from plasticity.arguments import positive
 from plasticity.errors import UserError
 from plasticity.launch.interrupt import interruptible
+from plasticity.output import show_any_text
 
 
 def command(main: Callable[[], None]) -> None:
@@ -24,6 +25,7 @@ def command(main: Callable[[], None]) -> None:
     os.environ["MPLBACKEND"] = "agg"  # not a notebook's, or what needs a display
     if sys.stdout is None:
         sys.exit("There is no standard output to write to.")
+    show_any_text()
     try:
         try:
             with interruptible():
@@ -43,6 +45,11 @@ def command(main: Callable[[], None]) -> None:
 def _drop_output() -> None:
     """Keeps Python from trying again, at exit, to write what could not be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The command's arguments; options may stand before, between and after the others."""
+    return parser.parse_intermixed_args()
 
 
 def source_arguments(parser: argparse.ArgumentParser, default: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import drawing
-from analysis.command import command, source_arguments, sources
+from analysis.command import command, parsed, source_arguments, sources
 from analysis.load import load_runs, summarise
 from analysis.points import LINE, PANEL, explain
 from analysis.selection import column, grouped, mixture, where
@@ -94,7 +94,7 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="without extension; default: curves",
     )
-    return parser.parse_args()
+    return parsed(parser)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from analysis.notes import problem
 from plasticity.errors import UserError
 from plasticity.launch.compose import experiment
 from plasticity.launch.labels import labels as launch_labels
-from plasticity.run import Run, flatten
+from plasticity.run import Run, flatten, number_text
 
 Label = Callable[[Run], str]
 """What a run is called in a figure or table."""
@@ -196,7 +196,7 @@ def activation(run: Run) -> str:
 
 def step_size(run: Run) -> str:
     """The step size."""
-    return f"{run.optimiser.step_size:g}"  # type: ignore[attr-defined]
+    return number_text(run.optimiser.step_size)  # type: ignore[attr-defined]
 
 
 def nothing(run: Run) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pandas as pd
 
 from analysis import drawing
-from analysis.command import command, config_argument, source_arguments, sources, table_runs
+from analysis.command import command, config_argument, parsed, source_arguments, sources, table_runs
 from analysis.experiments import (
     Experiment,
     Label,
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("figures"), metavar="DIR", help="default: figures"
     )
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     names = [_named(text) for text in arguments.given if "=" not in text] or list(FIGURES)
     overrides = [text for text in arguments.given if "=" in text]
     paths = sources(arguments)

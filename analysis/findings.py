@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from analysis.claims import CLAIMS, EXPLANATIONS, UNDECIDED
-from analysis.command import command, show, sources, table_arguments, table_runs
+from analysis.command import command, parsed, show, sources, table_arguments, table_runs
 from analysis.grid import cells
 from analysis.judgement import findings
 from analysis.layout import p_value
@@ -53,7 +53,7 @@ def main() -> None:
         description="The paper's claims, judged for each network of Table 1 on your own runs.",
     )
     table_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     runs = table_runs(sources(arguments))
     found = cells(runs, CELLS, arguments.seeds, arguments.tasks, arguments.examples_per_task)
     frame = findings(found)

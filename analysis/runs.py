@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.command import command, config_argument, source_arguments, sources, write
+from analysis.command import command, config_argument, parsed, source_arguments, sources, write
 from analysis.experiments import Experiment
 from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
@@ -158,7 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--format", choices=["table", "csv"], default="table", help="csv has every column, scores from 0 to 1"
     )
-    return parser.parse_args()
+    return parsed(parser)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.command import command, config_argument, source_arguments, sources, table_runs, write
+from analysis.command import command, config_argument, parsed, source_arguments, sources, table_runs, write
 from analysis.experiments import Experiment, launch_command, method, varying
 from analysis.render import Cell, Section, Table, text
 from analysis.statistics import describe, paired
@@ -19,7 +19,7 @@ from plasticity.files import atomic_write
 from plasticity.launch.groups import conf_directory
 from plasticity.objectives import score_text
 from plasticity.part import Part
-from plasticity.run import Run, flatten
+from plasticity.run import Run, flatten, number_text
 
 METHODS = {"BP": "bp", "CBP": "cbp", "L2": "l2"}
 """The names of the methods in `conf/tuned/`."""
@@ -66,7 +66,8 @@ class Ranking:
             values = sorted(set(self.settings[name]))
             if len(values) > 1 and self.best[name] in (values[0], values[-1]):
                 side = "smallest" if self.best[name] == values[0] else "largest"
-                said.append(f"{name}={self.best[name]:g} is the {side} of the grid: the best may lie beyond")
+                value = number_text(self.best[name])
+                said.append(f"{name}={value} is the {side} of the grid: the best may lie beyond")
         return [*said, *self._ties()]
 
     def _ties(self) -> list[str]:
@@ -142,7 +143,7 @@ def _ordered(
 
 def _setting(name: str, row: pd.Series) -> str:
     """A setting as on the command line, without the groups: "step_size=0.005 rate=0.0001"."""
-    return " ".join(f"{key}={row[key]:g}" for key in SEARCHED[name])
+    return " ".join(f"{key}={number_text(row[key])}" for key in SEARCHED[name])
 
 
 def table(rankings: Sequence[Ranking], score_name: str, percent: bool) -> Table:
@@ -241,7 +242,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="search", metavar="NAME", help="default: search")
     parser.add_argument("--write", metavar="NAME", help="write the choice as conf/tuned/NAME.yaml")
     config_argument(parser, "; with --write: where the file goes, in place of conf/")
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     summaries = table_runs(sources(arguments) or ["runs"])
     configs = arguments.config_dir
     to_be_made = arguments.write and configs and not configs.exists()

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.load import config_columns
 from plasticity.errors import ImpossibleLayer, UserError
 from plasticity.replacement.layers import NAME, resolve
-from plasticity.run import short_key
+from plasticity.run import number_text, short_key
 
 LAYERS = "replacement.layers"
 """The column of the layers that a run replaces."""
@@ -82,7 +82,7 @@ def shown(value: object) -> str:
     """A value as on the command line; whole numbers that a column holds as floats lose their decimal point."""
     if value is None or value != value:
         return ""
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def grouped(runs: pd.DataFrame, keys: Sequence[str], spelt: bool = False) -> pd.Series:

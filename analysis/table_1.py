@@ -4,7 +4,7 @@ import argparse
 
 import pandas as pd
 
-from analysis.command import command, show, sources, table_arguments, table_runs
+from analysis.command import command, parsed, show, sources, table_arguments, table_runs
 from analysis.compare import compare, comparison
 from analysis.grid import aggregate, cells
 from analysis.layout import STATISTICS, layout
@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
         help="population standard deviation (default), standard error, or Student's 95 %% interval",
     )
     parser.add_argument("--compare", choices=["published"], help="compare each cell with the paper's numbers")
-    return parser.parse_args()
+    return parsed(parser)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from plasticity.settings import Settings
 
 SCHEME = "parts"
+LISTS = (f"{__name__}.Combinations", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
+"""Sweepers that compute a list. All others choose what to compute next by the scores of what was computed."""
+
 SET = re.compile(r"replacement/(layer_[1-9][0-9]*)(\.yaml)?")
 CLASS = re.compile(r"([a-z_/]+)/((?:\w+\.)+(?!yaml$)\w+)")
 """A part chosen by its import path, as in activation=my_parts.Slope."""
@@ -208,7 +212,8 @@ class LocalLauncher(Launcher):
         ended = self.compute(runs, settings)
         if settings.launch.dry_run:
             raise SystemExit(0)
-        return [_result(run, ended) for run in runs]
+        chooses = self.config.hydra.sweeper._target_ not in LISTS
+        return [_result(run, ended, chooses) for run in runs]
 
 
 class SlurmLauncher(LocalLauncher):
@@ -241,13 +246,24 @@ class Result(JobReturn):
         self._return_value = value
 
 
-def _result(run: "Run | None", ended: "Ended") -> JobReturn:
-    """What a sweeper receives for a run: its score, None if it is absent, or an error if it is unfinished."""
+def _result(run: "Run | None", ended: "Ended", chooses: bool) -> JobReturn:
+    """What a sweeper receives for a run: its score, None if it is absent, or an error if it is unfinished.
+
+    To a sweeper that chooses by scores, a run that diverged is a result, the worst there is: an error would end its
+    search, and teach it nothing.
+    """
+    from plasticity.errors import Diverged
     from plasticity.launch.sweep import Unfinished
 
+    state = None if run is None else ended.states.get(run.identity)
+    diverged = state is not None and state.status == "failed" and Diverged.caused(state.reason)
     result = Result()
     try:
-        result.return_value, result.status = ended.score(run), JobStatus.COMPLETED
+        if run is not None and diverged and chooses:
+            result.return_value = -inf if run.dataset.objective.higher_is_better else inf
+        else:
+            result.return_value = ended.score(run)
+        result.status = JobStatus.COMPLETED
     except Unfinished as error:
         result.return_value, result.status = error, JobStatus.FAILED
     return result

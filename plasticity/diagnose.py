@@ -174,7 +174,7 @@ def main() -> None:
         "launch.py",
     )
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="an additional config directory")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users keep the modules of their own parts
     overrides = [argument for argument in arguments.given if "=" in argument]

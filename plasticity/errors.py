@@ -40,6 +40,11 @@ class Diverged(Exception):
         super().__init__(f"diverged in task {task} at step {step}: the loss is no longer finite")
         self.task, self.step = task, step
 
+    @staticmethod
+    def caused(reason: str | None) -> bool:
+        """Whether it is the reason why a run failed."""
+        return (reason or "").startswith("diverged in task ")
+
 
 class Damaged(Exception):
     """A file in a run's folder cannot be read. The text says which, and why."""

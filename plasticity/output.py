@@ -38,8 +38,16 @@ class Unread:
         return getattr(self.stream, name)
 
 
+def show_any_text() -> None:
+    """Prepares this process for a terminal that is not UTF-8: characters that it lacks are replaced."""
+    for stream in (sys.stdout, sys.stderr):
+        lacks_some = "utf" not in str(getattr(stream, "encoding", None)).lower()
+        if lacks_some and getattr(stream, "errors", None) in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
 def expect_no_reader() -> None:
-    """Prepares this process for output that may have no reader.
+    """Prepares this process for output that may have no reader, or a reader without some characters.
 
     Closed descriptors are opened on the null device, so that the next file to be opened does not get their number.
     """
@@ -52,3 +60,4 @@ def expect_no_reader() -> None:
         stream = getattr(sys, name) or open(os.devnull, "w")
         if not isinstance(stream, Unread):
             setattr(sys, name, Unread(stream))
+    show_any_text()

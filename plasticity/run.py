@@ -164,6 +164,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def number_text(value: float) -> str:
+    """A number for people: no two numbers have the same."""
+    short = f"{value:.10g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def short_key(key: str) -> str:
     """A dotted key as people read it: without its group; or only the group, if the key is that of its name."""
     group, _, last = key.rpartition(".")

@@ -18,7 +18,8 @@ from analysis.notes import missing
 from analysis.paper import CELLS, COLUMNS, NETWORKS, run
 from analysis.render import text
 from analysis.runs import average_table, averages
-from plasticity.launch.compose import experiment
+from plasticity.launch.compose import compose, experiment
+from plasticity.launch.labels import labels
 
 SHOWN = {
     "runs": "16 runs: 14 finished",
@@ -355,3 +356,34 @@ def test_findings_are_printed_claim_by_claim(call, runs):
     ]  # fmt: skip
     assert len(frame) == 6 * len(NETWORKS) + 9 + 2 * 2
     assert "| (a)" not in call("findings", "--format", "markdown")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize(
+    "shown", [["findings"], ["table_1", "--format", "markdown"], ["table_1"]], ids=" ".join
+)
+def test_a_terminal_that_lacks_characters_gets_the_others(call, runs, monkeypatch, shown, encoding):
+    usual = call(*shown)
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), encoding, errors="strict"))
+    call(*shown)
+    sys.stdout.seek(0)
+    assert sys.stdout.read() == usual.encode(encoding, "replace").decode(encoding) != usual
+
+
+def test_numbers_that_differ_look_different(call, tmp_path):
+    for step_size in (0.009, 0.009000000000000001):
+        fabricate(tmp_path / "runs", {"optimiser": {"step_size": step_size}}, [0.5])
+    said = call("runs", "--by", "optimiser.step_size")
+    assert "0.009  " in said and "0.009000000000000001  " in said
+    labelled = labels([compose(f"optimiser.step_size={one}") for one in ("0.009", "0.009000000000000001")])
+    assert labelled == ["step_size 0.009", "step_size 0.009000000000000001"]
+
+
+@pytest.mark.parametrize("module", ["figures", "search"])
+def test_options_may_stand_before_and_between_overrides(call, runs, tmp_path, module):
+    (tmp_path / "mine").mkdir()
+    configs, name = ["--config-dir", str(tmp_path / "mine")], ["5"] * (module == "figures")
+    said = call(module, *name, *configs, "dataset.tasks=9", "--output" if name else "--experiment",
+                str(tmp_path) if name else "search", "seed=0,1")  # fmt: skip
+    assert "unrecognized" not in said and "dataset.tasks=9 seed=0,1" in said

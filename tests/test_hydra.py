@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import user
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
+import plasticity
 from plasticity.launch.cluster import Cluster
+from plasticity.launch.combinations import combinations
 from plasticity.launch.compose import compose_settings
 
 TINY = ["dataset.tasks=3", "dataset.examples_per_task=100", "model.width=8", "model.depth=2"]
@@ -86,6 +89,46 @@ def test_optuna_optimises_by_the_scores_that_it_gets(elsewhere, tmp_path):
 def test_an_optional_group_is_chosen_with_a_plus_or_without(command, chosen):
     config = composed(command, chosen)
     assert config == composed(command, f"+{chosen}") != composed(command)
+
+
+@pytest.mark.parametrize("chosen", ["experiment", "tuned", "replacement/utility"])
+def test_an_optional_group_may_be_left_out_as_the_config_leaves_it_out(command, chosen):
+    assert composed(command, f"{chosen}=null") == composed(command)
+
+
+def test_a_sweep_may_leave_out_an_optional_group_in_some_runs(command):
+    planned = command("-m", "tuned=null,width_20", "replacement/utility=null,weight", "launch.dry_run=true")
+    assert planned.stdout.startswith("4 runs: "), planned.stderr
+    assert plasticity.compose("tuned=null").identity == plasticity.compose().identity
+
+
+def test_a_range_is_decimal(command):
+    ranges = ["range(0.001,0.011,0.001)", "range(1,0.8,-0.1)", "range(3)", "shuffle(range(0,0.3,0.1))"]
+    parsed = OverridesParser.create()
+    found = [
+        [float(one.partition("=")[2]) for (one,) in combinations(parsed, [f"seed={text}"])] for text in ranges
+    ]
+    assert found[:3] == [[number / 1000 for number in range(1, 11)], [1.0, 0.9], [0, 1, 2]]
+    assert sorted(found[3]) == [0.0, 0.1, 0.2]
+    assert len(combinations(parsed, ["seed=range(0.001,0.101,0.001)"])) == 100
+    planned = command("-m", "optimiser.step_size=range(0.001,0.011,0.001)", "launch.dry_run=true")
+    assert planned.stdout.startswith("10 runs: "), planned.stderr
+
+
+def test_a_run_that_diverges_does_not_end_a_search(elsewhere, tmp_path):
+    optuna = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1"]
+    optuna += [
+        "hydra.sweeper.sampler._target_=optuna.samplers.GridSampler",
+        "hydra.sweeper.direction=maximize",
+    ]
+    done = elsewhere("-m", *TINY, *optuna, "optimiser.step_size=choice(1e20,2e20,0.01)")
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout.count("diverged in task 0") == 2 and "Failed experiment" not in done.stdout + done.stderr
+    )
+    best = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
+    assert best["best_params"] == {"optimiser.step_size": 0.01}
+    assert best["best_value"] in [state["score"] for state in elsewhere.states().values()]
 
 
 def test_several_values_without_multirun_get_the_whole_of_hydras_hint(command):

@@ -140,6 +140,13 @@ REFUSED = {
 }
 
 
+LONG = "a" * 5_000
+REFUSED |= {
+    f"dataset={LONG}": ["dataset=aaa", "… is refused", "one of bit_flipping, "],
+    f"diagnostics=[{LONG}]": ["diagnostics=[aaa", "… is refused"],
+    f"model.{LONG}=1": ["model.aaa", "no key is that long"],
+}
+
 REFUSED_IN_SWEEPS = {
     "replacement=1,2": ["replacement=1"],
     "replacement=layer_1,2": ["layer_2 (did you mean that?)"],
@@ -158,7 +165,7 @@ REFUSED_IN_SWEEPS = {
 MISTAKES = [(override,) for override in REFUSED] + [("-m", override) for override in REFUSED_IN_SWEEPS]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=" ".join)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: " ".join(mistake)[:60])
 def test_a_mistake_is_refused_with_one_sentence(command, mistake):
     done = command(*mistake)
     assert done.returncode == 1 and done.stdout == "" and not command.runs.exists()

@@ -1,5 +1,6 @@
 """The command line before Hydra reads it: respells arguments for Hydra, and refuses some that it would crash on."""
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -16,10 +17,15 @@ from plasticity.launch.groups import is_group, options
 from plasticity.part import one_of
 
 OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
-"""Groups without a default choice, for which Hydra's users write `+experiment=…`: here, both spellings work."""
+"""Groups without a default choice, for which Hydra's users write `+experiment=…`: here, both spellings work.
+
+`tuned=null` chooses none, which Hydra spells `~tuned`."""
 
 LISTS = ("diagnostics",)
 """Groups from which several may be chosen, as in diagnostics=[basic,curvature_rank]."""
+
+LONGEST = 200
+"""The most bytes of a key or choice. Both are looked up as names of files, which may have 255."""
 
 OPEN = "hydra.launcher.additional_parameters"
 """A key that accepts any keys below it, for which Hydra requires a `+`."""
@@ -34,7 +40,7 @@ def respelt(argument: str) -> str:
     key, equals, value = argument.partition("=")
     bare = key.lstrip("+")
     if bare in OPTIONAL_GROUPS:
-        return f"{bare}{equals}{value}"
+        return f"~{bare}" if value.lower() == "null" else f"{bare}{equals}{value}"
     of_sbatch = bare in OF_SBATCH or bare.startswith(f"{OPEN}.")
     if (of_sbatch or bare in PATHS) and _needs_quotes(f"{bare}{equals}{value}", of_sbatch):
         value = _in_quotes(value)
@@ -72,7 +78,8 @@ def _parser() -> OverridesParser:
 
 
 def check(arguments: Sequence[str]) -> None:
-    """Refuses choices that are not names, some of which make Hydra end with a traceback, and sweeps over its keys.
+    """Refuses keys and choices that cannot be names, some of which make Hydra end with a traceback, and sweeps over
+    Hydra's own keys.
 
     Raises:
         UserError: naming the first.
@@ -86,7 +93,10 @@ def check(arguments: Sequence[str]) -> None:
             continue  # Hydra itself reports it
         if re.match("hydra[./]", override.key_or_group) and override.is_sweep_override():
             raise _swept(override, argument)
-        if is_group(override.get_key_element().lstrip("+~").partition("@")[0]):
+        key = override.get_key_element().lstrip("+~").partition("@")[0]
+        if _is_too_long(key):
+            raise UserError(f"{_shortened(argument)} is refused: no key is that long.")
+        if is_group(key):
             _check_choice(override, argument)
 
 
@@ -110,11 +120,20 @@ def _check_choice(override: Override, argument: str) -> None:
     for value in values:
         if override.is_delete() and value in (None, ""):
             continue
-        if group in LISTS and isinstance(value, list) and all(isinstance(name, str) for name in value):
+        if group in OPTIONAL_GROUPS and value is None:
             continue
-        if not isinstance(value, str):
-            shown = argument.partition("=")[2] if len(values) == 1 else value
+        names = value if group in LISTS and isinstance(value, list) else [value]
+        if not all(isinstance(name, str) and not _is_too_long(name) for name in names):
+            shown = _shortened(argument.partition("=")[2] if len(values) == 1 else str(value))
             valid = one_of(options(group))
             if group == "replacement" and type(value) is int and value > 0:
                 valid = f"layer_{value} (did you mean that?), or {valid}"
             raise ConfigError(group, shown, valid)
+
+
+def _is_too_long(name: str) -> bool:
+    return len(os.fsencode(name)) > LONGEST
+
+
+def _shortened(text: str) -> str:
+    return f"{text[:60]}…" if len(text) > LONGEST else text

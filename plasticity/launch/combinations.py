@@ -1,6 +1,7 @@
 """What a sweep declares: values by key, every combination of which is a run."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice, product
 from math import prod
 from typing import Any
@@ -44,7 +45,10 @@ def combinations(
     Raises:
         UserError: for an alternative that does not exist, values that are not a list, or too many combinations.
     """
-    given = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
+    given = {
+        override.get_key_element().lstrip("~"): override  # without a choice, it replaces one, too
+        for override in parser.parse_overrides(list(arguments))
+    }
     shared = _parsed(parser, params or {})
     if not isinstance(alternatives, Mapping):
         alternatives = {str(number): values for number, values in enumerate(alternatives or [], start=1)}
@@ -101,6 +105,8 @@ def first(override: Override, iterator: Callable[[], Iterator[Any]]) -> list[Any
         UserError: for too many in random order, since Hydra would first generate them all.
     """
     values = override.value()
+    if isinstance(values, RangeSweep):
+        _make_decimal(values)
     if (
         isinstance(values, RangeSweep)
         and values.shuffle
@@ -108,3 +114,11 @@ def first(override: Override, iterator: Callable[[], Iterator[Any]]) -> list[Any
     ):
         raise UserError(TOO_MANY)
     return list(islice(iterator(), MOST + 1))
+
+
+def _make_decimal(values: RangeSweep) -> None:
+    """Has a range of decimal numbers count in decimals: to 0.009, not 0.009000000000000001."""
+    limits = {name: getattr(values, name) for name in ("start", "stop", "step")}
+    if any(isinstance(limit, float) for limit in limits.values()):
+        for name, limit in limits.items():
+            setattr(values, name, Decimal(str(limit)))

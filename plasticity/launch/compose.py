@@ -121,7 +121,8 @@ def experiment(name: str, *overrides: str, config_dir: str | Path | None = None)
     """
     from plasticity.launch.combinations import combinations
 
-    arguments = [f"experiment={name}", *overrides]
+    arguments = [respelt(argument) for argument in (f"experiment={name}", *overrides)]
+    check(arguments)
     with _hydra(config_dir) as (composer, parser):
         plain = [
             str(one.input_line) for one in parser.parse_overrides(arguments) if not one.is_sweep_override()

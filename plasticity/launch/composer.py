@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from plasticity.launch.arguments import respelt
 from plasticity.launch.mistakes import HYDRA_ERRORS
 from plasticity.launch.plain_file import PlainFile, is_mark, leaves
 
@@ -74,6 +75,7 @@ class Composer:
         Raises:
             HydraException, OmegaConfBaseException: when it cannot be composed.
         """
+        overrides = [respelt(text) for text in overrides]
         parsed = {text: self.parse(text) for text in overrides}
         plain = [text for text, override in parsed.items() if self._is_value(override)]
         choices = tuple(text for text in overrides if text not in plain)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from plasticity.run import Run, flatten, short_key
+from plasticity.run import Run, flatten, number_text, short_key
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -28,5 +28,5 @@ def _joined(flat: Sequence[dict[str, str]], keys: Sequence[str]) -> list[str]:
 def _part(key: str, value: Any) -> str:
     if isinstance(value, list):
         value = ",".join(map(str, value)) or "none"
-    shown = f"{value:g}" if isinstance(value, float) else value
+    shown = number_text(value) if isinstance(value, float) else value
     return f"{short_key(key)} {shown}"

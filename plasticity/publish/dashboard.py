@@ -96,7 +96,7 @@ def main() -> None:
     )
     parser.add_argument("--entity", help="user or team (default: that of your account)")
     parser.add_argument("--project", default="plasticity", help="default: plasticity")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     os.environ.setdefault("WANDB_SILENT", "true")
     try:
         require("online")

@@ -56,7 +56,7 @@ def main() -> None:
     )
     parser.add_argument("--project", default="plasticity", help="default: plasticity")
     parser.add_argument("--entity", help="user or team (default: that of your account)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     try:
         files = [file for path in arguments.paths for file in _files(path)]
         made = publication(files, arguments.name)

@@ -39,7 +39,9 @@ class ContinualBackpropagation(Replacement, name="cbp"):
             unit is replaced (chance).
 
     With a maturity threshold of 10, misaligned and chance are what the code behind the published comparison on
-    Bit-Flipping does (github.com/shibhansh/loss-of-plasticity, `lop/algos/gnt.py`).
+    Bit-Flipping does: the list z₁, h₁, z₂, h₂, … that misaligned reads is that of `lop/nets/ffnn.py` in
+    github.com/augustinasjucas/loss-of-plasticity; chance and the threshold are in `lop/algos/gnt.py` there and in
+    github.com/shibhansh/loss-of-plasticity.
     """
 
     rate: float = number(1e-4, at_least=0, at_most=1)
