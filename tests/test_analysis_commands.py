@@ -384,6 +384,6 @@ def test_numbers_that_differ_look_different(call, tmp_path):
 def test_options_may_stand_before_and_between_overrides(call, runs, tmp_path, module):
     (tmp_path / "mine").mkdir()
     configs, name = ["--config-dir", str(tmp_path / "mine")], ["5"] * (module == "figures")
-    said = call(module, *name, *configs, "dataset.tasks=9", "--output" if name else "--experiment",
+    said = call(module, *configs, *name, "dataset.tasks=9", "--output" if name else "--experiment",
                 str(tmp_path) if name else "search", "seed=0,1")  # fmt: skip
     assert "unrecognized" not in said and "dataset.tasks=9 seed=0,1" in said

@@ -116,16 +116,11 @@ def test_a_range_is_decimal(command):
 
 
 def test_a_run_that_diverges_does_not_end_a_search(elsewhere, tmp_path):
-    optuna = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1"]
-    optuna += [
-        "hydra.sweeper.sampler._target_=optuna.samplers.GridSampler",
-        "hydra.sweeper.direction=maximize",
-    ]
+    optuna = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=3"]
+    optuna += ["hydra.sweeper.sampler.seed=1", "hydra.sweeper.direction=maximize"]
     done = elsewhere("-m", *TINY, *optuna, "optimiser.step_size=choice(1e20,2e20,0.01)")
     assert done.returncode == 0, done.stderr
-    assert (
-        done.stdout.count("diverged in task 0") == 2 and "Failed experiment" not in done.stdout + done.stderr
-    )
+    assert "diverged in task 0" in done.stdout and "Failed experiment" not in done.stdout + done.stderr
     best = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert best["best_params"] == {"optimiser.step_size": 0.01}
     assert best["best_value"] in [state["score"] for state in elsewhere.states().values()]
