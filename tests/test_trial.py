@@ -132,8 +132,8 @@ REFUSED = {
     "regulariser=broken.Term": "a number, or a float32 tensor shaped like the parameter, "
     "not a NumPy array of shape [4, 4].",
     "optimiser=broken.Still": "a class that defines step",
-    "replacement=broken.Untold": "a class whose update returns a list of numbers, one for each of the 2 hidden layers, "
-    "or an empty one, not None.",
+    "replacement=broken.Untold": "a class whose update returns a list of numbers, one for each of the 2 hidden "
+    "layers, or an empty one, not None.",
     "replacement=broken.Forgetful": "a class that defines choose, which returns a list of the units to replace "
     "for each of the 2 hidden layers.",
     "replacement=broken.Silent": "a class whose choose returns a list of the units to replace for each of the 2"
