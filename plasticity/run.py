@@ -14,7 +14,7 @@ from plasticity.activations import Activation, ReLU
 from plasticity.datasets import Dataset, PermutedMnist
 from plasticity.model import Model
 from plasticity.optimisers import SGD, Optimiser
-from plasticity.part import Part, integer, part, unknown_key
+from plasticity.part import Part, integer, part, plain, unknown_key
 from plasticity.regularisers import NoRegulariser, Regulariser
 from plasticity.replacement import ContinualBackpropagation, Replacement
 
@@ -131,7 +131,8 @@ class Run:
 
         A hash of `values` without those that are `LEFT_OUT`; the replacement set is always in it.
         """
-        named = {key: _named(value, _left_out(key)) for key, value in self.values().items()}
+        defaults = {entry.name: plain(entry.default) for entry in fields(self)}
+        named = {key: _named(value, (defaults | LEFT_OUT)[key]) for key, value in self.values().items()}
         text = json.dumps(
             {key: value for key, value in named.items() if value not in ({}, 0)}, sort_keys=True
         )
@@ -183,15 +184,8 @@ def _with_class(default: Any, value: Any) -> Any:
     return value
 
 
-def _left_out(key: str) -> Any:
-    """What an identity leaves out of a field of `Run`."""
-    if key in LEFT_OUT:
-        return LEFT_OUT[key]
-    (default,) = (entry.default for entry in fields(Run) if entry.name == key)
-    return default.values() if isinstance(default, Part) else default
-
-
 def _named(value: Any, left_out: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
+    left_out = left_out if isinstance(left_out, Mapping) else {"name": left_out}
     return {key: own for key, own in value.items() if key not in left_out or left_out[key] != own}

@@ -10,7 +10,7 @@ from plasticity.activations import Activation, Tanh
 from plasticity.errors import ConfigError
 from plasticity.launch.reading import read
 from plasticity.optimisers import SGD
-from plasticity.part import number
+from plasticity.part import Part, number, part
 from plasticity.run import LEFT_OUT, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,14 +181,44 @@ def test_what_identities_leave_out_never_changes():
 
 def test_a_stored_run_that_lacks_later_keys_is_the_run_that_it_was():
     stored = Run(seed=3).values()
-    for part, key in [("model", "name"), ("replacement", "name"), ("dataset", "batch_size")]:
-        del stored[part][key]
+    for group, key in [("model", "name"), ("replacement", "name"), ("dataset", "batch_size")]:
+        del stored[group][key]
     assert Run.stored(stored) == Run(seed=3)
 
 
 def _whole(value: Any) -> Any:
     """A column of whole numbers in which some runs have none holds them as floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Constraint(Part):
+    """A kind of part that runs did not have before."""
+
+
+class NoConstraint(Constraint, name="none"):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clipping(Constraint):
+    bound: float = number(1.0, above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterRun(Run):
+    constraint: Constraint = part(Constraint, NoConstraint())
+    also: Constraint = part(Constraint, Clipping())
+
+
+def test_a_field_that_runs_get_later_changes_no_identity_until_it_is_chosen():
+    before, later = Run(seed=3), LaterRun(seed=3)
+    assert later.identity == before.identity
+    others = [
+        LaterRun(seed=3, constraint=Clipping()),
+        LaterRun(seed=3, also=Clipping(bound=2.0)),
+        LaterRun(also=NoConstraint()),
+    ]
+    assert len({run.identity for run in [before, *others]}) == 4
 
 
 def test_every_committed_run_keeps_its_identity():
