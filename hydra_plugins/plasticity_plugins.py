@@ -20,8 +20,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from plasticity.launch.plain_file import FORMS
-
 if TYPE_CHECKING:
     from plasticity.launch.sweep import Ended
     from plasticity.run import Run
@@ -60,9 +58,7 @@ class PartsSource(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         header: dict[str, str | None] = {"package": None}
-        if config_path in FORMS:
-            config, header["package"] = FORMS[config_path]
-        elif found := SET.fullmatch(config_path):
+        if found := SET.fullmatch(config_path):
             config = OmegaConf.create({"layers": found[1]})
         elif found := CLASS.fullmatch(config_path):
             config = _completed(OmegaConf.create({"_target_": found[2]}), found[1].replace("/", "."))
@@ -89,7 +85,7 @@ class PartsSource(ConfigSource):
         return (Path(self.path) / config_path).is_dir()
 
     def is_config(self, config_path: str) -> bool:
-        generated = config_path in FORMS or SET.fullmatch(config_path) or CLASS.fullmatch(config_path)
+        generated = SET.fullmatch(config_path) or CLASS.fullmatch(config_path)
         return bool(generated) or self._file(config_path).is_file()
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:

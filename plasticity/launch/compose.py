@@ -13,7 +13,7 @@ from plasticity.errors import UserError
 from plasticity.launch.arguments import check, respelt
 from plasticity.launch.groups import conf_directory
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
-from plasticity.launch.reading import SweepReader, read
+from plasticity.launch.reading import Reader, read
 from plasticity.run import Run
 from plasticity.settings import Settings
 
@@ -61,7 +61,7 @@ def _read_each(
     combinations: Sequence[Sequence[str]], config_dir: str | Path | None
 ) -> list[tuple[Run | None, Settings]]:
     with _hydra(config_dir) as (composer, parser):
-        return [read(composer(_of_one_run(each, parser, composer)).config()) for each in combinations]
+        return [read(composer(_of_one_run(each, parser, composer))) for each in combinations]
 
 
 def _of_one_run(given: Sequence[str], parser: OverridesParser, composer: "Composer") -> list[str]:
@@ -132,6 +132,6 @@ def experiment(name: str, *overrides: str, config_dir: str | Path | None = None)
             raise UserError(f"experiment={name} is not a list of runs: its sweeper chooses them as it goes.")
         of_runs = [text for text in arguments if not text.startswith("hydra.")]
         combined = combinations(parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only)
-        reader = SweepReader(composer)
+        reader = Reader(composer)
         runs = [reader(combination)[0] for combination in combined]
     return list({run.identity: run for run in runs if run is not None}.values())

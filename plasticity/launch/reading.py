@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -12,18 +12,14 @@ from plasticity.errors import ConfigError, ImpossibleLayer, UserError
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
 from plasticity.part import build, checked_fields, find, one_of
 from plasticity.regularisers import L2, Regulariser
-from plasticity.replacement import ContinualBackpropagation
 from plasticity.run import Run
 from plasticity.settings import KEYS, Settings
 
 if TYPE_CHECKING:
-    from plasticity.launch.composer import Composer, Composition
+    from plasticity.launch.composer import Composer
 
 METHODS = ("cbp", "bp", "l2")
 """The methods that a file in `conf/tuned/` has hyperparameters for."""
-
-OWN = ("seed", "replacement.layers")
-"""The keys in which most combinations of a sweep differ."""
 
 
 def tuned_method(layers: Any, regulariser: str) -> str:
@@ -95,7 +91,7 @@ def read_all(
     check_directories(master)
     runs: list[Run | None] = []
     shared: Settings | None = None
-    reader = SweepReader(composer)
+    reader = Reader(composer)
     for overrides in combinations:
         try:
             run, settings = reader(overrides)
@@ -113,48 +109,34 @@ def read_all(
     return runs, of_the_launch(shared, master)
 
 
-class SweepReader:
-    """Reads the combinations of a sweep. Those that differ only in seed and replacement set are read once."""
+class Reader:
+    """Reads combinations of overrides. Those that differ in the seed alone are composed and read once."""
 
     def __init__(self, composer: "Composer"):
         self.composer = composer
-        self.known: dict[tuple[int, str], tuple[Run, Settings] | None] = {}
+        self.known: dict[tuple[str, ...], tuple[Run | None, Settings] | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
         """The run and the settings of one combination, as returned by `read`."""
-        composition = self.composer(overrides)
-        seed, layers = (composition.values.get(key) for key in OWN)
-        if type(seed) is not int or not isinstance(layers, str):
-            return read(composition.config())
-        shared = composition.having({"seed": 0, "replacement.layers": "all"})
-        key = id(shared.base), repr(shared.values)
-        if key not in self.known:
-            self.known[key] = self._read(shared)
-        known = self.known[key]
+        seeds = [text for text in overrides if text.startswith("seed=")]
+        if len(seeds) != 1:
+            return read(self.composer(overrides))
+        others = tuple(text for text in overrides if text not in seeds)
+        if others not in self.known:
+            self.known[others] = self._read([*others, "seed=0"])
+        known = self.known[others]
         if known is None:
-            return read(composition.config())
+            return read(self.composer(overrides))
         run, settings = known
-        try:
-            chosen = replace(cast(ContinualBackpropagation, run.replacement), layers=layers)
-            return replace(run, replacement=chosen, seed=seed), settings
-        except ImpossibleLayer:
-            if settings.launch.impossible == "absent":
-                return None, settings
-            raise
+        seed: Any = self.composer.parse(seeds[0]).value()
+        return run and replace(run, seed=seed), settings
 
-    def _read(self, shared: "Composition") -> tuple[Run, Settings] | None:
-        """What such combinations have in common; None if other keys may depend on seed and replacement set."""
-        config = shared.config()
-        if re.search(r"\$\{[^}]*(seed|replacement)", str(OmegaConf.to_container(config, resolve=False))):
+    def _read(self, overrides: Sequence[str]) -> tuple[Run | None, Settings] | None:
+        """What combinations have in common; None if other values depend on their seeds."""
+        config = self.composer(overrides)
+        if re.search(r"\$\{[^}]*seed", str(OmegaConf.to_container(config, resolve=False))):
             return None
-        try:
-            run, settings = read(config)
-        except UserError:
-            return None
-        method = None if run is None else run.replacement
-        if run is None or type(method) is not ContinualBackpropagation or not method.layers:
-            return None
-        return run, settings
+        return read(config)
 
 
 def check_directories(composed: DictConfig) -> None:
