@@ -30,6 +30,9 @@ LISTS = (f"{__name__}.Combinations", "hydra._internal.core_plugins.basic_sweeper
 """Sweepers that compute a list. All others choose what to compute next by the scores of what was computed."""
 
 SET = re.compile(r"replacement/(layer_[1-9][0-9]*)(\.yaml)?")
+METHOD = re.compile(r"replacement/((?:\w+\.)+(?!yaml$)\w+)")
+"""A replacement method chosen by its import path, in all layers: replacement=my_parts.Mine."""
+
 CLASS = re.compile(r"([a-z_/]+)/((?:\w+\.)+(?!yaml$)\w+)")
 """A part chosen by its import path, as in activation=my_parts.Slope."""
 
@@ -43,7 +46,7 @@ def _open(*keys: str) -> DictConfig:
 
 
 PARTS = ("model", "activation", "replacement", "regulariser", "dataset", "optimiser", "diagnostics")
-ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tuned"))
+ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tuned", "method"))
 
 
 class PartsSource(ConfigSource):
@@ -60,6 +63,10 @@ class PartsSource(ConfigSource):
         header: dict[str, str | None] = {"package": None}
         if found := SET.fullmatch(config_path):
             config = OmegaConf.create({"layers": found[1]})
+        elif found := METHOD.fullmatch(config_path):
+            choice = {"override /replacement/method": found[1]}
+            config = OmegaConf.create({"defaults": [choice], "replacement": {"layers": "all"}})
+            header["package"] = "_global_"
         elif found := CLASS.fullmatch(config_path):
             config = _completed(OmegaConf.create({"_target_": found[2]}), found[1].replace("/", "."))
             if found[1] == "replacement/method":

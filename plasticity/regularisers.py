@@ -42,7 +42,7 @@ class NoRegulariser(Regulariser, name="none"):
 class L2(Regulariser, name="l2"):
     """strength / 2 · ‖θ‖²: weight decay, as in `torch.optim.SGD(weight_decay=strength)`."""
 
-    strength: float = number(at_least=0)
+    strength: float = number(1e-3, at_least=0)
 
     def term(self, parameter: "Tensor", initial: "Tensor") -> "Tensor":
         return self.strength * parameter

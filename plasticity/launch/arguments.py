@@ -16,7 +16,7 @@ from plasticity.launch.combinations import first
 from plasticity.launch.groups import is_group, options
 from plasticity.part import one_of
 
-OPTIONAL_GROUPS = ("experiment", "tuned", "replacement/utility")
+OPTIONAL_GROUPS = ("experiment", "tuned", "method", "replacement/utility")
 """Groups without a default choice, for which Hydra's users write `+experiment=…`: here, both spellings work.
 
 `tuned=null` chooses none, which Hydra spells `~tuned`."""

@@ -20,6 +20,7 @@ from plasticity.launch.arguments import check, respelt
 from plasticity.launch.compose import CONFIG
 from plasticity.launch.groups import conf_directory
 from plasticity.launch.help import help_text
+from plasticity.launch.methods import use
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
 from plasticity.launch.reading import check_directories, of_the_launch, read
 
@@ -39,7 +40,10 @@ def task(composed: DictConfig) -> float | None:
     with_hydra = OmegaConf.create({"hydra": hydra_config})
     if hydra_config.mode == RunMode.RUN and _is_ours(hydra_config.launcher._target_):
         with mistakes_as_sentences():
-            run, settings = read(composed)
+            notes: dict[str, None] = {}
+            run, settings = read(composed, notes)
+            for note in notes:
+                print(note)
             settings = of_the_launch(settings, with_hydra)
             sys.exit(instantiate(hydra_config.launcher).compute([run], settings).exit_code)
     run, settings = read(composed)
@@ -95,11 +99,13 @@ def main() -> None:
 
 
 def _asks_for_help(arguments: Sequence[str]) -> bool:
-    """Prints the help if it is asked for; returns whether it was."""
+    """Prints the help if it is asked for; returns whether it was. Notes where further configs are."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--config-dir", "-cd", type=Path)
     known, _ = parser.parse_known_args(arguments)
     if known.help:
         print(help_text([known.config_dir] if known.config_dir else []))
+    elif known.config_dir:
+        use(known.config_dir)
     return bool(known.help)

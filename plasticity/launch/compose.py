@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from plasticity.errors import UserError
 from plasticity.launch.arguments import check, respelt
 from plasticity.launch.groups import conf_directory
+from plasticity.launch.methods import use
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
 from plasticity.launch.reading import Reader, read
 from plasticity.run import Run
@@ -89,19 +90,26 @@ def _of_one_run(given: Sequence[str], parser: OverridesParser, composer: "Compos
 def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", OverridesParser]]:
     """Hydra without its command: yields what composes lists of overrides and what parses them; explains errors."""
     import hydra
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra.core.global_hydra import GlobalHydra
 
     from plasticity.launch.composer import Composer
 
     if config_dir and not Path(config_dir).is_dir():
         raise UserError(f"--config-dir {config_dir} is refused: there is no such directory.")
-    search = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
+    if config_dir:
+        use(Path(config_dir))
 
     def through_hydra(overrides: list[str]) -> DictConfig:
-        return hydra.compose(CONFIG, [*search, *overrides], return_hydra_config=True)
+        return hydra.compose(CONFIG, overrides, return_hydra_config=True)
 
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
+        assert isinstance(loader, ConfigLoaderImpl)
+        if config_dir:
+            search = loader.get_search_path()  # in front, as the command puts it
+            search.prepend("command-line", f"file://{Path(config_dir).absolute()}", "main")
+            loader.repository.initialize_sources(search)
         try:
             yield Composer(loader, through_hydra), OverridesParser.create(config_loader=loader)
         except HYDRA_ERRORS as error:

@@ -1,7 +1,7 @@
 """Reads a composed config as a run and its settings, and a sweep as a list of runs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,41 +9,36 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from plasticity.errors import ConfigError, ImpossibleLayer, UserError
+from plasticity.launch.methods import Shape
 from plasticity.launch.mistakes import HYDRA_ERRORS, explain
-from plasticity.part import build, checked_fields, find, one_of
-from plasticity.regularisers import L2, Regulariser
+from plasticity.launch.tuned import check, method_of, without_defaults
+from plasticity.launch.tuned import notes as notes_on
+from plasticity.part import build, checked_fields, one_of
 from plasticity.run import Run
 from plasticity.settings import KEYS, Settings
 
 if TYPE_CHECKING:
     from plasticity.launch.composer import Composer
 
-METHODS = ("cbp", "bp", "l2")
-"""The methods that a file in `conf/tuned/` has hyperparameters for."""
 
-
-def tuned_method(layers: Any, regulariser: str) -> str:
-    """The method whose tuned hyperparameters belong to a replacement set and a regulariser."""
-    if layers != "none" and layers != []:
-        return "cbp"
-    return "l2" if issubclass(find(Regulariser, regulariser, "regulariser._target_"), L2) else "bp"
-
-
-OmegaConf.register_new_resolver("tuned_method", tuned_method, replace=True)
-
-
-def read(composed: DictConfig) -> tuple[Run | None, Settings]:
+def read(composed: DictConfig, notes: dict[str, None] | None = None) -> tuple[Run | None, Settings]:
     """The run and the settings in a composed config; None for a run that is declared absent.
+
+    Args:
+        composed: by Hydra.
+        notes: receives, as keys, sentences that the user should read.
 
     Raises:
         UserError: when either is invalid.
     """
     try:
-        values: Any = OmegaConf.to_container(composed, resolve=True)
+        method = method_of(composed, Shape.of_config(composed)) if composed.get("tuned") else None
+        values: Any = without_defaults(OmegaConf.to_container(composed, resolve=True))
     except OmegaConfBaseException as error:
         raise explain(error) from error
-    for key in ("hydra", "experiment"):
+    for key in ("hydra", "experiment", "method"):
         values.pop(key, None)
+    _unfold_method(values)
     tuned = values.pop("tuned", None) or {}
     data_root = values["dataset"].pop("root", None) if isinstance(values.get("dataset"), dict) else None
     data_root = checked_fields(Settings)["data_root"].metadata["check"]("dataset.root", data_root)
@@ -56,21 +51,19 @@ def read(composed: DictConfig) -> tuple[Run | None, Settings]:
             return None, settings
         raise
     if tuned:
-        _check_method(tuned, run)
+        check(tuned, method, run)
+        if notes is not None:
+            notes.update(dict.fromkeys(notes_on(tuned, method, run)))
     return run, settings
 
 
-def _check_method(tuned: Mapping[str, Any], run: Run) -> None:
-    """A method's hyperparameters may be used with that method only."""
-    method = tuned.get("method")
-    if "network" not in tuned:
-        raise ConfigError("tuned.method", method, "left out, or chosen together with tuned=NETWORK")
-    if method not in METHODS:
-        raise ConfigError("tuned.method", method, one_of(METHODS))
-    if method != "cbp" and run.replacement.layers:
-        raise ConfigError("tuned.method", method, "cbp where units are replaced")
-    if method == "l2" and not isinstance(run.regulariser, L2):
-        raise ConfigError("tuned.method", method, "cbp or bp without regulariser=l2")
+def _unfold_method(values: dict[str, Any]) -> None:
+    """Moves a file of `replacement/method/` to where it belongs, if it has no "# @package replacement"."""
+    replacement = values.get("replacement")
+    method = replacement.get("method") if isinstance(replacement, dict) else None
+    if isinstance(replacement, dict) and isinstance(method, dict) and "_target_" in method:
+        del replacement["method"]
+        values["replacement"] = method | replacement
 
 
 def read_all(
@@ -106,6 +99,8 @@ def read_all(
         shared = settings
         runs.append(run)
     assert shared is not None
+    for note in reader.notes:
+        print(note)
     return runs, of_the_launch(shared, master)
 
 
@@ -114,19 +109,20 @@ class Reader:
 
     def __init__(self, composer: "Composer"):
         self.composer = composer
+        self.notes: dict[str, None] = {}
         self.known: dict[tuple[str, ...], tuple[Run | None, Settings] | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
         """The run and the settings of one combination, as returned by `read`."""
         seeds = [text for text in overrides if text.startswith("seed=")]
         if len(seeds) != 1:
-            return read(self.composer(overrides))
+            return read(self.composer(overrides), self.notes)
         others = tuple(text for text in overrides if text not in seeds)
         if others not in self.known:
             self.known[others] = self._read([*others, "seed=0"])
         known = self.known[others]
         if known is None:
-            return read(self.composer(overrides))
+            return read(self.composer(overrides), self.notes)
         run, settings = known
         seed: Any = self.composer.parse(seeds[0]).value()
         return run and replace(run, seed=seed), settings
@@ -136,7 +132,7 @@ class Reader:
         config = self.composer(overrides)
         if re.search(r"\$\{[^}]*seed", str(OmegaConf.to_container(config, resolve=False))):
             return None
-        return read(config)
+        return read(config, self.notes)
 
 
 def check_directories(composed: DictConfig) -> None:
