@@ -17,6 +17,7 @@ from analysis.results import DIRECTORY, Results
 from plasticity.arguments import positive
 from plasticity.errors import UserError
 from plasticity.launch.interrupt import interruptible
+from plasticity.launch.methods import use
 from plasticity.output import show_any_text
 
 
@@ -80,6 +81,8 @@ def sources(arguments: argparse.Namespace) -> list[str] | None:
     Raises:
         UserError: when runs cannot be fetched.
     """
+    if directory := getattr(arguments, "config_dir", None):
+        use(directory)
     for path in arguments.runs or []:
         if "=" in path and not Path(path).exists():
             raise UserError(

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import drawing
-from analysis.command import command, parsed, source_arguments, sources
+from analysis.command import command, config_argument, parsed, source_arguments, sources
 from analysis.load import load_runs, summarise
 from analysis.points import LINE, PANEL, explain
-from analysis.selection import column, grouped, mixture, where
+from analysis.selection import asks_for_method, column, grouped, mixture, where, with_method
 from plasticity.errors import UserError
 
 MOST = 12
@@ -21,7 +21,8 @@ def main() -> None:
     """Reads the arguments, finds the runs, draws."""
     arguments = _arguments()
     paths = sources(arguments) or ["runs"]
-    runs, said = _chosen(paths, arguments.where)
+    methods = asks_for_method([*arguments.by, *arguments.panel], arguments.where)
+    runs, said = _chosen(paths, arguments.where, methods)
     by, panel = (
         [column(runs, key, option) for key in keys]
         for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))
@@ -45,7 +46,7 @@ def main() -> None:
     print("\n".join([*said, f"Written to {' and '.join(map(str, files))}."]))
 
 
-def _chosen(paths: Sequence[str], conditions: list[str]) -> tuple[pd.DataFrame, list[str]]:
+def _chosen(paths: Sequence[str], conditions: list[str], methods: bool) -> tuple[pd.DataFrame, list[str]]:
     """The runs to draw, and sentences about those left out.
 
     Raises:
@@ -54,7 +55,7 @@ def _chosen(paths: Sequence[str], conditions: list[str]) -> tuple[pd.DataFrame, 
     runs = summarise(*paths)
     if runs.empty:
         raise UserError(f"There are no runs in {', '.join(paths)} yet: python launch.py computes one.")
-    runs = where(runs, conditions)
+    runs = where(with_method(runs) if methods else runs, conditions)
     if any(condition.startswith("status=") for condition in conditions):
         return runs, []
     unfinished = int((runs["status"] != "finished").sum())
@@ -70,6 +71,7 @@ def _arguments() -> argparse.Namespace:
         epilog="Example: python -m analysis.curves --y accuracy --by replacement.layers --where activation=relu",
     )
     source_arguments(parser, "runs")
+    config_argument(parser)
     parser.add_argument(
         "--y", required=True, metavar="COLUMN", help="such as accuracy or weight_magnitude.layer_1"
     )

@@ -12,6 +12,7 @@ from analysis.notes import problem
 from plasticity.errors import UserError
 from plasticity.launch.compose import experiment
 from plasticity.launch.labels import labels as launch_labels
+from plasticity.launch.methods import method_name
 from plasticity.run import Run, flatten, number_text
 
 Label = Callable[[Run], str]
@@ -167,10 +168,8 @@ def replacement_set(run: Run) -> str:
 
 
 def method(run: Run) -> str:
-    """The method: "BP", "CBP" or "L2"; others by their own names."""
-    if run.replacement.layers:
-        return {"cbp": "CBP"}.get(run.replacement.name, run.replacement.name)
-    return {"none": "BP", "l2": "L2"}.get(run.regulariser.name, run.regulariser.name)
+    """The method, as its recipe labels it: "BP", "CBP", "L2"; for what fits no recipe, the names of its parts."""
+    return method_name(run, label=True)
 
 
 def method_as_run(run: Run) -> str:

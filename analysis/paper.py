@@ -117,19 +117,13 @@ def run(network: str, cell: str, seed: int, tasks: int, examples_per_task: int) 
 
 
 def declared(network: str, method: str = "cbp") -> Run:
-    """A network with the hyperparameters of a method: "cbp" (all layers replaced), "bp" or "l2"."""
+    """A network with the hyperparameters of a method; continual backpropagation replaces all layers."""
     return _declared(method)[network]
 
 
 @cache
 def _declared(method: str) -> dict[str, Run]:
-    chosen = {
-        "cbp": ["replacement=all"],
-        "bp": ["replacement=none"],
-        "l2": ["replacement=none", "regulariser=l2"],
-    }
-    overrides = [f"tuned.method={method}", *chosen[method]]
-    runs = compose_all([[f"tuned={network}", *overrides] for network in NETWORKS])
+    runs = compose_all([[f"tuned={network}", f"method={method}"] for network in NETWORKS])
     return {network: run for network, run in zip(NETWORKS, runs, strict=True) if run is not None}
 
 

@@ -14,7 +14,7 @@ from analysis.command import command, config_argument, parsed, source_arguments,
 from analysis.experiments import Experiment
 from analysis.load import config_columns, summarise
 from analysis.render import Cell, Section, Table, text
-from analysis.selection import column, mixture, shown, where
+from analysis.selection import asks_for_method, column, mixture, shown, where, with_method
 from analysis.statistics import describe
 from plasticity.errors import UserError, one_line
 from plasticity.objectives import score_text
@@ -110,6 +110,8 @@ def main() -> None:
     if runs.empty:
         directories = ", ".join(paths)
         raise UserError("\n".join(notes) or f"There are no runs in {directories} yet: {_what_now(paths)}.")
+    if asks_for_method(arguments.by or [], arguments.where):
+        runs = with_method(runs)
     runs = where(runs, arguments.where)
     keys = [column(runs, key, "--by") for key in arguments.by or []]
     if keys:

@@ -11,25 +11,23 @@ import numpy as np
 import pandas as pd
 
 from analysis.command import command, config_argument, parsed, source_arguments, sources, table_runs, write
-from analysis.experiments import Experiment, launch_command, method, varying
+from analysis.experiments import Experiment, launch_command, varying
 from analysis.render import Cell, Section, Table, text
 from analysis.statistics import describe, paired
 from plasticity.errors import UserError
 from plasticity.files import atomic_write
 from plasticity.launch.groups import conf_directory
+from plasticity.launch.methods import method_name, recipes
 from plasticity.objectives import score_text
-from plasticity.part import Part
-from plasticity.run import Run, flatten, number_text
+from plasticity.part import Part, one_of
+from plasticity.run import Run, flatten, number_text, short_key
 
-METHODS = {"BP": "bp", "CBP": "cbp", "L2": "l2"}
-"""The names of the methods in `conf/tuned/`."""
 
-SEARCHED = {
-    "bp": {"step_size": "optimiser.step_size"},
-    "cbp": {"step_size": "optimiser.step_size", "rate": "replacement.rate"},
-    "l2": {"step_size": "optimiser.step_size", "strength": "regulariser.strength"},
-}
-"""The hyperparameters of each method, as in `conf/tuned/`, and their config keys."""
+def searched(name: str) -> dict[str, str]:
+    """The keys that are tuned for a method, by what tables call them: the last part, if that tells them apart."""
+    keys = list(recipes()[name].grid)
+    short = [short_key(key) for key in keys]
+    return {one if short.count(one) == 1 else key: key for one, key in zip(short, keys, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Ranking:
     """The settings of a method, the best first.
 
     Attributes:
-        method: a key of `SEARCHED`.
+        method: its name.
         settings: a row per setting: its hyperparameters; `mean`, `std`, `sem`, `low`, `high` as from
             `analysis.statistics.describe`; `seeds`, `failed` and `missing`, numbers of runs; `scores`, by seed.
             Settings with a failed run come last, and among both kinds those without a score.
@@ -62,9 +60,15 @@ class Ranking:
             said.append(f"{lacking} of its runs are missing")
         if self.best is None:
             return [*said, "every setting lacks scores or has a run that failed"]
-        for name in SEARCHED[self.method]:
-            values = sorted(set(self.settings[name]))
-            if len(values) > 1 and self.best[name] in (values[0], values[-1]):
+        for name in searched(self.method):
+            values = sorted(
+                set(self.settings[name]), key=str if self.settings[name].dtype == object else None
+            )
+            if (
+                self.settings[name].dtype != object
+                and len(values) > 1
+                and self.best[name] in (values[0], values[-1])
+            ):
                 side = "smallest" if self.best[name] == values[0] else "largest"
                 value = number_text(self.best[name])
                 said.append(f"{name}={value} is the {side} of the grid: the best may lie beyond")
@@ -95,20 +99,20 @@ def rank(experiment: Experiment) -> list[Ranking]:
         experiment: a search, and what is known of its runs.
 
     Raises:
-        UserError: for a run of a method that `conf/tuned/` does not have, or when the runs of a method differ in
+        UserError: for a run whose parts fit no method, or when the runs of a method differ in
             more than its hyperparameters and their seeds.
     """
-    groups: dict[str, dict[tuple[float, ...], list[pd.Series]]] = {}
+    groups: dict[str, dict[tuple[Any, ...], list[pd.Series]]] = {}
     others: dict[str, list[dict[str, Any]]] = {}
     for _, row in experiment.found.iterrows():
         run = experiment.runs[row["run"]]
-        name = METHODS.get(method(run))
-        if name is None:
+        name = method_name(run)
+        if name not in recipes():
             raise UserError(
-                f"A search compares BP, CBP and L2; {method(run)} is none of them ({row['run']})."
+                f"A search compares methods, {one_of(list(recipes()))}; {name} is none of them ({row['run']})."
             )
         flat = flatten(run.values())
-        values = tuple(float(flat.pop(key)) for key in SEARCHED[name].values())
+        values = tuple(_number(flat.pop(key)) for key in searched(name).values())
         others.setdefault(name, []).append({key: value for key, value in flat.items() if key != "seed"})
         groups.setdefault(name, {}).setdefault(values, []).append(row)
     if keys := varying(others.values()):
@@ -123,15 +127,19 @@ def rank(experiment: Experiment) -> list[Ranking]:
     ]
 
 
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _ordered(
-    name: str, settings: dict[tuple[float, ...], list[pd.Series]], higher_is_better: bool
+    name: str, settings: dict[tuple[Any, ...], list[pd.Series]], higher_is_better: bool
 ) -> pd.DataFrame:
     rows = []
     for values, runs in settings.items():
         scores = {int(run["seed"]): float(run["score"]) for run in runs if pd.notna(run["score"])}
         failed = sum(run["status"] == "failed" for run in runs)
         rows.append(
-            dict(zip(SEARCHED[name], values, strict=True))
+            dict(zip(searched(name), values, strict=True))
             | describe(np.array(list(scores.values())))
             | {"seeds": len(scores), "failed": failed, "missing": len(runs) - len(scores) - failed}
             | {"scores": scores}
@@ -143,7 +151,11 @@ def _ordered(
 
 def _setting(name: str, row: pd.Series) -> str:
     """A setting as on the command line, without the groups: "step_size=0.005 rate=0.0001"."""
-    return " ".join(f"{key}={number_text(row[key])}" for key in SEARCHED[name])
+    return " ".join(f"{key}={_shown(row[key])}" for key in searched(name))
+
+
+def _shown(value: Any) -> str:
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def table(rankings: Sequence[Ranking], score_name: str, percent: bool) -> Table:
@@ -185,19 +197,19 @@ def tuned(name: str, rankings: Sequence[Ranking], experiment: Experiment, of: Se
             raise UserError(
                 f"{name} is not written: every setting of {ranking.method} lacks scores or failed."
             )
-        choices[ranking.method] = {key: float(ranking.best[key]) for key in SEARCHED[ranking.method]}
-    if lacking := [key for key in SEARCHED if key not in choices]:
-        raise UserError(
-            f"{name} is not written: such a file needs all methods, and the search lacks {', '.join(lacking)}."
-        )
+        keys = searched(ranking.method)
+        choices[ranking.method] = {key: _number(ranking.best[short]) for short, key in keys.items()}
     groups, values = _network(network, experiment.overrides)
-    lines = ["# @package _global_", *(f"# {sentence}" for sentence in of), "defaults:", "  - /tuned_method"]
+    lines = ["# @package _global_", *(f"# {sentence}" for sentence in of), "defaults:"]
     lines += [f"  - override /{group}: {choice}" for group, choice in groups.items()]
+    for key in dict.fromkeys(key for choice in choices.values() for key in choice):
+        group, _, own = key.partition(".")
+        values.setdefault(group, {})[own] = f"${{tuned:{key}}}"
     for group, keys in values.items():
         lines += [f"{group}:", *(f"  {key}: {_yaml(value)}" for key, value in keys.items())]
-    lines += ["tuned:", f"  network: {name}"]
+    lines += ["tuned:", f"  network: {name}", f"  activation: {network.activation.name}", "  methods:"]
     for key, choice in choices.items():
-        lines.append(f"  {key}: {{{', '.join(f'{one}: {value!r}' for one, value in choice.items())}}}")
+        lines.append(f"    {key}: {{{', '.join(f'{one}: {value!r}' for one, value in choice.items())}}}")
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,8 @@ import pandas as pd
 
 from analysis.load import config_columns
 from plasticity.errors import ImpossibleLayer, UserError
+from plasticity.launch.methods import DEFAULTS as PART_KEYS
+from plasticity.launch.methods import Shape, name_of
 from plasticity.replacement.layers import NAME, resolve
 from plasticity.run import number_text, short_key
 
@@ -130,3 +132,21 @@ def mixture(runs: pd.DataFrame, keys: Sequence[str], means: str) -> list[str]:
         return []
     them = "it" if len(others) == 1 else "them"
     return [f"{means} that differ in {', '.join(others)}: add {them} to --by, or choose with --where."]
+
+
+def asks_for_method(keys: Sequence[str], conditions: Sequence[str]) -> bool:
+    """Whether any of some keys and conditions is about the method of runs."""
+    return "method" in [*keys, *(condition.partition("=")[0] for condition in conditions)]
+
+
+def with_method(runs: pd.DataFrame) -> pd.DataFrame:
+    """Some rows with a column `method`: the name of the recipe that a run's parts fit, or the names of its parts.
+
+    Args:
+        runs: as returned by `analysis.summarise` or `analysis.load_runs`.
+    """
+    keys = [name for name in map(str, runs) if name.partition(".")[0] in PART_KEYS]
+    kinds = runs[keys].drop_duplicates()
+    values = [dict(zip(keys, row, strict=True)) for row in kinds.itertuples(index=False)]
+    named = kinds.assign(method=[name_of(Shape.of_values(each)) for each in values])
+    return runs.merge(named, on=keys, how="left")

@@ -145,7 +145,7 @@ class Combinations(Sweeper):
     """`hydra/sweeper=combinations`: every combination of the values given, as one list of runs.
 
     Args:
-        params, alternatives, only: as in `plasticity.launch.combinations`; the command line takes precedence.
+        params, alternatives, only, grids: as in `plasticity.launch.combinations`; the command line comes first.
         unknown: keys of other sweepers, which are refused.
     """
 
@@ -154,6 +154,7 @@ class Combinations(Sweeper):
         params: DictConfig | None = None,
         alternatives: DictConfig | None = None,
         only: Sequence[str] | None = None,
+        grids: bool = False,
         **unknown: Any,
     ):
         if unknown:
@@ -163,7 +164,7 @@ class Combinations(Sweeper):
                 f"hydra.sweeper.{min(unknown)} is refused: it is for a sweeper that chooses its own values, and "
                 "also needs that one, such as hydra/sweeper=optuna."
             )
-        self.declared = (params, alternatives, only)
+        self.declared = (params, alternatives, only, grids)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins

@@ -165,7 +165,8 @@ def test_the_choice_is_written_as_a_tuned_network_that_says_where_it_comes_from(
     contents = path.read_text()
     assert f"Chosen by python launch.py experiment=search {' '.join(OF)}\n" in contents
     assert "84 of 84 runs of 1 tasks, 3 seeds." in contents
-    assert yaml.safe_load(contents)["tuned"]["l2"] == {"step_size": 0.005, "strength": 0.001}
+    chosen = {"optimiser.step_size": 0.005, "regulariser.strength": 0.001}
+    assert yaml.safe_load(contents)["tuned"]["methods"]["l2"] == chosen
     for arguments in (["replacement=layer_1"], ["replacement=none"], ["replacement=none", "regulariser=l2"]):
         run = compose("tuned=mine", *arguments, config_dir=tmp_path / "conf")
         assert setting(run) == BEST[method(run)] and run.activation.name == "tanh" and run.model.width == 7
@@ -213,8 +214,11 @@ def test_without_a_choice_nothing_is_written(call, tmp_path):
     fill(tmp_path / "runs", lambda run: known(run) if method(run) != "L2" else "diverged")
     arguments = [*OF, "--runs", tmp_path / "runs", "--write", "mine", "--config-dir", tmp_path / "conf"]
     assert call(*arguments) == "mine is not written: every setting of l2 lacks scores or failed."
+    assert not (tmp_path / "conf").exists()
     only = call(*arguments[:3], "hydra.sweeper.only=[bp,cbp]", *arguments[3:])
-    assert only.endswith("the search lacks l2.") and not (tmp_path / "conf").exists()
+    assert only.endswith("tuned=mine\n")
+    written = yaml.safe_load((tmp_path / "conf" / "tuned" / "mine.yaml").read_text())
+    assert list(written["tuned"]["methods"]) == ["bp", "cbp"]
 
 
 def test_optuna_searches_the_documented_space(command, tmp_path):

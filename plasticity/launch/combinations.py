@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
 
 from plasticity.errors import ConfigError, UserError
+from plasticity.launch.methods import recipes
 from plasticity.part import one_of
 
 MOST = 100_000
@@ -27,6 +28,7 @@ def combinations(
     params: Params | None = None,
     alternatives: Mapping[str, Params] | Sequence[Params] | None = None,
     only: Iterable[str] | None = None,
+    grids: bool = False,
 ) -> list[list[str]]:
     """The overrides of each run of a sweep.
 
@@ -41,6 +43,8 @@ def combinations(
         params: values for all runs.
         alternatives: values by key, for each alternative by its name; in a list, the names are "1", "2", ….
         only: names of the alternatives to take; None for all.
+        grids: add to each alternative the grid of its method; if `arguments` choose methods, they are the
+            alternatives.
 
     Raises:
         UserError: for an alternative that does not exist, values that are not a list, or too many combinations.
@@ -52,6 +56,12 @@ def combinations(
     shared = _parsed(parser, params or {})
     if not isinstance(alternatives, Mapping):
         alternatives = {str(number): values for number, values in enumerate(alternatives or [], start=1)}
+    if grids:
+        chosen_methods = given.pop("method", None)
+        if chosen_methods is not None:
+            names = [text.partition("=")[2] for text in _values(chosen_methods)]
+            alternatives = {name: {"method": name} for name in names}
+        alternatives = {name: _grid(values) | dict(values) for name, values in alternatives.items()}
     named = {name: _parsed(parser, values) for name, values in alternatives.items()}
     pinned = {key for values in named.values() for key in values}
     common = {key: value for key, value in given.items() if key in shared or key not in pinned}
@@ -74,6 +84,14 @@ def combinations(
 def _parsed(parser: OverridesParser, params: Params) -> dict[str, Override]:
     texts = [f"{str(key).lstrip('+')}={value}" for key, value in params.items()]
     return {override.get_key_element(): override for override in parser.parse_overrides(texts)}
+
+
+def _grid(values: Params) -> dict[str, str]:
+    """What a search tries for the method that an alternative chooses, as written after -m."""
+    recipe = recipes().get(str(values.get("method")))
+    if recipe is None:
+        raise ConfigError("method", values.get("method"), one_of(list(recipes())))
+    return {key: ",".join(map(str, tried)) for key, tried in recipe.grid.items()}
 
 
 def _chosen(named: Mapping[str, Any], only: Iterable[str] | None) -> list[str]:

@@ -136,10 +136,12 @@ def experiment(name: str, *overrides: str, config_dir: str | Path | None = None)
             str(one.input_line) for one in parser.parse_overrides(arguments) if not one.is_sweep_override()
         ]
         sweeper = composer.through_hydra(plain).hydra.sweeper
-        if set(sweeper) - {"_target_", "params", "alternatives", "only"}:
+        if set(sweeper) - {"_target_", "params", "alternatives", "only", "grids"}:
             raise UserError(f"experiment={name} is not a list of runs: its sweeper chooses them as it goes.")
         of_runs = [text for text in arguments if not text.startswith("hydra.")]
-        combined = combinations(parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only)
+        combined = combinations(
+            parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only, sweeper.grids
+        )
         reader = Reader(composer)
         runs = [reader(combination)[0] for combination in combined]
     return list({run.identity: run for run in runs if run is not None}.values())

@@ -50,6 +50,19 @@ class Shape:
         return cls(parts, bool(run.replacement.layers), flatten(run.values()).get)
 
     @classmethod
+    def of_values(cls, values: Mapping[str, Any]) -> "Shape":
+        """The shape of a stored run, from its values by dotted key; an unknown class fits no recipe."""
+        parts: dict[str, type] = {}
+        for key, default in DEFAULTS.items():
+            kind = next(each for each in default.__mro__ if Part in each.__bases__)
+            name = values.get(f"{key}.name", default.name)
+            try:
+                parts[key] = find(kind, name, key)
+            except ConfigError:
+                parts[key] = type("Unknown", (), {"name": name})
+        return cls(parts, values.get("replacement.layers") not in NO_LAYERS, values.get)
+
+    @classmethod
     def of_config(cls, config: Any) -> "Shape":
         """The shape that a composed config describes."""
         parts = {}
@@ -141,18 +154,19 @@ def method_name(run: Run, label: bool = False) -> str:
         run: the run.
         label: what tables and figures call it, in place of the name on the command line.
     """
-    shape = Shape.of_run(run)
+    return name_of(Shape.of_run(run), label)
+
+
+def name_of(shape: Shape, label: bool = False) -> str:
+    """The method of what has a shape, as `method_name` gives it."""
     found = nearest(shape)
     if found is not None and found.fits(shape):
         return found.label if label else found.name
-    kinds = {key for recipe in recipes().values() for key in recipe.parts}
-    chosen = [
-        part.name
-        for key, part in run.parts().items()
-        if (key == "replacement" and shape.replaces)
-        or (key in kinds - {"replacement"} and type(part) is not DEFAULTS[key])
-    ]
-    return " + ".join(chosen) or "no method"
+    kinds = {key for recipe in recipes().values() for key in recipe.parts} - {"replacement"}
+    chosen = [key for key in shape.parts if key in kinds and shape.parts[key] is not DEFAULTS[key]]
+    if shape.replaces:
+        chosen.insert(0, "replacement")
+    return " + ".join(str(getattr(shape.parts[key], "name", "?")) for key in chosen) or "no method"
 
 
 def _recipe(path: Path) -> Recipe:

@@ -90,7 +90,7 @@ def notes(tuned: Mapping[str, Any], method: str | None, run: Run) -> Iterator[st
     if (activation := tuned.get("activation")) not in (None, run.activation.name):
         yield f"{network}: its values were tuned for activation={activation}, and not for {run.activation.name}."
     replaced = run.replacement.layers
-    if method not in methods:
+    if method is None or method not in methods:
         name = method or (run.replacement.name if replaced else "this method")
         yield f"{network} has no values for {name}: the defaults apply."
         return
