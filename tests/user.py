@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plasticity import Activation, Dataset, Diagnostic, Regulariser, Task, Utility, integer, number
+from plasticity import (
+    Activation, Dataset, Diagnostic, Optimiser, Regulariser, Replacement, Task, Utility, integer, number,
+)
 from plasticity.datasets.images import images_and_labels
 from plasticity.objectives import CrossEntropy
 from plasticity.streams import Purpose, sample
@@ -81,9 +83,50 @@ class MeanWeight(Diagnostic):
 
     def __call__(self, view):
         return {"mean_weight": float(np.abs(view.network.weights[0]).mean())}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReDo(Replacement):
+    """Replaces the least active unit of each layer, where |h| is below a threshold."""
+
+    threshold: float = number(0.1, at_least=0)
+
+    def choose(self, memory, step, due):
+        sizes = [h.abs() for h in step.activations]
+        return [
+            [int(h.argmin())] if layer in self.layers and float(h.min()) < self.threshold else []
+            for layer, h in enumerate(sizes, start=1)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign(Optimiser):
+    """θ ← θ − step size · sign of the gradient."""
+
+    step_size: float = number(0.001, above=0)
+
+    def step(self, parameter, gradient, memory):
+        parameter.sub_(gradient.sign(), alpha=self.step_size)
 '''
 
+METHOD = """\
+# @package _global_
+# ReDo, decay towards the initial weights, and sign descent, as one recipe.
+defaults:
+  - override /replacement/method: redo
+  - override /replacement: all
+  - override /regulariser: l2_init
+  - override /optimiser: my_parts.Sign
+method:
+  name: mine
+  grid:
+    optimiser.step_size: [0.002, 0.0005]
+    replacement.threshold: [0.05, 0.2]
+"""
+
 CONFIGS = {
+    "method/mine": METHOD,
+    "replacement/method/redo": "_target_: my_parts.ReDo",
     "activation/slope": "_target_: my_parts.Slope",
     "replacement/utility/size": "_target_: my_parts.Size",
     "regulariser/l2_init": "_target_: my_parts.L2Init",
