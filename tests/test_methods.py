@@ -116,7 +116,7 @@ def test_the_method_of_a_run_is_the_recipe_that_its_parts_fit(overrides, name, l
         (["method=l2", "regulariser.strength=0.3"], ["method=l2", "tuned.method=l2", "regulariser.strength=0.3"]),
         (["method=cbp", "replacement=none"], ["replacement=none", "tuned.method=cbp"]),
         (["replacement=none", "tuned.method=cbp"], ["replacement=none", "optimiser.step_size=0.001"]),
-        (["method=cbp", "regulariser=l2"], ["regulariser=l2", "replacement.rate=1e-3", "regulariser.strength=1e-2"]),
+        (["method=cbp", "regulariser=l2"], ["regulariser=l2", "regulariser.strength=1e-2"]),
     ],
 )  # fmt: skip
 def test_a_tuned_network_gives_a_run_the_values_of_its_method(overrides, same):
