@@ -15,10 +15,10 @@ from analysis.remote import fetch
 from analysis.render import FORMATS, Table, render
 from analysis.results import DIRECTORY, Results
 from plasticity.arguments import positive
+from plasticity.composition.methods import use
 from plasticity.errors import UserError
-from plasticity.launch.interrupt import interruptible
-from plasticity.launch.methods import use
-from plasticity.output import show_any_text
+from plasticity.machine.interrupt import interruptible
+from plasticity.machine.output import show_any_text
 
 
 def command(main: Callable[[], None]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.notes import problem
+from plasticity.composition.compose import experiment
+from plasticity.composition.labels import labels as launch_labels
+from plasticity.composition.methods import method_name
 from plasticity.errors import UserError
-from plasticity.launch.compose import experiment
-from plasticity.launch.labels import labels as launch_labels
-from plasticity.launch.methods import method_name
 from plasticity.run import Run, flatten, number_text
 
 Label = Callable[[Run], str]

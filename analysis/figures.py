@@ -28,8 +28,8 @@ from analysis.look import canvas, styled
 from analysis.points import LINE, PANEL, explain
 from analysis.results import DIRECTORY
 from plasticity.errors import UserError
-from plasticity.progress import tracked
-from plasticity.score import window
+from plasticity.machine.progress import tracked
+from plasticity.training.score import window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

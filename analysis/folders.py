@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from plasticity.errors import UserError
-from plasticity.progress import tracked
+from plasticity.machine.progress import tracked
 from plasticity.run import LEFT_OUT, completed, flatten
-from plasticity.score import score
 from plasticity.store import RunFolder, RunState, run_folders, total_tasks
 from plasticity.store import rows as stored_rows
 from plasticity.store.claim import holder
+from plasticity.training.score import score
 
 
 class Folders:

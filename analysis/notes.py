@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.grid import further_seeds, other_lengths
 from analysis.paper import CELLS, COLUMNS, NETWORKS, names
 from plasticity.run import LEFT_OUT
-from plasticity.score import window_text
+from plasticity.training.score import window_text
 
 
 def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from plasticity.composition.compose import compose_all
 from plasticity.errors import ImpossibleLayer
-from plasticity.launch.compose import compose_all
 from plasticity.run import Run
 
 SECTIONS = {

@@ -14,8 +14,8 @@ from typing import Any
 
 from plasticity.datasets.mnist import cache_directory
 from plasticity.errors import UserError
-from plasticity.progress import tracked
-from plasticity.publish.stored import CONFIG, STATE, TABLE
+from plasticity.machine.progress import tracked
+from plasticity.track.stored import CONFIG, STATE, TABLE
 
 FILES = {CONFIG: "config.yaml", STATE: "state.json", TABLE: "tasks.csv"}
 """The name that each file has in a run's folder."""
@@ -52,9 +52,7 @@ def fetch(place: str) -> list[str]:
         )
     folders = [str(folder) for folder in found if folder is not None]
     if not folders:
-        raise UserError(
-            f"There are no published runs in {place}: python -m plasticity.publish publishes some."
-        )
+        raise UserError(f"There are no published runs in {place}: python -m plasticity.track publishes some.")
     return folders
 
 

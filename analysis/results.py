@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity.errors import UserError
-from plasticity.files import alone, atomic_write, sweep
+from plasticity.machine.files import alone, atomic_write, sweep
 from plasticity.run import LEFT_OUT, flatten
 
 KEYS = ("run", "task")

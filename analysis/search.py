@@ -14,10 +14,10 @@ from analysis.command import command, config_argument, parsed, source_arguments,
 from analysis.experiments import Experiment, launch_command, varying
 from analysis.render import Cell, Section, Table, text
 from analysis.statistics import describe, paired
+from plasticity.composition.groups import conf_directory
+from plasticity.composition.methods import method_name, recipes
 from plasticity.errors import UserError
-from plasticity.files import atomic_write
-from plasticity.launch.groups import conf_directory
-from plasticity.launch.methods import method_name, recipes
+from plasticity.machine.files import atomic_write
 from plasticity.objectives import score_text
 from plasticity.part import Part, one_of
 from plasticity.run import Run, flatten, number_text, short_key

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from plasticity.datasets.task import Task
-from plasticity.network import Network
+from plasticity.networks.network import Network
 from plasticity.run import Run
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from plasticity.datasets.task import Task
-from plasticity.network import Network
+from plasticity.networks.network import Network
 from plasticity.optimisers import SGD
 from plasticity.replacement import ContinualBackpropagation
 from plasticity.run import Run

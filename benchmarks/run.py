@@ -20,18 +20,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from plasticity.composition.compose import compose_settings
 from plasticity.datasets.permuted_mnist import PermutedDigits, PermutedMnist
 from plasticity.diagnostics import Diagnostic, Measurement
 from plasticity.engines import choose, get
-from plasticity.launch.compose import compose_settings
-from plasticity.network import initial_network
-from plasticity.observer import Silent
-from plasticity.publish import Ledger, Publisher, Target, stored
+from plasticity.machine.threads import VARIABLES, one_thread_each
+from plasticity.networks.network import initial_network
 from plasticity.run import Run
-from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.threads import VARIABLES, one_thread_each
-from plasticity.training import Attempt, train
+from plasticity.track import Ledger, Publisher, Target, stored
+from plasticity.training.attempt import Attempt
+from plasticity.training.observer import Silent
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 COST_TASKS = 20
 """Number of tasks to time diagnostics over: a multiple of the intervals of those in basic."""

@@ -22,13 +22,13 @@ import numpy as np
 import torch
 
 from benchmarks import floor, paper_code
-from plasticity.cores import cores
 from plasticity.datasets.permuted_mnist import IMAGES, PIXELS, PermutedDigits, PermutedMnist
 from plasticity.datasets.task import SparseRows, Task
 from plasticity.engines import ENGINES, Learner, get
 from plasticity.engines.native import NativeLearner
 from plasticity.errors import UserError
-from plasticity.network import Network, initial_network
+from plasticity.machine.cores import cores
+from plasticity.networks.network import Network, initial_network
 from plasticity.run import Run
 
 SLOW = {"optimiser": {"step_size": 0.0005}}

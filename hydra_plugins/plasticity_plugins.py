@@ -21,9 +21,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
+    from plasticity.composition.settings import Settings
     from plasticity.launch.sweep import Ended
     from plasticity.run import Run
-    from plasticity.settings import Settings
 
 SCHEME = "parts"
 LISTS = (f"{__name__}.Combinations", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
@@ -133,7 +133,7 @@ class PartsSearchPath(SearchPathPlugin):
     """Makes Hydra read the project's own config folder as a `PartsSource`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from plasticity.launch.groups import conf_directory
+        from plasticity.composition.groups import conf_directory
 
         own = conf_directory().resolve()
         for entry in search_path.get_path():
@@ -145,7 +145,7 @@ class Combinations(Sweeper):
     """`hydra/sweeper=combinations`: every combination of the values given, as one list of runs.
 
     Args:
-        params, alternatives, only, grids: as in `plasticity.launch.combinations`; the command line comes first.
+        params, alternatives, only, grids: as in `plasticity.composition.combinations`; the command line beats them.
         unknown: keys of other sweepers, which are refused.
     """
 
@@ -175,7 +175,7 @@ class Combinations(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        from plasticity.launch.combinations import combinations
+        from plasticity.composition.combinations import combinations
 
         assert self.launcher is not None
         asked = combinations(self.parser, arguments, *self.declared)
@@ -198,7 +198,7 @@ class LocalLauncher(Launcher):
             )
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from plasticity.launch.composer import Composer
+        from plasticity.composition.composer import Composer
 
         self.composer = Composer.of_sweep(hydra_context.config_loader, config)
         self.config = config
@@ -210,7 +210,7 @@ class LocalLauncher(Launcher):
         return compute(runs, settings)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        from plasticity.launch.reading import read_all
+        from plasticity.composition.reading import read_all
 
         runs, settings = read_all(self.composer, job_overrides, self.config)
         ended = self.compute(runs, settings)
@@ -224,7 +224,7 @@ class SlurmLauncher(LocalLauncher):
     """`hydra/launcher=slurm`: submits the runs of a sweep to a cluster. Takes the keys of `Cluster`."""
 
     def __init__(self, **values: Any):
-        from plasticity.launch.cluster import Cluster
+        from plasticity.composition.cluster import Cluster
 
         plain = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
         assert isinstance(plain, dict)

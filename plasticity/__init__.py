@@ -25,13 +25,13 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from plasticity.activations import Activation
+    from plasticity.composition.compose import compose
     from plasticity.datasets import Dataset, SparseRows, Task
     from plasticity.diagnostics import Diagnostic, View
     from plasticity.errors import ConfigError, UserError
-    from plasticity.launch.compose import compose
     from plasticity.loading import load_network
-    from plasticity.model import Model
-    from plasticity.network import Network
+    from plasticity.networks.model import Model
+    from plasticity.networks.network import Network
     from plasticity.notebook import Learnt, Result, learn, load, train
     from plasticity.objectives import Objective
     from plasticity.optimisers import Optimiser
@@ -46,10 +46,10 @@ _HOME = {
     "datasets": ("Dataset", "SparseRows", "Task"),
     "diagnostics": ("Diagnostic", "View"),
     "errors": ("ConfigError", "UserError"),
-    "launch.compose": ("compose",),
+    "composition.compose": ("compose",),
     "loading": ("load_network",),
-    "model": ("Model",),
-    "network": ("Network",),
+    "networks.model": ("Model",),
+    "networks.network": ("Network",),
     "notebook": ("Learnt", "Result", "learn", "load", "train"),
     "objectives": ("Objective",),
     "optimisers": ("Optimiser",),

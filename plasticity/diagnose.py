@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from plasticity.cores import cores
+from plasticity.composition.compose import compose_settings
 from plasticity.datasets import prepare_data
 from plasticity.diagnostics import Diagnostic, differing
 from plasticity.errors import Damaged, UserError, reason
-from plasticity.files import exists
-from plasticity.launch.compose import compose_settings
-from plasticity.launch.interrupt import interruptible
-from plasticity.measuring import add, from_snapshot, merged, served
-from plasticity.output import expect_no_reader
-from plasticity.processes import Died, computed
-from plasticity.progress import tracked
+from plasticity.machine.cores import cores
+from plasticity.machine.files import exists
+from plasticity.machine.interrupt import interruptible
+from plasticity.machine.output import expect_no_reader
+from plasticity.machine.processes import Died, computed
+from plasticity.machine.progress import tracked
 from plasticity.store import Row, RunFolder, RunState, run_folders
+from plasticity.training.measuring import add, from_snapshot, merged, served
 
 
 class Subject:

@@ -9,8 +9,8 @@ from torch import Tensor
 from plasticity.activations import Activation
 from plasticity.engines.reference import linear_layer, propagate
 from plasticity.errors import Damaged, UserError
-from plasticity.folders import expanded
-from plasticity.network import Network
+from plasticity.machine.folders import expanded
+from plasticity.networks.network import Network
 from plasticity.run import Run
 from plasticity.store import RunFolder, stored_run
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from plasticity.diagnostics import Diagnostic
 from plasticity.engines import Choice, choose, get
 from plasticity.errors import Damaged, Diverged, UserError
-from plasticity.folders import expanded
-from plasticity.launch.interrupt import stopping
+from plasticity.launch.display import Bar
 from plasticity.launch.trial import check as check_own_parts
-from plasticity.network import Network, initial_network
-from plasticity.observer import Observer, Silent
-from plasticity.progress import Bar
-from plasticity.provenance import provenance
-from plasticity.record import learn_record
+from plasticity.machine.folders import expanded
+from plasticity.machine.interrupt import stopping
+from plasticity.networks.network import Network, initial_network
 from plasticity.run import Run
-from plasticity.score import score
-from plasticity.session import Session
 from plasticity.store import Row, RunFolder, RunState, stored_run
-from plasticity.training import train as train_in
+from plasticity.training.observer import Observer, Silent
+from plasticity.training.provenance import provenance
+from plasticity.training.record import learn_record
+from plasticity.training.score import score
+from plasticity.training.session import Session
+from plasticity.training.train import train as train_in
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,6 @@
 """A run: its parts and its seed, which determine all of its numbers, and the identity that follows from them.
 
-How a run is computed, shown and stored (engine, tracker, folder) is in `plasticity.settings`.
+How a run is computed, shown and stored (engine, tracker, folder) is in `plasticity.composition.settings`.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 
 from plasticity.activations import Activation, ReLU
 from plasticity.datasets import Dataset, PermutedMnist
-from plasticity.model import Model
+from plasticity.networks.model import Model
 from plasticity.optimisers import SGD, Optimiser
 from plasticity.part import Part, integer, part, plain, unknown_key
 from plasticity.regularisers import NoRegulariser, Regulariser

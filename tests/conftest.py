@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from plasticity.threads import VARIABLES
+from plasticity.machine.threads import VARIABLES
 
 # The tests compute with one thread, as a worker does; this has to be set before numpy is imported.
 os.environ |= dict.fromkeys(VARIABLES, "1")
@@ -25,10 +25,10 @@ from storm.season import small_disk
 from warm import Fork, Warm
 
 import plasticity
-from plasticity.launch.compose import compose_settings
-from plasticity.session import Session
+from plasticity.composition.compose import compose_settings
 from plasticity.store import RunFolder
-from plasticity.training import train
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
 

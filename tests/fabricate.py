@@ -8,8 +8,8 @@ import pandas as pd
 
 from analysis.paper import run
 from plasticity.run import Run
-from plasticity.score import score
 from plasticity.store import RunFolder, RunState
+from plasticity.training.score import score
 
 
 def fabricate(

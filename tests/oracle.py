@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from plasticity.datasets import Dataset, Task
-from plasticity.model import Model
-from plasticity.network import Network
+from plasticity.networks.model import Model
+from plasticity.networks.network import Network
 from plasticity.objectives import CrossEntropy, Objective
 from plasticity.optimisers import SGD
 from plasticity.part import integer, part

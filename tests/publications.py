@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from plasticity.publish import Publication
+from plasticity.track import Publication
 
 CONFIG = {"model": {"width": 20, "depth": 5}, "replacement": {"layers": [1], "rate": 1e-4}, "seed": 3}
 SUMMARY = {"score": 0.8125, "effective_rank.layer_1": 7.5, "engine": "native"}

@@ -18,8 +18,8 @@ from analysis.notes import missing
 from analysis.paper import CELLS, COLUMNS, NETWORKS, run
 from analysis.render import text
 from analysis.runs import average_table, averages
-from plasticity.launch.compose import compose, experiment
-from plasticity.launch.labels import labels
+from plasticity.composition.compose import compose, experiment
+from plasticity.composition.labels import labels
 
 SHOWN = {
     "runs": "16 runs: 14 finished",

@@ -15,7 +15,7 @@ from analysis.command import command
 from analysis.experiments import Experiment, activation, method, replacement_set
 from analysis.look import MARKERS, curve_look
 from analysis.points import LINE, PANEL, bin_width, binned
-from plasticity.launch.compose import compose, experiment
+from plasticity.composition.compose import compose, experiment
 
 SHORT = ["dataset.tasks=4", "seed=0,1"]
 

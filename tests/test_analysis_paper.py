@@ -3,7 +3,7 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from analysis.paper import COLUMNS, NETWORKS, ROWS, names, published, run
-from plasticity.launch.reading import read
+from plasticity.composition.reading import read
 
 ASKED = {
     **{(network, "layer_1"): [] for network in NETWORKS},

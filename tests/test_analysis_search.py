@@ -9,8 +9,8 @@ from fabricate import fabricate
 from analysis import search, summarise
 from analysis.command import command
 from analysis.experiments import Experiment, method
+from plasticity.composition.compose import compose, experiment
 from plasticity.errors import UserError
-from plasticity.launch.compose import compose, experiment
 
 OF = ["model.width=7", "activation=tanh", "dataset.tasks=1"]
 """The network and stream of the searches."""

@@ -10,7 +10,7 @@ from conftest import kill_after_checkpoint, uninterrupted
 from plasticity.datasets.bit_flipping import BitFlipping, Target
 from plasticity.errors import ConfigError
 from plasticity.run import Run
-from plasticity.score import score
+from plasticity.training.score import score
 
 
 def stream(seed=0, **values):

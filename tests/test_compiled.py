@@ -15,11 +15,11 @@ import plasticity
 from plasticity.diagnostics import step_plasticity
 from plasticity.engines import Choice, choose, cxx, decide, get
 from plasticity.errors import UserError, reason
-from plasticity.network import initial_network
+from plasticity.networks.network import initial_network
 from plasticity.replacement import Replacement
-from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import train
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 if get("compiled").unsupported(plasticity.compose()) is not None:
     pytest.skip("no C++ compiler", allow_module_level=True)

@@ -12,10 +12,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
+from plasticity.composition.composer import Composer
+from plasticity.composition.mistakes import HYDRA_ERRORS, explain
+from plasticity.composition.reading import Reader, read
 from plasticity.errors import UserError
-from plasticity.launch.composer import Composer
-from plasticity.launch.mistakes import HYDRA_ERRORS, explain
-from plasticity.launch.reading import Reader, read
 
 CHOICES = [
     [

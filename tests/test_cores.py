@@ -2,8 +2,8 @@
 
 import pytest
 
-from plasticity import cores
-from plasticity.cores import quota
+from plasticity.machine import cores
+from plasticity.machine.cores import quota
 
 
 @pytest.fixture

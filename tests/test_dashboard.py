@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 from wandb_fixture import Client, client, wandb_server, wandb_service
 
-from plasticity.publish import stored
 from plasticity.run import Run
 from plasticity.store import RunState
+from plasticity.track import stored
 
 __all__ = ["client", "wandb_server", "wandb_service"]
 
-COMMAND = [sys.executable, "-m", "plasticity.publish.dashboard", "--entity", "tester"]
+COMMAND = [sys.executable, "-m", "plasticity.track.dashboard", "--entity", "tester"]
 
 
 def test_one_command_creates_the_dashboard_and_updates_it(client: Client):
@@ -65,7 +65,7 @@ def test_figures_are_shown_as_images_and_replaced_by_the_next(client: Client):
     folder = client.directory / "figures"
     folder.mkdir()
     (folder / "table_1.tex").write_text("a table")
-    command = [sys.executable, "-m", "plasticity.publish.figures", "--entity", "tester", str(folder)]
+    command = [sys.executable, "-m", "plasticity.track.figures", "--entity", "tester", str(folder)]
     for number, colour in enumerate(["red", "blue"], 1):
         Image.new("RGB", (4, 4), colour).save(folder / "figure_5.png")
         printed = client.call(*command)

@@ -12,10 +12,10 @@ import pytest
 from storm.season import fill
 
 import plasticity
-from plasticity.session import Session
 from plasticity.store import RunFolder
 from plasticity.store.rows import Rows, read
-from plasticity.training import train
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 SWEEP = [
     *("-m", "seed=range(12)", "diagnostics=none", "checkpoint_seconds=0.05"),

@@ -2,8 +2,8 @@
 
 import pytest
 
+from plasticity.composition.labels import labels
 from plasticity.launch.estimate import duration, spoken
-from plasticity.launch.labels import labels
 from plasticity.launch.plan import Plan, plan
 from plasticity.run import Run
 

@@ -6,9 +6,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from analysis.paper import CELLS, NETWORKS, run
+from plasticity.composition.combinations import combinations
+from plasticity.composition.compose import compose, experiment
 from plasticity.errors import ConfigError, UserError
-from plasticity.launch.combinations import combinations
-from plasticity.launch.compose import compose, experiment
 
 PARSER = OverridesParser.create()
 SEARCH = {

@@ -9,9 +9,9 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import plasticity
-from plasticity.launch.cluster import Cluster
-from plasticity.launch.combinations import combinations
-from plasticity.launch.compose import compose_settings
+from plasticity.composition.cluster import Cluster
+from plasticity.composition.combinations import combinations
+from plasticity.composition.compose import compose_settings
 
 TINY = ["dataset.tasks=3", "dataset.examples_per_task=100", "model.width=8", "model.depth=2"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import kill_after_checkpoint, uninterrupted
 
+from plasticity.composition.compose import compose
 from plasticity.datasets import LabelPermutedMnist, PermutedMnist, RandomLabelMnist, SparseRows, mnist
 from plasticity.errors import ConfigError
-from plasticity.launch.compose import compose
 from plasticity.run import Run
 
 

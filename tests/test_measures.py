@@ -9,6 +9,7 @@ import yaml
 from oracle import VALUE, Oracle, random_task, small_run
 
 from plasticity import diagnostics
+from plasticity.composition.compose import compose_all, compose_settings
 from plasticity.datasets import SparseRows, Task
 from plasticity.diagnostics import (
     Curvature,
@@ -31,10 +32,9 @@ from plasticity.diagnostics import (
     probing_accuracy,
 )
 from plasticity.engines import get
-from plasticity.launch.compose import compose_all, compose_settings
-from plasticity.network import initial_network
+from plasticity.networks.network import initial_network
 from plasticity.part import subclasses, to_part
-from plasticity.record import learn_record
+from plasticity.training.record import learn_record
 
 torch.set_num_threads(1)
 

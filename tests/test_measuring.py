@@ -9,6 +9,7 @@ import pytest
 from conftest import Command, uninterrupted, wait_for
 
 import plasticity
+from plasticity.composition.compose import compose_settings
 from plasticity.diagnostics import (
     Curvature,
     DeadUnits,
@@ -18,12 +19,11 @@ from plasticity.diagnostics import (
     Utilities,
     lacking,
 )
-from plasticity.launch.compose import compose_settings
-from plasticity.measuring import needed
-from plasticity.publish.stored import stamp
-from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import train
+from plasticity.track.stored import stamp
+from plasticity.training.measuring import needed
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 SHAPE = ["model.width=12", "model.depth=2", "dataset.examples_per_task=300"]
 REPLACING = ["replacement.rate=0.01", "replacement.maturity_threshold=20"]

@@ -9,8 +9,8 @@ import user
 import yaml
 from conftest import ROOT
 
-from plasticity.launch.compose import compose
-from plasticity.launch.methods import method_name
+from plasticity.composition.compose import compose
+from plasticity.composition.methods import method_name
 
 TINY = ["dataset.tasks=2", "dataset.examples_per_task=40", "model.width=6", "model.depth=2"]
 CONF = ["--config-dir", "my_conf"]

@@ -13,7 +13,6 @@ import torch
 from oracle import Examples, random_task, small_run
 
 from plasticity.activations import Activation, ReLU
-from plasticity.cores import cores
 from plasticity.datasets import SparseRows, Task
 from plasticity.diagnostics import step_plasticity
 from plasticity.engines import forms, native
@@ -23,8 +22,9 @@ from plasticity.engines.kernel.memory import aligned, padded
 from plasticity.engines.native import NativeEngine, NativeLearner
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.errors import Diverged, UserError
-from plasticity.model import Model
-from plasticity.network import Network, initial_network
+from plasticity.machine.cores import cores
+from plasticity.networks.model import Model
+from plasticity.networks.network import Network, initial_network
 from plasticity.objectives import CrossEntropy, Objective
 from plasticity.optimisers import SGD, Optimiser
 from plasticity.part import Part, names, to_part

@@ -312,7 +312,7 @@ from dataclasses import replace
 from oracle import random_task, small_run
 from plasticity.datasets.task import SparseRows
 from plasticity.engines.native import NativeLearner
-from plasticity.network import initial_network
+from plasticity.networks.network import initial_network
 
 kernels = []
 for name in ("x86-64", "x86-64-v3", "x86-64-v4"):

@@ -6,7 +6,7 @@ import pytest
 from oracle import small_run
 
 from plasticity.activations import Activation
-from plasticity.network import Network, initial_network
+from plasticity.networks.network import Network, initial_network
 from plasticity.part import find, names
 from plasticity.run import Run
 

@@ -14,8 +14,8 @@ import plasticity
 from plasticity import Diagnostic
 from plasticity.activations import Activation
 from plasticity.errors import Diverged, UserError
-from plasticity.score import score
 from plasticity.store import RunFolder
+from plasticity.training.score import score
 
 TINY = ["dataset.tasks=8", "dataset.examples_per_task=100", "model.width=8", "model.depth=2"]
 

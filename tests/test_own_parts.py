@@ -15,7 +15,7 @@ from conftest import kill_after_checkpoint
 import plasticity
 from plasticity.datasets import mnist
 from plasticity.engines import get
-from plasticity.network import initial_network
+from plasticity.networks.network import initial_network
 from plasticity.streams import Purpose, sample
 
 TINY = ["dataset.tasks=3", "dataset.examples_per_task=60", "model.width=6", "model.depth=2"]

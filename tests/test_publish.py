@@ -15,10 +15,10 @@ from storm.season import fill, small_disk
 from wandb_fixture import ROOT, Client, client, processes, variables, wandb_server, wandb_service
 from wandb_server import Run, WandbServer
 
-from plasticity.publish import Entry, Ledger, Publisher, Target
-from plasticity.publish.ledger import standing
-from plasticity.publish.publication import column_of, history_key, summary_key
-from plasticity.publish.worker import Worker
+from plasticity.track import Entry, Ledger, Publisher, Target
+from plasticity.track.ledger import standing
+from plasticity.track.publication import column_of, history_key, summary_key
+from plasticity.track.worker import Worker
 
 __all__ = ["client", "wandb_server", "wandb_service"]
 
@@ -377,7 +377,7 @@ def test_what_w_and_b_would_overwrite_is_refused(tmp_path):
 
 def test_the_ledger_never_gives_an_id_twice(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from plasticity.publish import Ledger\n"
+        "import sys; from pathlib import Path; from plasticity.track import Ledger\n"
         "for _ in range(20): print(Ledger(Path(sys.argv[1])).begin('there', 'run', 1, '').id)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "ledger.jsonl")]

@@ -1,4 +1,4 @@
-"""python -m plasticity.publish, on run folders as training leaves them."""
+"""python -m plasticity.track, on run folders as training leaves them."""
 
 import signal
 import subprocess
@@ -9,9 +9,9 @@ from conftest import wait_for
 from fabricate import fabricate
 from wandb_fixture import Client, client, processes, wandb_server, wandb_service
 
-from plasticity.publish import stored
 from plasticity.run import Run
 from plasticity.store import RunFolder
+from plasticity.track import stored
 
 __all__ = ["client", "wandb_server", "wandb_service"]
 
@@ -25,7 +25,7 @@ def run(**values) -> Run:
 def start(client: Client, *options: str, **environment: str) -> subprocess.Popen:
     """Starts the command for the folder `runs`."""
     arguments = ["--runs", client.directory / "runs", "--entity", "tester", *options]
-    return client.start(sys.executable, "-m", "plasticity.publish", *arguments, **environment)
+    return client.start(sys.executable, "-m", "plasticity.track", *arguments, **environment)
 
 
 def publish(client: Client, *options: str, code: int = 0) -> str:
@@ -186,7 +186,7 @@ def test_a_ledger_that_cannot_be_read_and_a_variable_that_forbids_it_are_reporte
 
 def test_without_room_for_its_lines_it_publishes_all_the_same(client: Client):
     fabricate(client.directory / "runs", run(), ACCURACIES)
-    command = [sys.executable, "-m", "plasticity.publish", "--runs", client.directory / "runs", "--offline"]
+    command = [sys.executable, "-m", "plasticity.track", "--runs", client.directory / "runs", "--offline"]
     process = client.start("sh", "-c", '"$@" >/dev/full', "sh", *command)
     assert process.communicate(timeout=60) == ("", "") and process.returncode == 0
     assert len(list(client.directory.glob("runs/wandb/offline-run-*"))) == 1

@@ -21,7 +21,7 @@ from plasticity.diagnostics import step_plasticity
 from plasticity.engines.engine import TaskResult
 from plasticity.engines.reference import ADVANCE_EVERY, ReferenceEngine, ReferenceLearner
 from plasticity.errors import Diverged
-from plasticity.network import Network, initial_network
+from plasticity.networks.network import Network, initial_network
 from plasticity.objectives import Objective
 from plasticity.optimisers import Optimiser
 from plasticity.part import find, names

@@ -6,7 +6,7 @@ import torch
 from oracle import Oracle, as_tensors, assert_agrees, random_task, shown, small_run
 
 from plasticity.engines.reference import ReferenceLearner
-from plasticity.network import Network, initial_network
+from plasticity.networks.network import Network, initial_network
 from plasticity.part import names
 from plasticity.run import Run
 from plasticity.streams import Purpose, uniform, unit_interval

@@ -9,11 +9,11 @@ from threading import Event
 import pytest
 from conftest import Command
 
-from plasticity.observer import Silent
 from plasticity.run import Run
-from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import train
+from plasticity.training.observer import Silent
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 SWEEP = [
     "-m",

@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 
 from analysis import summarise
 from plasticity.activations import Activation, Tanh
+from plasticity.composition.reading import read
 from plasticity.errors import ConfigError
-from plasticity.launch.reading import read
 from plasticity.optimisers import SGD
 from plasticity.part import Part, number, part
 from plasticity.run import LEFT_OUT, Run

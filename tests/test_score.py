@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plasticity.score import score, window, window_text
+from plasticity.training.score import score, window, window_text
 
 
 @pytest.mark.parametrize(

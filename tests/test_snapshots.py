@@ -13,9 +13,9 @@ from plasticity.engines import get
 from plasticity.errors import UserError
 from plasticity.optimisers import SGD
 from plasticity.run import Run
-from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import train
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 TINY = ["dataset.tasks=4", "dataset.examples_per_task=200", "model.width=12", "model.depth=2", "seed=3"]
 REPLACING = ["replacement.rate=0.01", "replacement.maturity_threshold=20"]

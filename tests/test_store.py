@@ -12,13 +12,13 @@ from analysis import load_runs, summarise
 from plasticity.datasets import PermutedMnist
 from plasticity.engines import get
 from plasticity.launch.plan import plan
-from plasticity.model import Model
-from plasticity.observer import Silent
+from plasticity.networks.model import Model
 from plasticity.run import Run
-from plasticity.session import Session
 from plasticity.store import RunFolder, RunState, rows
 from plasticity.store.rows import MOST_BYTES_PER_ROW
-from plasticity.training import train
+from plasticity.training.observer import Silent
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 
 def test_the_last_row_is_read_from_the_end(tmp_path):

@@ -82,7 +82,7 @@ def test_an_offline_run_uploaded_by_hand_or_a_run_of_the_default_entity_is_not_p
     launch(*SHORT, "tracker.mode=online", "seed=1")
     names = sorted(f"{identity}-1" for identity in launch.states())
     assert sorted(client.server.runs) == names
-    publish = [sys.executable, "-m", "plasticity.publish", "--runs", launch.runs, "--entity", "tester"]
+    publish = [sys.executable, "-m", "plasticity.track", "--runs", launch.runs, "--entity", "tester"]
     sent = client.server.count("file_stream")
     assert client.call(*publish).startswith("2 published")
     assert sorted(client.server.runs) == names and client.server.count("file_stream") == sent
@@ -101,7 +101,7 @@ def test_disabled_in_the_settings_or_in_the_environment_means_that_nothing_is_pu
         assert (
             done.returncode == 0 and f"Nothing was published, since {variable}={value} is set." in done.stdout
         )
-        assert "python -m plasticity.publish --runs" in done.stdout
+        assert "python -m plasticity.track --runs" in done.stdout
     assert not list(launch.runs.glob("wandb/*")) and not client.server.requests
     done = launch(*SHORT, *ONLINE, WANDB_MODE="offline")
     assert "1 run published offline" in done.stdout and "Upload, without WANDB_MODE=offline: " in done.stdout
@@ -113,7 +113,7 @@ def test_a_server_that_refuses_costs_a_warning_and_the_next_launch_publishes(lau
     done = launch("-m", *SHORT, *ONLINE, "seed=0,1")
     assert done.returncode == 0 and "2 of 2 runs finished" in done.stdout
     assert 1 <= fault.met <= 2  # once for each request that was sent before the first was refused
-    assert "2 runs not published: planted 403. Publish later: python -m plasticity.publish" in done.stdout
+    assert "2 runs not published: planted 403. Publish later: python -m plasticity.track" in done.stdout
     client.server.heal()
     again = launch("-m", *SHORT, *ONLINE, "seed=0,1")
     assert "2 runs published, at " in again.stdout and len(client.server.runs) == 2

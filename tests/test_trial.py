@@ -10,7 +10,7 @@ import user
 import plasticity
 from plasticity.errors import UserError
 from plasticity.launch import trial
-from plasticity.processes import Process
+from plasticity.machine.processes import Process
 from plasticity.run import Run
 
 BROKEN = '''

@@ -21,7 +21,7 @@ from plasticity.datasets import mnist
 from plasticity.datasets.mnist import Mnist, cache_directory, only_one_process
 from plasticity.datasets.mnist_sources import IdxFile, Unavailable, announce, download
 from plasticity.errors import UserError
-from plasticity.files import atomic_write
+from plasticity.machine.files import atomic_write
 
 
 @dataclass(frozen=True)

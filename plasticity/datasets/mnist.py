@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from plasticity import folders
 from plasticity.datasets import mnist_sources
 from plasticity.datasets.mnist_sources import IMAGES, LABELS, TRAINING_FILES, Contents, IdxFile, Unavailable
 from plasticity.errors import UserError
-from plasticity.files import atomic_write
+from plasticity.machine import folders
+from plasticity.machine.files import atomic_write
 
 NOT_TRIED = "PLASTICITY_OFFLINE is set: nothing else was tried."
 

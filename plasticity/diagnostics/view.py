@@ -12,7 +12,7 @@ from plasticity.diagnostics.ranks import gram_matrix, singular_values
 if TYPE_CHECKING:
     from plasticity.datasets import Task
     from plasticity.engines import Learner
-    from plasticity.network import Network
+    from plasticity.networks.network import Network
     from plasticity.run import Run
 
 Value = TypeVar("Value", int, float)
@@ -120,6 +120,6 @@ def by_layer_and_output(name: str, values: Sequence[Value]) -> dict[str, Value]:
 
 @lru_cache(maxsize=2)
 def _initial(run: "Run") -> "Network":
-    from plasticity.network import initial_network
+    from plasticity.networks.network import initial_network
 
     return initial_network(run)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from plasticity.engines import cxx
-from plasticity.network import Network
+from plasticity.networks.network import Network
 from plasticity.run import Run
 
 if TYPE_CHECKING:

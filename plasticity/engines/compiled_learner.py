@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 
 from plasticity.engines import cxx
 from plasticity.engines.reference import ReferenceLearner, descend, propagate, weight_magnitudes
-from plasticity.network import Network
+from plasticity.networks.network import Network
 from plasticity.replacement import Memory, Step
 from plasticity.run import Run
 

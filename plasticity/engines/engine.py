@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from plasticity.datasets import Task
-from plasticity.network import Network
+from plasticity.networks.network import Network
 from plasticity.run import Run
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from plasticity.activations import Activation, ReLU
 from plasticity.engines.kernel import binding
-from plasticity.model import Model
-from plasticity.network import Network
+from plasticity.networks.model import Model
+from plasticity.networks.network import Network
 from plasticity.objectives import Objective
 from plasticity.optimisers import SGD
 from plasticity.part import Part

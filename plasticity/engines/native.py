@@ -12,7 +12,7 @@ from plasticity.engines.forms import Form, form
 from plasticity.engines.kernel import binding, build
 from plasticity.engines.kernel.memory import ExampleMemory, LayerMemory
 from plasticity.errors import Diverged
-from plasticity.network import Network
+from plasticity.networks.network import Network
 from plasticity.objectives import CrossEntropy
 from plasticity.part import Part, nested
 from plasticity.run import Run

@@ -13,7 +13,7 @@ from plasticity.activations import Activation
 from plasticity.datasets import Task
 from plasticity.engines.engine import StepLosses, TaskResult
 from plasticity.errors import Diverged
-from plasticity.network import Network, initial_network
+from plasticity.networks.network import Network, initial_network
 from plasticity.replacement import Step
 from plasticity.run import Run
 from plasticity.streams import Purpose, uniform, unit_interval

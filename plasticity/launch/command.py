@@ -15,14 +15,14 @@ from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from plasticity.composition.arguments import check, respelt
+from plasticity.composition.compose import CONFIG
+from plasticity.composition.groups import conf_directory
+from plasticity.composition.help import help_text
+from plasticity.composition.methods import use
+from plasticity.composition.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
+from plasticity.composition.reading import check_directories, of_the_launch, read
 from plasticity.errors import UserError
-from plasticity.launch.arguments import check, respelt
-from plasticity.launch.compose import CONFIG
-from plasticity.launch.groups import conf_directory
-from plasticity.launch.help import help_text
-from plasticity.launch.methods import use
-from plasticity.launch.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
-from plasticity.launch.reading import check_directories, of_the_launch, read
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 

@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from plasticity import memory
 from plasticity.engines import get
 from plasticity.engines.compiled import SPEED
 from plasticity.errors import Diverged, UserError
 from plasticity.launch.plan import Plan
 from plasticity.launch.trial import own
-from plasticity.network import initial_network
-from plasticity.processes import Died, Process
+from plasticity.machine.processes import Died, Process
+from plasticity.networks.network import initial_network
 from plasticity.run import Run
+from plasticity.training import ram
 
 CALIBRATION_SECONDS = 0.02
 CALIBRATION_STEPS = 400
@@ -40,7 +40,7 @@ def seconds_per_step(todo: Plan, data_root: str | None, apart: Process) -> list[
         kind = (choice.engine, *_kind(run))
         if kind not in known:
             try:
-                memory.check(run)
+                ram.check(run)
                 if choice.engine == "native" and not own(run):
                     known[kind] = _calibrated(run, choice.engine, data_root)
                 else:

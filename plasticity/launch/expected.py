@@ -10,7 +10,7 @@ import numpy as np
 from plasticity.activations import Activation
 from plasticity.datasets import Dataset, Task
 from plasticity.errors import ConfigError, UserError
-from plasticity.model import Model
+from plasticity.networks.model import Model
 from plasticity.objectives import Objective
 from plasticity.optimisers import Optimiser
 from plasticity.part import PACKAGE, Part

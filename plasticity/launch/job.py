@@ -5,16 +5,16 @@ import sys
 
 from submitit.helpers import DelayedSubmission
 
-from plasticity.cores import cores
+from plasticity.composition.labels import labels
+from plasticity.composition.settings import Settings
 from plasticity.engines import Choice, decide
 from plasticity.errors import UserError
-from plasticity.launch.labels import labels
+from plasticity.launch.display import Display
 from plasticity.launch.local import Local, finish
 from plasticity.launch.summary import states, summary
-from plasticity.progress import Display
-from plasticity.publish.publishing import Publishing
+from plasticity.machine.cores import cores
 from plasticity.run import Run
-from plasticity.settings import Settings
+from plasticity.track.publishing import Publishing
 
 TERMINATED = 143
 """Exit code of a job that was told to stop."""

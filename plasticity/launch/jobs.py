@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from plasticity.errors import UserError
-from plasticity.files import atomic_write
+from plasticity.machine.files import atomic_write
 
 LIVING = {
     *("PENDING", "CONFIGURING", "POWER_UP_NODE", "RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plasticity.diagnostics import Diagnostic, lacking
-from plasticity.measuring import lacking_snapshots
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
+from plasticity.training.measuring import lacking_snapshots
 
 COMPUTE = "launch.missing_measures=compute"
 

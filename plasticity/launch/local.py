@@ -8,18 +8,18 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
+from plasticity.composition.settings import Settings
 from plasticity.diagnostics import lacking
 from plasticity.engines import Choice
 from plasticity.errors import UserError
-from plasticity.launch.interrupt import Interrupts
+from plasticity.launch.display import Display, Message
 from plasticity.launch.worker import LATE, work
-from plasticity.processes import cause_of_death, start
-from plasticity.progress import Display, Message
-from plasticity.publish.publishing import LEAVE_SECONDS as PUBLISHING_SECONDS
-from plasticity.publish.publishing import Publishing
+from plasticity.machine.interrupt import Interrupts
+from plasticity.machine.processes import cause_of_death, start
 from plasticity.run import Run
-from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
+from plasticity.track.publishing import LEAVE_SECONDS as PUBLISHING_SECONDS
+from plasticity.track.publishing import Publishing
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 30.0

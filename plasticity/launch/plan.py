@@ -7,16 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from plasticity.continuation import other_code, other_machine
 from plasticity.diagnostics import Diagnostic
 from plasticity.engines import Choice, decide
 from plasticity.errors import UserError
 from plasticity.launch import lacks
-from plasticity.measuring import served
-from plasticity.provenance import machine
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
 from plasticity.store.claim import closed
+from plasticity.training.continuation import other_code, other_machine
+from plasticity.training.measuring import served
+from plasticity.training.provenance import machine
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ import submitit
 from submitit.core.utils import FailedJobError
 
 import plasticity
+from plasticity.composition.cluster import Cluster
+from plasticity.composition.settings import Settings
 from plasticity.errors import ConfigError, UserError
-from plasticity.folders import expanded
-from plasticity.launch.cluster import Cluster
 from plasticity.launch.code import freeze, users_modules
 from plasticity.launch.ended import ended
 from plasticity.launch.environment import IN_A_JOB, as_of_no_job
 from plasticity.launch.estimate import seconds_per_step, spoken
-from plasticity.launch.interrupt import uninterrupted
 from plasticity.launch.job import Job
 from plasticity.launch.jobs import Submission, check_commands, covered, max_array_size, slurm
 from plasticity.launch.local import Outcome, finish
@@ -29,12 +28,13 @@ from plasticity.launch.plan import Plan
 from plasticity.launch.summary import states
 from plasticity.launch.sweep import INTERRUPTED, Ended, close, planned
 from plasticity.launch.watch import watch
-from plasticity.processes import Process
-from plasticity.provenance import commit
-from plasticity.publish.publishing import Publishing
+from plasticity.machine.folders import expanded
+from plasticity.machine.interrupt import uninterrupted
+from plasticity.machine.processes import Process
 from plasticity.run import Run
-from plasticity.settings import Settings
 from plasticity.store.claim import claim
+from plasticity.track.publishing import Publishing
+from plasticity.training.provenance import commit
 
 REQUEUES = 1_000
 """How often a job may reach its time limit; it makes progress each time."""

@@ -2,8 +2,8 @@
 
 import signal
 
-from plasticity.launch.interrupt import nothing_to_keep
-from plasticity.output import expect_no_reader
+from plasticity.machine.interrupt import nothing_to_keep
+from plasticity.machine.output import expect_no_reader
 
 
 def main() -> None:

@@ -3,14 +3,14 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+from plasticity.composition.labels import labels
+from plasticity.composition.settings import Settings
 from plasticity.launch import lacks
-from plasticity.launch.labels import labels
 from plasticity.launch.local import Outcome
-from plasticity.progress import clock
+from plasticity.machine.progress import clock
 from plasticity.run import Run
-from plasticity.score import window_text
-from plasticity.settings import Settings
 from plasticity.store import RunFolder, RunState
+from plasticity.training.score import window_text
 
 
 def states(asked: Sequence[Run], outcome: Outcome, settings: Settings) -> dict[str, RunState]:

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from plasticity.cores import cores
+from plasticity.composition.labels import labels
+from plasticity.composition.settings import Settings
 from plasticity.datasets import prepare_data
 from plasticity.launch import trial
+from plasticity.launch.display import Display
 from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
 from plasticity.launch.expected import is_own
-from plasticity.launch.interrupt import INTERRUPTED
-from plasticity.launch.labels import labels
 from plasticity.launch.local import Local, Outcome, finish
 from plasticity.launch.plan import Plan, plan
 from plasticity.launch.summary import states, summary
-from plasticity.processes import Process
-from plasticity.progress import Display
-from plasticity.publish.publishing import Publishing
+from plasticity.machine.cores import cores
+from plasticity.machine.interrupt import INTERRUPTED
+from plasticity.machine.processes import Process
 from plasticity.run import Run
-from plasticity.settings import Settings
 from plasticity.store import RunState, prepare
+from plasticity.track.publishing import Publishing
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ does this in a process of its own, which such code may crash or hang. For this p
 from collections.abc import Iterable
 from dataclasses import replace
 
-from plasticity import memory
 from plasticity.datasets import Dataset
 from plasticity.engines import get
 from plasticity.errors import Diverged, UserError
 from plasticity.launch.expected import TRIALS, Tried, first_task, is_own
-from plasticity.network import initial_network
+from plasticity.machine.processes import Died, Process
+from plasticity.networks.network import initial_network
 from plasticity.part import Part, nested
-from plasticity.processes import Died, Process
 from plasticity.run import Run
+from plasticity.training import ram
 
 SECONDS = 60.0
 """How long a trial may take."""
@@ -107,7 +107,7 @@ def step(run: Run, root: str | None) -> None:
         UserError: when that fails.
     """
     try:
-        memory.check(run)
+        ram.check(run)
     except UserError:
         return  # as is said when the run is computed
     task = first_task(run, root)

@@ -2,13 +2,13 @@
 
 import time
 
+from plasticity.composition.labels import labels
+from plasticity.composition.settings import Settings
 from plasticity.errors import UserError
-from plasticity.launch.interrupt import Interrupts
+from plasticity.launch.display import Display, Message
 from plasticity.launch.jobs import living_jobs
-from plasticity.launch.labels import labels
 from plasticity.launch.plan import Plan
-from plasticity.progress import Display, Message
-from plasticity.settings import Settings
+from plasticity.machine.interrupt import Interrupts
 from plasticity.store import RunFolder, RunState
 
 LOOK_SECONDS = 2.0

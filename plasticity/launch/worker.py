@@ -16,15 +16,15 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from plasticity.composition.settings import Settings
 from plasticity.engines import Choice
-from plasticity.output import expect_no_reader
-from plasticity.processes import unblock
-from plasticity.progress import Message
+from plasticity.launch.display import Message
+from plasticity.machine.output import expect_no_reader
+from plasticity.machine.processes import unblock
 from plasticity.run import Run
-from plasticity.session import Session
-from plasticity.settings import Settings
 from plasticity.store import Row, RunFolder, RunState
-from plasticity.training import train
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 MESSAGE_SECONDS = 0.1
 """Least time between two messages about progress."""

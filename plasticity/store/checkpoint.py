@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from plasticity.errors import Damaged
-from plasticity.files import atomic_write
-from plasticity.network import Network, initial_network
+from plasticity.machine.files import atomic_write
+from plasticity.networks.network import Network, initial_network
 from plasticity.run import Run
 
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from plasticity.errors import Damaged, UserError
-from plasticity.files import sync_directory, unless_refused
+from plasticity.machine.files import sync_directory, unless_refused
 from plasticity.run import Run
 from plasticity.store.claim import lock
 from plasticity.store.folder import RunFolder

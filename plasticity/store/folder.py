@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from plasticity.errors import Damaged, UserError
-from plasticity.files import atomic_write, exists, set_aside, sweep
+from plasticity.machine.files import atomic_write, exists, set_aside, sweep
 from plasticity.run import Run, completed, flatten
 from plasticity.store import rows
 from plasticity.store.checkpoint import Checkpoint

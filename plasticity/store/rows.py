@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
-from plasticity.files import unless_refused
+from plasticity.machine.files import unless_refused
 
 Row = dict[str, float | int]
 

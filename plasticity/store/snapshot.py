@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 
 from plasticity.errors import Damaged
-from plasticity.files import atomic_write
-from plasticity.network import Network
+from plasticity.machine.files import atomic_write
+from plasticity.networks.network import Network
 from plasticity.run import Run
 
 

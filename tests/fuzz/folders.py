@@ -14,11 +14,11 @@ from analysis import load_runs, summarise
 from analysis.runs import listing
 from plasticity.errors import UserError
 from plasticity.launch.plan import plan
-from plasticity.observer import Silent
 from plasticity.run import Run
-from plasticity.session import Session
 from plasticity.store import RunFolder
-from plasticity.training import train
+from plasticity.training.observer import Silent
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 RUN = Run.of({"model": {"width": 5, "depth": 1}, "dataset": {"tasks": 5, "examples_per_task": 20}, "seed": 3})
 FILES = ("config.yaml", "state.json", "tasks.csv", "checkpoint.npz", "claim", "traceback.txt")

@@ -13,9 +13,9 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from plasticity import folders
 from plasticity.errors import UserError
-from plasticity.files import alone, atomic_write, sweep
+from plasticity.machine import folders
+from plasticity.machine.files import alone, atomic_write, sweep
 
 SOURCES = Path(__file__).parent
 FLAGS = (

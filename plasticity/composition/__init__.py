@@ -1,0 +1,1 @@
+"""From Hydra's config to runs and their settings."""

@@ -1,0 +1,34 @@
+"""What --help prints: the text in `conf/hydra/help/plasticity.yaml`, with the groups and their choices.
+
+Hydra prints the same, but takes three times as long as feels instant.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from plasticity.composition.groups import conf_directory
+
+
+def help_text(config_dirs: Iterable[Path] = ()) -> str:
+    """The help, with the choices in `conf/` and in further directories of configs."""
+    text = yaml.safe_load(
+        (conf_directory() / "hydra" / "help" / "plasticity.yaml").read_text(encoding="utf-8")
+    )
+    choices: dict[str, set[str]] = {}
+    for directory in (conf_directory(), *config_dirs):
+        for path in directory.glob("*/**/*.yaml"):
+            group = path.parent.relative_to(directory).as_posix()
+            choices.setdefault(group, set()).add(path.stem)
+    groups = [
+        f"{group}: {', '.join(sorted(names))}"
+        for group, names in sorted(choices.items())
+        if group[:5] != "hydra"
+    ]
+    return (
+        str(text["template"])
+        .replace("$APP_CONFIG_GROUPS", "\n".join(groups))
+        .replace("${hydra.help.header}", text["header"])
+        .replace("${hydra.help.footer}", text["footer"])
+    )

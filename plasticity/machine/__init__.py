@@ -1,0 +1,1 @@
+"""The machine: files and locks, cores and threads, processes, output, interrupts."""

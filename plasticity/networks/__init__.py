@@ -1,0 +1,1 @@
+"""Networks: what a model builds, in plain arrays that every engine accepts and returns."""

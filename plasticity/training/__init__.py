@@ -1,0 +1,1 @@
+"""Training: a run from its checkpoint to its end, and what belongs to that."""
