@@ -63,9 +63,10 @@ def test_runs_that_do_not_count_are_missing_and_named(tmp_path):
     assert shown(own) == "62.5 ± 12.5 (2)"
     said = notes(runs, cells(runs))
     assert said[0] == "Missing: 151 of 153 runs of experiment=table_1."
-    assert (
-        f"Width 20, all layers, seed 2: finished, but its score is not a number ({config.identity})." in said
+    (invalid,) = (
+        s for s in said if s.startswith("Width 20, all layers, seed 2: incomplete: tasks.csv is invalid: ")
     )
+    assert "accuracy" in invalid and "nan" in invalid and config.identity in invalid
     assert any(s.startswith("Width 20, layer 1, seed 0: failed: diverged in task 9 (") for s in said)
     assert "Width 20, layer 1, seed 1, 2: no such run." in said
     assert any(s.startswith("SELU, all layers, seed 0: stopped, 10 of 10 tasks done (") for s in said)

@@ -73,10 +73,10 @@ def test_a_finished_run_one_task_short_has_no_score(tmp_path):
     assert np.isnan(run["score"])
 
 
-def test_an_accuracy_that_is_not_a_number_shows_in_the_score(tmp_path):
+def test_a_finished_run_with_an_accuracy_that_is_not_a_number_has_no_score(tmp_path):
     fabricate(tmp_path, {}, [0.5] * 9 + [float("nan")])
     run = summarise(tmp_path).iloc[0]
-    assert run["status"] == "finished"
+    assert run["status"] == "incomplete" and "accuracy" in run["reason"] and "nan" in run["reason"]
     assert np.isnan(run["score"])
 
 

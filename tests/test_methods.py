@@ -53,8 +53,10 @@ def test_a_method_of_ones_own_is_searched_tuned_swept_and_shown(mine):
     assert tuple(chosen.values()) in tried and "of the grid: the best may lie beyond" in said
 
     short = [text for text in TINY if text.startswith("dataset")]
-    swept = mine(*CONF, "-m", "tuned=narrow", "method=mine", "replacement=all,layer_1,none", "seed=1", *short)
+    swept = mine(*CONF, "-m", "tuned=narrow", "method=mine", "replacement=all,layer_1,none", "seed=1", *short,
+                 "tracker=wandb", WANDB_ERROR_REPORTING="false")  # fmt: skip
     assert swept.returncode == 0 and "3 of 3 runs finished" in swept.stdout, swept.stderr
+    assert "3 runs published offline" in swept.stdout and len(list(mine.runs.glob("wandb/offline-run-*"))) == 3
     new = [one for one in configs(mine) if one["seed"] == 1]
     assert {tuple(one["replacement"]["layers"]) for one in new} == {(1, 2), (1,), ()}
     for one in new:
