@@ -139,7 +139,7 @@ def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
 
 
 class Forking:
-    """Stands in for `multiprocessing` in the local launcher: workers are forked, whatever method is asked for."""
+    """Stands in for `multiprocessing` where processes start: they are forked, whatever method is asked for."""
 
     get_start_method = staticmethod(multiprocessing.get_start_method)
 
@@ -153,7 +153,7 @@ if __name__ == "__main__":
         importlib.import_module(module)
     with contextlib.suppress(UserError):
         images_and_labels("mnist", "unit", None)
-    sys.modules["plasticity.launch.local"].multiprocessing = Forking  # type: ignore[attr-defined]
+    sys.modules["plasticity.machine.processes"].multiprocessing = Forking  # type: ignore[attr-defined]
     gc.collect()
     gc.freeze()  # what is imported need not be looked at again in every fork
     signal.signal(signal.SIGINT, signal.SIG_DFL)
