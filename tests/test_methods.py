@@ -56,7 +56,9 @@ def test_a_method_of_ones_own_is_searched_tuned_swept_and_shown(mine):
     swept = mine(*CONF, "-m", "tuned=narrow", "method=mine", "replacement=all,layer_1,none", "seed=1", *short,
                  "tracker=wandb", WANDB_ERROR_REPORTING="false")  # fmt: skip
     assert swept.returncode == 0 and "3 of 3 runs finished" in swept.stdout, swept.stderr
-    assert "3 runs published offline" in swept.stdout and len(list(mine.runs.glob("wandb/offline-run-*"))) == 3
+    assert (
+        "3 runs published offline" in swept.stdout and len(list(mine.runs.glob("wandb/offline-run-*"))) == 3
+    )
     new = [one for one in configs(mine) if one["seed"] == 1]
     assert {tuple(one["replacement"]["layers"]) for one in new} == {(1, 2), (1,), ()}
     for one in new:
@@ -69,6 +71,39 @@ def test_a_method_of_ones_own_is_searched_tuned_swept_and_shown(mine):
     drawn = mine.folder / "curve"
     analysis(mine, "analysis.curves", "--y", "accuracy", "--by", "method", "--output", drawn)
     assert list(mine.folder.glob("curve*"))
+
+
+def readme(start, end):
+    """The indented lines of the README from one that starts a block to the last of another."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    first = lines.index(f"    {start}")
+    last = next(n for n in range(first, len(lines)) if lines[n].startswith(f"    {end}"))
+    return [line[4:] for line in lines[first : last + 1] if line.startswith("    ") or not line]
+
+
+def test_the_readmes_method_of_ones_own_replaces_silent_units_in_each_set(command, tmp_path):
+    parts = readme("from dataclasses import dataclass", "        return self.strength")
+    method = readme(
+        "from plasticity import Replacement, integer", "        return [units if layer in self.layers"
+    )
+    (tmp_path / "my_parts.py").write_text("\n".join(parts + method))
+    chosen = "replacement/method=my_parts.Silent replacement.interval=200"
+    (launch, further) = readme(
+        f"python launch.py -m {chosen} replacement=all,layer_1,none \\", "    dataset.tasks=2"
+    )
+    command.folder = tmp_path
+    done = command(
+        *launch.removesuffix("\\").split()[2:], *further.split(), "model.width=40", "optimiser.step_size=0.1"
+    )
+    assert done.returncode == 0 and "3 of 3 runs finished" in done.stdout, done.stderr
+    replaced = {}
+    for folder, config in zip(command.folders(), configs(command), strict=True):
+        assert config["replacement"]["interval"] == 200
+        rows = list(csv.DictReader((folder / "tasks.csv").read_text().splitlines()))
+        layers = [sum(int(row[f"replaced.layer_{layer}"]) for row in rows) for layer in range(1, 6)]
+        replaced[tuple(config["replacement"]["layers"])] = layers
+    assert min(replaced[1, 2, 3, 4, 5][1:]) > 0 and replaced[()] == [0] * 5
+    assert replaced[(1,)][1:] == [0] * 4
 
 
 def test_a_replacement_method_of_ones_own_is_chosen_by_path_or_file(mine):
