@@ -180,24 +180,19 @@ def test_the_composed_config_shows_the_keys_of_an_own_part(mine):
     assert yaml.safe_load(shown.stdout)["regulariser"]["_target_"] == "my_parts.L2Init"
 
 
-@pytest.mark.parametrize(
-    ("chosen", "old", "new", "named"),
-    [
-        ("activation=my_parts.Slope", "self.slope * z)", "self.slope * z * 2)", "activation=my_parts.Slope"),
-        ("replacement/utility=my_parts.Size", ".abs()\n", ".square()\n", "replacement.utility=my_parts.Size"),
-    ],
-)
-def test_a_finished_run_of_a_part_that_was_edited_is_named(mine, tmp_path, chosen, old, new, named):
-    assert mine(chosen, *TINY).returncode == 0
-    assert "other code" not in mine(chosen, *TINY).stdout
-    user.edit(tmp_path, old, new)
-    again = mine(chosen, *TINY)
-    note = f"1 finished run was computed by other code of {named}; force=true starts it over."
-    assert again.returncode == 0 and note in again.stdout.splitlines()
+def test_a_finished_run_of_parts_that_were_edited_is_named(mine, tmp_path):
+    chosen = ["activation=my_parts.Slope", "replacement/utility=my_parts.Size", *TINY]
+    assert "other code" not in mine(*chosen).stdout
+    user.edit(tmp_path, "self.slope * z)", "self.slope * z * 2)")
+    user.edit(tmp_path, ".abs()\n", ".square()\n")
+    again = mine(*chosen)
+    for named in ("activation=my_parts.Slope", "replacement.utility=my_parts.Size"):
+        note = f"1 finished run was computed by other code of {named}; force=true starts it over."
+        assert again.returncode == 0 and note in again.stdout.splitlines()
     before = mine.tables()
-    forced = mine(chosen, *TINY, "force=true")
+    forced = mine(*chosen, "force=true")
     assert forced.returncode == 0 and "other code" not in forced.stdout
-    assert "other code" not in mine(chosen, *TINY).stdout
+    assert "other code" not in mine(*chosen).stdout
     assert mine.tables() != before
 
 
