@@ -1,6 +1,9 @@
+import errno
 import json
 import os
 import signal
+import threading
+import time
 import warnings
 from threading import Event
 
@@ -11,10 +14,13 @@ from conftest import kill_after_checkpoint
 from analysis import load_runs, summarise
 from plasticity.datasets import PermutedMnist
 from plasticity.engines import get
+from plasticity.errors import UserError
 from plasticity.launch.plan import plan
+from plasticity.machine.lock import lock
 from plasticity.networks.model import Model
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState, rows
+from plasticity.store.claim import claim
 from plasticity.store.rows import MOST_BYTES_PER_ROW
 from plasticity.training.observer import Silent
 from plasticity.training.session import Session
@@ -336,3 +342,33 @@ def test_a_reference_run_resumed_on_another_processor_says_so_and_keeps_both(com
     assert f"1 run resumes {clause}: {warning}; force=true starts over." in done.stdout
     assert state["notes"] == [f"Attempt 2 resumed {clause}: {warning}."]
     assert state["attempts"][0] == before and now["task"] > 0
+
+
+def test_a_lock_is_ours_or_somebody_else_s_or_there_are_none(tmp_path, monkeypatch):
+    path, said = tmp_path / "lock", []
+    with lock(path) as ours:
+        assert ours.held
+        for patience in (0.0, 0.1):
+            with lock(path, patience, lambda: said.append("waiting")) as other:
+                assert not other.held and other.refusal is None
+        assert said == ["waiting"]  # once, and only by the one that has patience
+        thread = threading.Thread(target=lambda: said.append(_held(path, lambda: said.append("forever"))))
+        thread.start()
+        while said[1:] != ["forever"]:
+            time.sleep(0.01)
+    thread.join(10)
+    assert said[1:] == ["forever", True]
+    monkeypatch.setattr("fcntl.flock", _no_locks)
+    with lock(path, patience=None) as none:
+        assert not none.held and none.refusal.strerror == "No locks available"
+    with pytest.raises(UserError, match="must be on a file system with locks"), claim(path):
+        pass
+
+
+def _held(path, waiting):
+    with lock(path, patience=None, waiting=waiting) as ours:
+        return ours.held
+
+
+def _no_locks(*_):
+    raise OSError(errno.ENOLCK, "No locks available")

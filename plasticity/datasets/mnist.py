@@ -1,6 +1,5 @@
 """The 60,000 MNIST training images and labels: cached on this machine, checked on every load."""
 
-import fcntl
 import os
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from plasticity.datasets.mnist_sources import IMAGES, LABELS, TRAINING_FILES, Co
 from plasticity.errors import UserError
 from plasticity.machine import folders
 from plasticity.machine.files import atomic_write
+from plasticity.machine.lock import lock
 
 NOT_TRIED = "PLASTICITY_OFFLINE is set: nothing else was tried."
 
@@ -149,13 +149,12 @@ def make_writable(directory: Path) -> None:
 @contextmanager
 def only_one_process(directory: Path, title: str) -> Iterator[None]:
     """Waits while another process fetches the data called `title` into this folder."""
+
+    def waiting() -> None:
+        print(f"Waiting for another process to fetch {title}", file=sys.stderr, flush=True)
+
     with ExitStack() as stack:
         # On a file system without locks, two may fetch; os.replace alone then keeps the cache intact.
         with suppress(OSError):
-            lock = stack.enter_context(open(directory / ".lock", "a"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"Waiting for another process to fetch {title}", file=sys.stderr, flush=True)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            stack.enter_context(lock(directory / ".lock", patience=None, waiting=waiting))
         yield

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from plasticity.errors import UserError, one_line
-from plasticity.machine.files import alone
+from plasticity.machine.lock import alone
 
 TRIAL = """
 #include <concepts>

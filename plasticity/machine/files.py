@@ -1,22 +1,18 @@
 """Files that are replaced atomically: a reader sees either the old contents or the new."""
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from plasticity.machine.lock import alone as alone  # where analysis/results.py looks for it
+
 _UMASK = os.umask(0)
 os.umask(_UMASK)
-
-PATIENCE = 60.0
-"""Seconds to wait for another writer."""
 
 REFUSALS = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM}
 """The errors of a file system that cannot do something at all, as opposed to failing at it."""
@@ -66,38 +62,6 @@ def sweep(directory: Path, *names: str) -> None:
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
-
-
-@contextmanager
-def alone(directory: Path, patience: float = PATIENCE) -> Iterator[bool]:
-    """Makes the writers of a directory take turns.
-
-    Args:
-        directory: the directory.
-        patience: seconds to wait for another writer.
-
-    Yields:
-        True if there is no other writer; False if one does not finish in time, or the file system has no locks
-    """
-    deadline = time.monotonic() + patience
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield _locked(descriptor, deadline)
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int, deadline: float) -> bool:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        except OSError:
-            return False
 
 
 def set_aside(path: Path) -> Path:

@@ -5,18 +5,17 @@ the server does, once it notices that the node is dead. The file's text says who
 """
 
 import errno
-import fcntl
 import os
 import socket
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from plasticity.errors import UserError
+from plasticity.machine.lock import Lock, lock
 
-_PATIENCE = 5
-"""Number of further attempts at a lock, since `holder` takes it for an instant."""
+_PATIENCE = 0.1
+"""Seconds to wait for a lock, since `holder` takes it for an instant."""
 
 
 @contextmanager
@@ -32,27 +31,20 @@ def claim(path: Path) -> Iterator[bool]:
     Raises:
         UserError: if the file system has no locks, or the file is somebody else's.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except PermissionError as error:
-        raise UserError(
-            f"{path} cannot be written to ({error.strerror}): everyone who shares a runs_dir must be able to "
-            "write to everything in it."
-        ) from error
-    try:
-        held = lock(descriptor, path)
-        for _ in range(_PATIENCE):
-            if held:
-                break
-            time.sleep(0.02)
-            held = lock(descriptor, path)
-        if held:
+    with ExitStack() as stack:
+        try:
+            ours = stack.enter_context(lock(path, _PATIENCE))
+        except PermissionError as error:
+            raise UserError(
+                f"{path} cannot be written to ({error.strerror}): everyone who shares a runs_dir must be able to "
+                "write to everything in it."
+            ) from error
+        check(ours, path)
+        if ours.held:
             with suppress(OSError):  # on a full disk, the file does not say who holds it
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
-        yield held
-    finally:
-        os.close(descriptor)
+                os.ftruncate(ours.descriptor, 0)
+                os.pwrite(ours.descriptor, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
+        yield ours.held
 
 
 def closed(folder: Path) -> str | None:
@@ -67,28 +59,15 @@ def closed(folder: Path) -> str | None:
 
 def holder(path: Path) -> str | None:
     """The holder of a claim, as "host pid"; None if it is free."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        return None if lock(descriptor, path) else os.pread(descriptor, 200, 0).decode().strip()
-    finally:
-        os.close(descriptor)
+    with suppress(FileNotFoundError), lock(path, flags=os.O_RDWR) as free:
+        check(free, path)
+        return None if free else os.pread(free.descriptor, 200, 0).decode().strip()
+    return None
 
 
-def lock(descriptor: int, path: Path) -> bool:
-    """Locks an open file until it is closed; returns False if somebody else holds the lock.
-
-    Raises:
-        UserError: when the file system has no locks.
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
-            return False
+def check(tried: Lock, path: Path) -> None:
+    """Raises UserError if the file system of a path has no locks."""
+    if tried.refusal is not None:
         raise UserError(
-            f"{path} cannot be locked ({error.strerror}): runs_dir must be on a file system with locks."
-        ) from error
-    return True
+            f"{path} cannot be locked ({tried.refusal.strerror}): runs_dir must be on a file system with locks."
+        ) from tried.refusal

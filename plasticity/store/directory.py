@@ -8,8 +8,9 @@ from pathlib import Path
 
 from plasticity.errors import Damaged, UserError
 from plasticity.machine.files import sync_directory, unless_refused
+from plasticity.machine.lock import acquire
 from plasticity.run import Run
-from plasticity.store.claim import lock
+from plasticity.store.claim import check
 from plasticity.store.folder import RunFolder
 
 IDENTITY = re.compile("[0-9a-f]{12}")
@@ -79,7 +80,7 @@ def prepare(runs_dir: Path, dry: bool = False) -> list[str]:
         with tempfile.TemporaryFile(dir=runs_dir) as file:
             file.write(b"x" * 4096)
             file.flush()
-            lock(file.fileno(), runs_dir)
+            check(acquire(file.fileno()), runs_dir)
             return _refused(runs_dir, file.fileno())
     except OSError as error:
         raise UserError(

@@ -1,6 +1,5 @@
 """What was published where: an append-only file of JSON lines."""
 
-import fcntl
 import json
 import os
 import time
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from plasticity.machine.lock import lock
 from plasticity.store.claim import claim
 
 
@@ -111,8 +111,9 @@ class Ledger:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with lock(self.path, patience=None) as ours:
+            if ours.refusal is not None:
+                raise ours.refusal
             yield
 
     def _append(self, entry: Entry) -> Entry:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from plasticity.errors import UserError
 from plasticity.machine import folders
-from plasticity.machine.files import alone, atomic_write, sweep
+from plasticity.machine.files import atomic_write, sweep
+from plasticity.machine.lock import alone
 
 SOURCES = Path(__file__).parent
 FLAGS = (
