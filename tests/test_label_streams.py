@@ -7,14 +7,14 @@ import pytest
 from conftest import kill_after_checkpoint, uninterrupted
 
 from plasticity.composition.compose import compose
-from plasticity.datasets import LabelPermutedMnist, PermutedMnist, RandomLabelMnist, SparseRows, mnist
+from plasticity.datasets import LabelPermutedMnist, PermutedMnist, RandomLabelMnist, SparseRows, image_sets
 from plasticity.errors import ConfigError
 from plasticity.run import Run
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return mnist.load()
+    return image_sets.load("mnist")
 
 
 def permuted(seed=0, **values):

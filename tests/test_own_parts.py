@@ -13,7 +13,7 @@ import yaml
 from conftest import kill_after_checkpoint
 
 import plasticity
-from plasticity.datasets import mnist
+from plasticity.datasets import image_sets
 from plasticity.engines import get
 from plasticity.networks.network import initial_network
 from plasticity.streams import Purpose, sample
@@ -96,7 +96,7 @@ def test_the_rows_of_l2_init_are_those_of_a_plain_computation(mine):
     assert done.returncode == 0, done.stderr
     (folder,) = mine.folders()
 
-    images = mnist.load()
+    images = image_sets.load("mnist")
     start = initial_network(plasticity.compose(*TINY, "replacement=none"))
     theta = [torch.from_numpy(array.copy()) for array in (*start.weights, *start.biases)]
     initial = [parameter.clone() for parameter in theta]

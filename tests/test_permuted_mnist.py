@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from plasticity.datasets import mnist
+from plasticity.datasets import image_sets
 from plasticity.datasets.permuted_mnist import PermutedDigits, PermutedMnist
 from plasticity.run import Run
 
 
 @pytest.fixture(scope="module")
-def digits() -> mnist.Mnist:
-    return mnist.load()
+def digits() -> image_sets.LabelledImages:
+    return image_sets.load("mnist")
 
 
 def stream(seed: int = 0, **values) -> PermutedDigits:

@@ -5,103 +5,28 @@ against the MD5 sums in torchvision's `datasets/mnist.py`. The two EMNIST files 
 sum; they are checked by the checksum that each of them contains.
 """
 
-import gzip
-import hashlib
-import zipfile
-import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import BinaryIO
 
 import numpy as np
 
-from plasticity.datasets import mnist
-from plasticity.datasets.mnist import Mnist, cache_directory, only_one_process
-from plasticity.datasets.mnist_sources import IdxFile, Unavailable, announce, download
+from plasticity.datasets.fetching import ImageSet, obtain
+from plasticity.datasets.image_files import Archive, GzippedFile, IdxFile
 from plasticity.errors import UserError
-from plasticity.machine.files import atomic_write
+from plasticity.machine import folders
 
 
 @dataclass(frozen=True)
-class GzippedFile(IdxFile):
-    """A file in IDX format that is kept as it is served, gzipped.
+class LabelledImages:
+    """The images of a set in their original order. Both arrays are read-only.
 
     Args:
-        md5: MD5 sum of the gzipped file; empty if only its own checksum is known.
+        images: grey values 0 to 255, row by row, uint8 [images, 784].
+        labels: digits 0 to 9, or other classes from 0, uint8 [images].
     """
 
-    def check(self, content: bytes) -> None:
-        if self.md5:
-            super().check(content)
-        self.decode(content)
-
-    def decode(self, content: bytes) -> np.ndarray:
-        """The items, as in `IdxFile`. Raises Unavailable if the file is truncated, altered or a different one."""
-        try:
-            plain = gzip.decompress(content)  # checks length and CRC-32
-        except (OSError, EOFError, zlib.error) as error:
-            raise Unavailable(f"{self.name} is truncated or altered ({error})") from error
-        if not plain.startswith(self.header) or len(plain) != len(self.header) + int(np.prod(self.shape)):
-            raise Unavailable(f"{self.name} does not hold unsigned bytes of shape {list(self.shape)}")
-        return super().decode(plain)
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A zip file that holds the files of a set among others.
-
-    Args:
-        name: its name.
-        md5: its MD5 sum.
-        folder: the folder in it that holds the files.
-    """
-
-    name: str
-    md5: str
-    folder: str
-
-    def extract(self, file: BinaryIO, wanted: tuple[IdxFile, ...]) -> dict[IdxFile, bytes]:
-        """The files extracted from a copy of the archive. Raises Unavailable for any other archive."""
-        digest = hashlib.md5(usedforsecurity=False)
-        file.seek(0)
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-        if (found := digest.hexdigest()) != self.md5:
-            raise Unavailable(f"{self.name} is truncated or altered (its MD5 sum is {found}, not {self.md5})")
-        with zipfile.ZipFile(file) as archive:
-            return {one: archive.read(f"{self.folder}/{one.name}") for one in wanted}
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """A set of training images of 28 × 28 pixels with their labels.
-
-    Args:
-        title: its usual name.
-        classes: number of classes.
-        images, labels: its files.
-        mirrors: addresses of folders that hold the files, or the archive.
-        archive: the archive that the files come in, if any.
-    """
-
-    title: str
-    classes: int
-    images: IdxFile
-    labels: IdxFile
-    mirrors: tuple[str, ...]
-    archive: Archive | None = None
-
-    @property
-    def number(self) -> int:
-        """Number of images."""
-        return self.images.shape[0]
-
-    @property
-    def files(self) -> tuple[IdxFile, IdxFile]:
-        """Its files, the small one first, so that a mirror without them is noticed sooner."""
-        return self.labels, self.images
+    images: np.ndarray
+    labels: np.ndarray
 
 
 def _files(
@@ -114,7 +39,13 @@ def _files(
 
 
 IMAGE_SETS = {
-    "mnist": ImageSet("MNIST", 10, mnist.IMAGES, mnist.LABELS, mnist.mnist_sources.MIRRORS),
+    "mnist": ImageSet(
+        "MNIST", 10,
+        IdxFile("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb", (60_000, 28, 28)),
+        IdxFile("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624", (60_000,)),
+        ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
+        packaged=True,
+    ),
     "fashion_mnist": ImageSet(
         "Fashion-MNIST", 10,
         *_files(60_000, "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe"),
@@ -137,84 +68,21 @@ those of EMNIST lie on their side."""
 MOST_IMAGES = max(each.number for each in IMAGE_SETS.values())
 
 
-def load(name: str, root: str | Path | None = None) -> Mnist:
-    """A set of images and their labels, from the cache directory or, if missing or damaged there, from a mirror.
+def load(name: str, root: str | Path | None = None) -> LabelledImages:
+    """A set of images and their labels, from the cache directory or, if missing or damaged there, from a source.
 
     With the environment variable PLASTICITY_OFFLINE=1 nothing is fetched.
 
     Args:
         name: a key of `IMAGE_SETS`.
-        root: the cache directory; None for the default one.
+        root: the cache directory; None for the default one (see `folders.data`).
 
     Raises:
         UserError: the cache holds no good files and they cannot be fetched, or cannot be written there.
     """
-    if name == "mnist":
-        return mnist.load(root)
-    wanted, directory = IMAGE_SETS[name], cache_directory(root) / name
-    try:
-        contents = mnist.cached(directory, wanted.files)
-    except Unavailable as fault:
-        contents = _fetched(wanted, directory, fault)
-    images, labels = (
-        wanted.images.decode(contents[wanted.images]),
-        wanted.labels.decode(contents[wanted.labels]),
-    )
+    wanted, directory = IMAGE_SETS[name], folders.data(root) / name
+    contents = obtain(wanted, directory)
+    images, labels = (file.decode(contents[file]) for file in (wanted.images, wanted.labels))
     if labels.max(initial=0) >= wanted.classes:
         raise UserError(f"{directory}: a label is not below {wanted.classes}. Remove the files there.")
-    return Mnist(images.reshape(len(images), -1), labels)
-
-
-def _fetched(wanted: ImageSet, directory: Path, fault: Unavailable) -> dict[IdxFile, bytes]:
-    """The files from an archive in their folder, or from the first mirror that has them, written to the cache.
-
-    Raises UserError.
-    """
-    tried = [f"{directory}: {fault}"]
-    try:
-        with suppress(FileNotFoundError):
-            if wanted.archive is not None:
-                with open(directory / wanted.archive.name, "rb") as file:
-                    return _kept(wanted, directory, wanted.archive.extract(file, wanted.files))
-        if mnist.offline():
-            raise _refusal(wanted, directory, [*tried, mnist.NOT_TRIED])
-        mnist.make_writable(directory)
-        with only_one_process(directory, wanted.title):
-            with suppress(Unavailable):
-                return mnist.cached(directory, wanted.files)  # another process was faster
-            for mirror in wanted.mirrors:
-                announce(wanted.title, mirror)
-                try:
-                    return _kept(wanted, directory, _from_mirror(wanted, mirror))
-                except Unavailable as reason:
-                    tried.append(f"{mirror}: {reason}")
-    except Unavailable as reason:  # about the archive in the folder
-        tried.append(str(reason))
-    except OSError as error:
-        raise mnist.not_stored(wanted.title, directory, fault, error) from error
-    raise _refusal(wanted, directory, tried)
-
-
-def _from_mirror(wanted: ImageSet, mirror: str) -> dict[IdxFile, bytes]:
-    if wanted.archive is None:
-        return {file: download(f"{mirror}/{file.name}") for file in wanted.files}
-    with TemporaryFile() as archive:
-        download(f"{mirror}/{wanted.archive.name}", archive)
-        return wanted.archive.extract(archive, wanted.files)
-
-
-def _kept(wanted: ImageSet, directory: Path, contents: dict[IdxFile, bytes]) -> dict[IdxFile, bytes]:
-    """The files, checked and written to the cache."""
-    for file in wanted.files:
-        file.check(contents[file])
-    for file, content in contents.items():
-        atomic_write(directory / file.name, content, mode=0o644)  # readable by all users
-    return contents
-
-
-def _refusal(wanted: ImageSet, directory: Path, tried: list[str]) -> UserError:
-    archive, by_hand = wanted.archive, f"download them from {wanted.mirrors[0]} to {directory}, as"
-    files = wanted.files if archive is None else (archive,)
-    return mnist.not_loaded(
-        wanted.title, directory, tried, by_hand, [(file.name, file.md5) for file in files]
-    )
+    return LabelledImages(images.reshape(len(images), -1), labels)

@@ -8,8 +8,7 @@ import numpy as np
 
 from plasticity.datasets import image_sets
 from plasticity.datasets.dataset import Dataset
-from plasticity.datasets.image_sets import IMAGE_SETS
-from plasticity.datasets.mnist import Mnist
+from plasticity.datasets.image_sets import IMAGE_SETS, LabelledImages
 from plasticity.datasets.task import SparseRows, Task
 from plasticity.errors import ConfigError
 from plasticity.objectives import CrossEntropy
@@ -99,7 +98,7 @@ class ImageStream:
 
 
 @lru_cache(maxsize=1)
-def _loaded(images: str, root: str | None) -> Mnist:
+def _loaded(images: str, root: str | None) -> LabelledImages:
     """A set of images, cached so that a launch that prepares and then uses it reads and checks its files once."""
     return image_sets.load(images, root)
 

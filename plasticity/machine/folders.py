@@ -39,6 +39,12 @@ def cache() -> Path:
         return _homeless()
 
 
+def data(root: str | Path | None = None) -> Path:
+    """Where data sets are kept: root, else $PLASTICITY_DATA, else `cache()`. Raises UserError, as they do."""
+    chosen = root or os.environ.get("PLASTICITY_DATA")
+    return expanded(chosen) if chosen else cache()
+
+
 def _homeless() -> Path:
     folder = Path(tempfile.gettempdir()) / f"plasticity-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
