@@ -46,7 +46,7 @@ def _open(*keys: str) -> DictConfig:
 
 
 PARTS = ("model", "activation", "replacement", "regulariser", "dataset", "optimiser", "diagnostics")
-ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tuned", "method"))
+ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tracker", "tuned", "method"))
 
 
 class PartsSource(ConfigSource):

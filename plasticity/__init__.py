@@ -15,7 +15,8 @@ In a notebook:
     plasticity.load_network("runs/b652c408bb4f")          # and its network, as a PyTorch module
 
 To define your own parts, there are the kinds `Activation`, `Utility`, `Regulariser`, `Optimiser`, `Replacement`,
-`Objective`, `Dataset` and `Diagnostic`, and the fields `number`, `integer`, `choice`, `flag`, `text` and `part`.
+`Objective`, `Dataset`, `Diagnostic` and `Tracker`, and the fields `number`, `integer`, `choice`, `flag`, `text` and
+`part`.
 """
 
 from importlib import import_module
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from plasticity.regularisers import Regulariser
     from plasticity.replacement import Replacement, Step
     from plasticity.run import Run
+    from plasticity.track.tracker import Tracker
     from plasticity.utilities import Measures, Utility
 
 _HOME = {
@@ -57,6 +59,7 @@ _HOME = {
     "regularisers": ("Regulariser",),
     "replacement": ("Replacement", "Step"),
     "run": ("Run",),
+    "track.tracker": ("Tracker",),
     "utilities": ("Measures", "Utility"),
 }
 """Where each public name lives. It is imported on first access, so that commands respond at once."""

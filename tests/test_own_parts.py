@@ -16,6 +16,7 @@ import plasticity
 from plasticity.datasets import image_sets
 from plasticity.engines import get
 from plasticity.networks.network import initial_network
+from plasticity.store import RunFolder
 from plasticity.streams import Purpose, sample
 
 TINY = ["dataset.tasks=3", "dataset.examples_per_task=60", "model.width=6", "model.depth=2"]
@@ -68,6 +69,90 @@ def test_a_sweep_over_own_parts_has_a_run_for_each_of_them(mine):
         assert all(0.01 < row["mean_weight"] < 0.1 for row in rows(folder))
     assert len(mine.folders()) == len(chosen) == 8
     assert ("my_parts.Slope", "my_parts.L2Init", "my_parts.PermutedLabels") in chosen
+
+
+TRACKER = """
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from plasticity import Tracker, text
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvTracker(Tracker):
+    folder: str = text("tracked")
+
+    def began(self, run, rows):
+        Path(self.folder).mkdir(exist_ok=True)
+        self.path(run).write_text(",".join(rows[0]) + "\\n" if rows else "")
+        for row in rows:
+            self.learnt(run, row)
+
+    def learnt(self, run, row):
+        columns = self.path(run).read_text().partition("\\n")[0] or ",".join(row)
+        with self.path(run).open("a", newline="") as file:
+            writer = csv.DictWriter(file, columns.split(","))
+            if not file.tell():
+                writer.writeheader()
+            writer.writerow(row)
+
+    def ended(self, run, state):
+        with Path(self.folder, "ended").open("a") as file:
+            print(run.seed, state.status, file=file)
+
+    def path(self, run):
+        return Path(self.folder, f"{run.identity}.csv")
+"""
+
+
+def tracked(folder):
+    return [
+        {key: float(value) for key, value in row.items() if value}
+        for row in csv.DictReader(folder.open(newline=""))
+    ]
+
+
+def stored(folder):
+    return [{key: float(value) for key, value in row.items()} for row in RunFolder(folder).rows()]
+
+
+def test_a_tracker_of_ones_own_has_every_row_of_each_run_even_if_the_launch_was_killed(mine, tmp_path):
+    (tmp_path / "my_trackers.py").write_text(TRACKER)
+    (tmp_path / "my_conf" / "tracker").mkdir()
+    (tmp_path / "my_conf" / "tracker" / "sheets.yaml").write_text("_target_: my_trackers.CsvTracker")
+    own = ["dataset.tasks=2000", *TINY[1:], "tracker=my_trackers.CsvTracker", "checkpoint_seconds=0.2"]
+    killed = kill_after_checkpoint(mine, *own, pause=0.3)
+    assert 0 < len(stored(killed)) < 2000
+    done = mine(*own)
+    assert done.returncode == 0 and "not told" not in done.stdout, done.stderr
+    assert (tmp_path / "tracked" / "ended").read_text() == "0 finished\n"
+    assert len(stored(killed)) == 2000
+    assert tracked(tmp_path / "tracked" / f"{killed.name}.csv") == stored(killed)
+    plain = mine(*TINY, "seed=1")
+    assert plain.returncode == 0, plain.stderr
+    (untracked,) = set(mine.folders()) - {killed}
+    swept = mine(*CONF, "-m", "tracker=sheets", "tracker.folder=others", *TINY, "seed=1,2", "force=true")
+    assert swept.returncode == 0, swept.stderr
+    told = {path.stem: tracked(path) for path in (tmp_path / "others").glob("*.csv")}
+    assert told == {name: stored(mine.runs / name) for name in told} and len(told) == 2
+    assert untracked.name in told  # a tracker is no part of a run's identity
+    assert sorted((tmp_path / "others" / "ended").read_text().splitlines()) == ["1 finished", "2 finished"]
+    refused = mine(*CONF, "tracker=sheets", "tracker.folders=others", *TINY)
+    assert "tracker.folders=others is refused: it must be tracker.folder (did you" in refused.stderr
+
+
+@pytest.mark.parametrize("error", ["ValueError('no room')", "SystemExit('no room')"])
+def test_an_error_in_a_tracker_costs_no_run_and_is_said_once(mine, tmp_path, error):
+    ended = '        with Path(self.folder, "ended")'
+    broken = TRACKER.replace(ended, f"        raise {error}\n{ended}")
+    assert broken != TRACKER
+    (tmp_path / "my_trackers.py").write_text(broken)
+    done = mine("-m", "tracker=my_trackers.CsvTracker", *TINY, "seed=1,2")
+    assert done.returncode == 0 and "2 of 2 runs finished" in done.stdout, done.stderr
+    assert done.stdout.count("no room") == 1
+    assert "tracker=my_trackers.CsvTracker was not told everything: " in done.stdout
+    assert re.search(r"no room \(line \d+ of .*my_trackers\.py\)\.", done.stdout)
 
 
 NOT_NATIVE = {

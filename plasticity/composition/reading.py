@@ -144,10 +144,10 @@ def check_directories(composed: DictConfig) -> None:
 
 
 def of_the_launch(settings: Settings, composed: DictConfig) -> Settings:
-    """The settings, completed for the whole launch: how it logs, and its experiment as a tag."""
+    """The settings, completed for the whole launch: how it logs, and what its experiment is."""
     experiment = OmegaConf.select(composed, "hydra.runtime.choices").get("experiment")
-    tags = tuple(dict.fromkeys([*([experiment] if experiment else []), *settings.tracker.tags]))
-    return replace(settings, logging=logging_of(composed), tracker=replace(settings.tracker, tags=tags))
+    tracker = settings.tracker.of_experiment(experiment) if experiment else settings.tracker
+    return replace(settings, logging=logging_of(composed), tracker=tracker)
 
 
 def logging_of(composed: DictConfig) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The defaults are in `conf/config.yaml`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from plasticity.diagnostics import Diagnostic
 from plasticity.engines import ENGINES
 from plasticity.errors import ConfigError
 from plasticity.part import build, checked, choice, flag, integer, number, text, to_part
+from plasticity.track import trackers as trackers  # so that they are found by their names
+from plasticity.track.tracker import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,39 +21,6 @@ class EngineSettings:
     """Which engine computes a run. Engines round differently: their runs agree only statistically."""
 
     name: str = choice(options=("auto", *ENGINES))
-
-
-def _tags(key: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ConfigError(key, value, "a list of strings, such as [first,trial]")
-    check = text().metadata["check"]
-    return tuple(check(key, one) for one in value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackerSettings:
-    """Where runs are shown: nowhere, or at Weights & Biases.
-
-    Attributes:
-        name: "none" or "wandb".
-        project: of W&B.
-        entity: user or team; None for the default of one's account.
-        mode: "offline" keeps what is published in the folder wandb of runs_dir, "online" sends it, "disabled" does
-            neither.
-        publish: "after_run" publishes a run when it has ended, "live" shows it while it is computed, too.
-        every: thins a run's rows: 10 publishes every 10th row, and the last.
-        tags: further tags, in addition to those of experiment and network.
-        notes: a description of the runs.
-    """
-
-    name: str = choice(options=("none", "wandb"))
-    project: str = text()
-    entity: str | None = text(optional=True)
-    mode: str = choice(options=("offline", "online", "disabled"))
-    publish: str = choice(options=("after_run", "live"))
-    every: int = integer(at_least=1)
-    tags: tuple[str, ...] = checked(_tags)
-    notes: str | None = text(optional=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +107,7 @@ class Settings:
     force: bool = flag()
     checkpoint_seconds: float = number(above=0)
     engine: EngineSettings = _section(EngineSettings)
-    tracker: TrackerSettings = _section(TrackerSettings)
+    tracker: Tracker = checked(lambda key, value: to_part(Tracker, value, key))
     launch: LaunchSettings = _section(LaunchSettings)
     snapshots: SnapshotSettings = _section(SnapshotSettings)
     diagnostics: tuple[Diagnostic, ...] = checked(_diagnostics, ())
@@ -155,11 +124,7 @@ class Settings:
         Args:
             cluster: whether the runs are computed on a cluster.
         """
-        said = []
-        if self.tracker.name == "none" and self.tracker.mode == "online":
-            said.append("tracker.mode=online has no effect without tracker=wandb: nothing is published.")
-        if self.tracker.name != "none" and self.tracker.publish == "live" and self.tracker.mode != "online":
-            said.append("tracker.publish=live has no effect without tracker.mode=online.")
+        said = self.tracker.without_effect()
         if cluster and self.launch.workers:
             said.append(
                 "launch.workers has no effect here: hydra.launcher.cpus_per_job is what counts on a cluster."
@@ -172,7 +137,6 @@ class Settings:
 
 SECTIONS: dict[str, type] = {
     "engine": EngineSettings,
-    "tracker": TrackerSettings,
     "launch": LaunchSettings,
     "snapshots": SnapshotSettings,
 }

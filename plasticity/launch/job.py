@@ -14,7 +14,6 @@ from plasticity.launch.local import Local, finish
 from plasticity.launch.summary import states, summary
 from plasticity.machine.cores import cores
 from plasticity.run import Run
-from plasticity.track.publishing import Publishing
 
 TERMINATED = 143
 """Exit code of a job that was told to stop."""
@@ -41,10 +40,10 @@ class Job:
         """
         display = Display(self.runs, labels(self.runs))
         workers = min(cores(), len(self.runs))
-        with Publishing(self.settings, self.runs) as publishing:
-            self.local = Local(self.settings, workers, display, publishing, self.restart)
+        with self.settings.tracker.tracking(self.settings.runs_dir, self.runs) as tracking:
+            self.local = Local(self.settings, workers, display, tracking, self.restart)
             outcome = self.local.compute(self.runs, self._engines())
-            finish(publishing, outcome)
+            finish(tracking, outcome)
         print(summary(self.runs, self.runs, outcome, self.settings), flush=True)
         if outcome.interrupted:
             self._name_unfinished()

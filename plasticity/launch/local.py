@@ -18,8 +18,8 @@ from plasticity.machine.interrupt import Interrupts
 from plasticity.machine.processes import cause_of_death, start
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
-from plasticity.track.publishing import LEAVE_SECONDS as PUBLISHING_SECONDS
-from plasticity.track.publishing import Publishing
+from plasticity.track.tracker import LEAVE_SECONDS as TRACKING_SECONDS
+from plasticity.track.tracker import Tracking
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 30.0
@@ -30,11 +30,11 @@ HELD_SECONDS = 2.0
 
 @dataclass
 class Outcome:
-    """How a launch went: each run's final state, whether Ctrl-C ended it, and lines about its publication."""
+    """How a launch went: each run's final state, whether Ctrl-C ended it, and its tracker's closing lines."""
 
     states: dict[str, RunState] = field(default_factory=dict)
     interrupted: bool = False
-    published: list[str] = field(default_factory=list)
+    tracked: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Local:
         settings: folders, engine and so on.
         workers: number of runs computed at a time.
         display: receives all progress.
-        publishing: is told when a run begins or ends.
+        tracking: is told when a run begins or ends.
         restart: as in `Session`.
     """
 
@@ -74,11 +74,11 @@ class Local:
         settings: Settings,
         workers: int,
         display: Display,
-        publishing: Publishing,
+        tracking: Tracking,
         restart: str | None = None,
     ):
         self.settings, self.number, self.display = settings, workers, display
-        self.publishing, self.restart = publishing, restart
+        self.tracking, self.restart = tracking, restart
         self.workers: list[Worker] = []
         self.outcome = Outcome()
         self.engines: dict[str, Choice] = {}
@@ -110,14 +110,14 @@ class Local:
     def leave(self) -> None:
         """Makes every worker write its checkpoint and exit, without reading from any; safe in a signal handler.
 
-        Runs that are shown live are then shown as preempted.
+        The tracker is then told that they are stopped.
         """
         for worker in self.workers:
             worker.process.terminate()
         deadline = time.monotonic() + LEAVE_SECONDS
         for worker in self.workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
-        self.publishing.leave()
+        self.tracking.leave()
 
     def _start_workers(self) -> None:
         """Starts workers, as many as there are to be and the system allows.
@@ -169,13 +169,13 @@ class Local:
     def _handle(self, worker: Worker, message: Message) -> None:
         self.display.hear(message)
         if message.kind == "began" and worker.run is not None:
-            self.publishing.began(worker.run)
+            self.tracking.began(worker.run)
         if message.kind == "ended" and message.state is not None and worker.run is not None:
             if message.state.status == "held":
                 self.held.append(worker.run)
             else:
                 self.outcome.states[message.identity] = message.state
-                self.publishing.ended(worker.run, message.state)
+                self.tracking.ended(worker.run, message.state)
             worker.run, worker.idle = None, True
 
     def _note_death(self, worker: Worker) -> None:
@@ -191,7 +191,7 @@ class Local:
             self.held.append(worker.run)
         else:
             self.outcome.states[worker.run.identity] = state
-            self.publishing.ended(worker.run, state)
+            self.tracking.ended(worker.run, state)
         self.display.hear(Message("ended", worker.run.identity, state.tasks_done, state=state))
         if (self.waiting or self.held) and not self.outcome.interrupted:
             self._start_workers()
@@ -228,9 +228,9 @@ class Local:
             worker.send("stop")
 
 
-def finish(publishing: Publishing, outcome: Outcome) -> None:
-    """Waits for what is still being published, and records in the outcome where everything is. Ctrl-C ends this."""
+def finish(tracking: Tracking, outcome: Outcome) -> None:
+    """Waits for the tracker, and records its closing lines in the outcome. Ctrl-C ends this."""
     with Interrupts() as interrupts:
-        publishing.wait(lambda: interrupts.count, PUBLISHING_SECONDS if outcome.interrupted else None)
+        tracking.wait(lambda: interrupts.count, TRACKING_SECONDS if outcome.interrupted else None)
     outcome.interrupted |= interrupts.count > 0
-    outcome.published = publishing.lines()
+    outcome.tracked = tracking.lines()

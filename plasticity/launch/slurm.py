@@ -33,7 +33,6 @@ from plasticity.machine.interrupt import uninterrupted
 from plasticity.machine.processes import Process
 from plasticity.run import Run
 from plasticity.store.claim import claim
-from plasticity.track.publishing import Publishing
 from plasticity.training.provenance import commit
 
 REQUEUES = 1_000
@@ -103,10 +102,10 @@ def _check_path(runs_dir: str) -> None:
 def _publish_finished(todo: Plan, settings: Settings) -> None:
     """Publishes the runs that jobs finished but did not publish before they died, and says so."""
     outcome = Outcome()
-    with Publishing(settings, todo.asked) as publishing:
-        publishing.catch_up(todo.finished())
-        finish(publishing, outcome)
-    _print(outcome.published)
+    with settings.tracker.tracking(settings.runs_dir, todo.asked) as tracking:
+        tracking.catch_up(todo.finished())
+        finish(tracking, outcome)
+    _print(outcome.tracked)
 
 
 def _pack(

@@ -31,7 +31,7 @@ def summary(asked: Sequence[Run], computed: Sequence[Run], outcome: Outcome, set
         settings: what was asked for.
     """
     known = states(asked, outcome, settings)
-    last = [*_lacking(computed, known, settings), *outcome.published]
+    last = [*_lacking(computed, known, settings), *outcome.tracked]
     if len(asked) == 1:
         return "\n".join([_one(asked[0], known[asked[0].identity], outcome, settings), *last])
     names = dict(zip(known, labels(asked), strict=True))

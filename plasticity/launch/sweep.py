@@ -18,7 +18,6 @@ from plasticity.machine.interrupt import INTERRUPTED
 from plasticity.machine.processes import Process
 from plasticity.run import Run
 from plasticity.store import RunState, prepare
-from plasticity.track.publishing import Publishing
 
 
 @dataclass(frozen=True)
@@ -79,13 +78,13 @@ def compute(runs: Sequence[Run | None], settings: Settings) -> Ended:
     if settings.launch.dry_run:
         return Ended(0)
     outcome = Outcome()
-    with Publishing(settings, todo.asked) as publishing:
-        publishing.catch_up(todo.finished())
+    with settings.tracker.tracking(settings.runs_dir, todo.asked) as tracking:
+        tracking.catch_up(todo.finished())
         if todo.to_compute:
             display = Display(todo.to_compute, labels(todo.to_compute))
-            local = Local(settings, workers, display, publishing, todo.restart)
+            local = Local(settings, workers, display, tracking, todo.restart)
             outcome = local.compute(todo.to_compute, todo.engines)
-        finish(publishing, outcome)
+        finish(tracking, outcome)
     return close(todo, outcome, settings)
 
 

@@ -79,6 +79,31 @@ class RunState:
             raise ValueError("it has a count below zero")
         return state
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether all of the run is there."""
+        return self.status == "finished"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the run cannot be computed, or could not when it was last tried."""
+        return self.status == "failed"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has finished or failed."""
+        return self.is_finished or self.has_failed
+
+    @property
+    def is_held(self) -> bool:
+        """Whether another process is computing the run."""
+        return self.status == "held"
+
+    @property
+    def is_ruined(self) -> bool:
+        """Whether what is stored of the run makes no sense, so that it has to start over."""
+        return self.status in ("unreadable", "incomplete")
+
     def describe(self, run: "Run") -> None:
         """Notes what the score of a run is, and how long the run is."""
         objective, dataset = run.dataset.objective, run.dataset

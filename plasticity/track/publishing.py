@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from plasticity.composition.settings import Settings
 from plasticity.machine.cores import cores
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
@@ -22,12 +21,11 @@ from plasticity.track.live import LOOK_SECONDS, Live
 from plasticity.track.publication import Publication
 from plasticity.track.publisher import Outcome, Publisher
 from plasticity.track.target import EVERY, Target
+from plasticity.track.tracker import LEAVE_SECONDS
+from plasticity.track.trackers import Wandb
 
 AT_ONCE = 4
 """The most runs that are published at once, each by its own client."""
-
-LEAVE_SECONDS = 10.0
-"""How long a launch that is stopped waits for publications."""
 
 
 def ledger(runs_dir: Path) -> Ledger:
@@ -50,16 +48,17 @@ class Agent:
 
 
 class Publishing:
-    """What a launch does for W&B. It raises nothing, and of its methods only `wait` and `leave` take any time.
+    """What a launch does for W&B: a `Tracking`.
 
     Args:
-        settings: the tracker, and the directory of runs.
+        tracker: where, what and when to publish.
+        runs_dir: the directory of runs.
         runs: every run of the launch.
     """
 
-    def __init__(self, settings: Settings, runs: Iterable[Run]):
-        self.settings, self.tracker = settings, settings.tracker
-        asked_for = self.tracker.name == "wandb" and self.tracker.mode != "disabled"
+    def __init__(self, tracker: Wandb, runs_dir: str, runs: Iterable[Run]):
+        self.tracker, self.runs_dir, self.runs = tracker, runs_dir, Path(runs_dir).absolute()
+        asked_for = tracker.mode != "disabled"
         allowed, self._variable = (asked_for and restriction()) or ("online", "")
         self.active = asked_for and allowed != "disabled"
         asked = list(runs)
@@ -69,10 +68,10 @@ class Publishing:
         self._pending: set[str] = set()
         self._thread: threading.Thread | None = None
         if self.active:
-            target = _target(settings, online=self._agent is not None)
+            target = _target(tracker, self.runs, online=self._agent is not None)
             if allowed == "offline":
                 target = replace(target, mode="offline")
-            self.publisher = Publisher(target, ledger(settings.runs))
+            self.publisher = Publisher(target, ledger(self.runs))
             self.live = Live(self.publisher, self._describe)
             self.shows_live = self.tracker.publish == "live" and target.mode == "online"
 
@@ -94,7 +93,7 @@ class Publishing:
 
     def ended(self, run: Run, state: RunState) -> None:
         """To be called when a run has ended: publishes it, unless it was only stopped and is not shown live."""
-        if self.active and (self.shows_live or state.status in ("finished", "failed")):
+        if self.active and (self.shows_live or state.is_over):
             self._pending.add(run.identity)
             self._put("ended", run)
 
@@ -108,11 +107,11 @@ class Publishing:
             self.publisher.broken = str(error)
             known = {}
         for run in runs:
-            state, standing = RunFolder.of(self.settings.runs, run).stored_state(), known.get(run.identity)
+            state, standing = RunFolder.of(self.runs, run).stored_state(), known.get(run.identity)
             there = standing.current(stored.stamp(state)) if standing else None
             if there and (self._agent is None or self._agent.run == there.id):
                 self.outcomes[run.identity] = Outcome(run.identity, there.id, "already")
-            elif state.status == "finished":
+            elif state.is_finished:
                 self.ended(run, state)
 
     def wait(self, stop: Callable[[], object], seconds: float | None = None) -> None:
@@ -141,7 +140,7 @@ class Publishing:
         left += [self.publisher.postponed(identity) for identity in self._pending - self.outcomes.keys()]
         lines = []
         if done and self.publisher.target.mode == "offline":
-            folder = shlex.quote(f"{self.settings.runs_dir}/wandb")
+            folder = shlex.quote(f"{self.runs_dir}/wandb")
             without = f", without {self._variable}" * bool(self._variable)
             lines.append(
                 f"{_runs(len(done))} published offline, in {folder}. Upload{without}: {self._command()}"
@@ -158,7 +157,7 @@ class Publishing:
 
     def _command(self) -> str:
         tracker = self.tracker
-        options = ["--runs", self.settings.runs_dir]
+        options = ["--runs", self.runs_dir]
         options += ["--entity", tracker.entity] if tracker.entity else []
         options += ["--project", tracker.project]
         options += ["--every", str(tracker.every)] if tracker.every != EVERY else []
@@ -170,7 +169,7 @@ class Publishing:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, daemon=True)
             self._thread.start()
-        self._waiting.put((event, RunFolder.of(self.settings.runs, run)))
+        self._waiting.put((event, RunFolder.of(self.runs, run)))
 
     def _work(self) -> None:
         """Publishes what has ended, several at once, and meanwhile shows what is being computed."""
@@ -218,8 +217,7 @@ def _runs(number: int) -> str:
     return f"{number} run{'s' * (number != 1)}"
 
 
-def _target(settings: Settings, online: bool) -> Target:
-    tracker = settings.tracker
+def _target(tracker: Wandb, directory: Path, online: bool) -> Target:
     entity, project = tracker.entity, tracker.project
     if online:
         entity = os.environ.get("WANDB_ENTITY") or entity
@@ -228,6 +226,6 @@ def _target(settings: Settings, online: bool) -> Target:
         project=project,
         entity=entity,
         mode="online" if online else tracker.mode,
-        directory=settings.runs,
+        directory=directory,
         every=tracker.every,
     )
