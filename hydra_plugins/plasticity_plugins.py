@@ -260,7 +260,7 @@ def _result(run: "Run | None", ended: "Ended", chooses: bool) -> JobReturn:
     from plasticity.launch.sweep import Unfinished
 
     state = None if run is None else ended.states.get(run.identity)
-    diverged = state is not None and state.status == "failed" and Diverged.caused(state.reason)
+    diverged = state is not None and state.has_failed and Diverged.caused(state.reason)
     result = Result()
     try:
         if run is not None and diverged and chooses:

@@ -54,7 +54,7 @@ class Subject:
             if not held:
                 raise UserError(f"it is being computed by {self.folder.holder() or 'another process'}")
             state = self.folder.state(self.run)
-            if state.status != "finished":
+            if not state.is_finished:
                 raise UserError(f"it is {state.status}")
             yield state
 

@@ -95,7 +95,8 @@ def _learn(
     observer.began(run.identity, 0, 0)
     for record in range(run.dataset.records):
         row = learn_record(run, stream, learner, record, diagnostics, advance)
-        observer.learnt(run.identity, (record + 1) * run.dataset.tasks_per_record, row)
+        score = float(row[run.dataset.objective.score_name])
+        observer.learnt(run.identity, (record + 1) * run.dataset.tasks_per_record, score)
         yield Learnt(row, learner.network())
 
 
@@ -142,10 +143,10 @@ def train(
         state = train_in(run, folder, session)
     if session.stop.is_set() and state.status == "stopped":
         raise KeyboardInterrupt
-    if state.status == "held":
+    if state.is_held:
         by = folder.holder()
         raise UserError(f"{folder.path} is being computed by another process{f' ({by})' if by else ''}.")
-    if state.status != "finished":
+    if not state.is_finished:
         raise UserError(f"The run {state.status}: {state.reason}.")
     return load(runs_dir, run)
 

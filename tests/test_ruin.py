@@ -109,7 +109,7 @@ class StopAfter(Silent):
     def __init__(self, tasks: int):
         self.tasks, self.stop = tasks, Event()
 
-    def learnt(self, identity, tasks_done, row):
+    def learnt(self, identity, tasks_done, score):
         if tasks_done == self.tasks:
             self.stop.set()
 

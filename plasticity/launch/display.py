@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from plasticity.machine.progress import clock
 from plasticity.objectives import Objective
 from plasticity.run import Run
-from plasticity.store import Row, RunState
+from plasticity.store import RunState
 
 LOG_SECONDS = 15.0
 """Time between two lines if there is no terminal."""
@@ -114,7 +114,7 @@ class Display:
         if run.running and run.bar is None:
             run.bar = self.progress.add_task(run.label, total=run.steps, detail="", left="")
         if message.kind == "ended":
-            self.ended += message.state is None or message.state.status != "held"
+            self.ended += message.state is None or not message.state.is_held
             if run.bar is not None and len(self.runs) > 1:
                 self.progress.remove_task(run.bar)
                 run.bar = None
@@ -198,8 +198,8 @@ class Bar:
     def advanced(self, identity: str, steps: int) -> None:
         self._tell(Message("progress", identity, self.tasks_done, steps, self.score))
 
-    def learnt(self, identity: str, tasks_done: int, row: Row) -> None:
-        self.tasks_done, self.score = tasks_done, list(row.values())[1]
+    def learnt(self, identity: str, tasks_done: int, score: float) -> None:
+        self.tasks_done, self.score = tasks_done, score
         self._tell(Message("progress", identity, tasks_done, 0, self.score))
 
     def ended(self, identity: str, state: RunState) -> None:

@@ -49,7 +49,7 @@ class Job:
             self._name_unfinished()
             sys.exit(TERMINATED)  # no result, so that the job can be requeued
         known = states(self.runs, outcome, self.settings)
-        if failed := [identity for identity, state in known.items() if state.status != "finished"]:
+        if failed := [identity for identity, state in known.items() if not state.is_finished]:
             raise RuntimeError(f"not finished: {', '.join(failed)}")
 
     def _engines(self) -> list[Choice]:
@@ -70,5 +70,5 @@ class Job:
     def _name_unfinished(self) -> None:
         """Logs which runs continue only if the job is requeued."""
         known = states(self.runs, self.local.outcome, self.settings) if self.local else {}
-        left = [identity for identity, state in known.items() if state.status not in ("finished", "failed")]
+        left = [identity for identity, state in known.items() if not state.is_over]
         print(f"Stopping with checkpoints of {len(left)} unfinished runs: {', '.join(left)}", flush=True)

@@ -171,7 +171,7 @@ class Local:
         if message.kind == "began" and worker.run is not None:
             self.tracking.began(worker.run)
         if message.kind == "ended" and message.state is not None and worker.run is not None:
-            if message.state.status == "held":
+            if message.state.is_held:
                 self.held.append(worker.run)
             else:
                 self.outcome.states[message.identity] = message.state
@@ -187,7 +187,7 @@ class Local:
         if worker.run is None:
             return
         state = self._after_death(worker.run, self._cause(worker.process.exitcode))
-        if state.status == "held":
+        if state.is_held:
             self.held.append(worker.run)
         else:
             self.outcome.states[worker.run.identity] = state
@@ -207,7 +207,7 @@ class Local:
             state = RunFolder.of(self.settings.runs, run).mark_failed(run, cause)
         except (OSError, UserError):
             return RunState(status="failed", reason=cause)
-        if state.status == "finished" and not self._done(state):
+        if state.is_finished and not self._done(state):
             return replace(state, status="failed", reason=cause)
         return state
 

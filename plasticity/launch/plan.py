@@ -104,7 +104,7 @@ def plan(
     for run in asked.values():
         folder = RunFolder.of(runs_dir, run)
         described, state = folder.check(run), folder.state(run)
-        if state.status == "finished" and not force:
+        if state.is_finished and not force:
             finished.append((run, state))
             _remove_checkpoint(folder, run)
             if not described:
@@ -116,7 +116,7 @@ def plan(
             continue
         if problem := closed(folder.path):
             notes.append(f"{problem}.")
-        elif state.status in ("unreadable", "incomplete"):
+        elif state.is_ruined:
             notes.append(f"{folder.path} is computed again: {state.reason}.")
         tasks_left = run.dataset.tasks
         if not force and folder.has_checkpoint() and state.provenance:
@@ -176,7 +176,7 @@ def _remove_checkpoint(folder: RunFolder, run: Run) -> None:
         suppress(OSError, UserError),
         folder.claim() as held,
     ):  # if it can't be removed, it only takes up room
-        if held and folder.state(run).status == "finished":
+        if held and folder.state(run).is_finished:
             folder.remove_checkpoint()
 
 

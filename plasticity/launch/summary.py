@@ -35,11 +35,11 @@ def summary(asked: Sequence[Run], computed: Sequence[Run], outcome: Outcome, set
     if len(asked) == 1:
         return "\n".join([_one(asked[0], known[asked[0].identity], outcome, settings), *last])
     names = dict(zip(known, labels(asked), strict=True))
-    failed = {identity: state for identity, state in known.items() if state.status == "failed"}
+    failed = {identity: state for identity, state in known.items() if state.has_failed}
     lines = [
         f"  failed: {names[identity]} ({identity}): {state.reason}" for identity, state in failed.items()
     ]
-    finished = sum(state.status == "finished" for state in known.values())
+    finished = sum(state.is_finished for state in known.values())
     left = len(known) - finished - len(failed)
     counts = f"{finished} of {len(known)} runs finished"
     counts += f", {len(failed)} failed" * bool(failed) + f", {left} left" * bool(left)
@@ -54,7 +54,7 @@ def _lacking(computed: Sequence[Run], known: Mapping[str, RunState], settings: S
     finished = [
         (RunFolder.of(settings.runs, run), run, state)
         for run in computed
-        if (state := known[run.identity]).status == "finished"
+        if (state := known[run.identity]).is_finished
     ]
     found = [one for run in finished if (one := lacks.lack(*run, diagnostics, every))]
     if not found:
@@ -65,7 +65,7 @@ def _lacking(computed: Sequence[Run], known: Mapping[str, RunState], settings: S
 
 def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str:
     tasks, path = run.dataset.tasks, f"{settings.runs_dir}/{run.identity}"
-    if state.status == "finished" and state.score is not None:
+    if state.is_finished and state.score is not None:
         before = " It was finished before; force=true starts it over."
         objective, records = run.dataset.objective, run.dataset.records
         rows = "tasks" if records == tasks else f"records of {run.dataset.tasks_per_record} tasks"
@@ -75,7 +75,7 @@ def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str
             f"{before * (run.identity not in outcome.states)}\n"
             f"{_next(settings)}"
         )
-    if state.status == "failed":
+    if state.has_failed:
         return f"Failed: {state.reason}. What was computed is in {path}."
     head = "Interrupted. " if outcome.interrupted else ""
     kept = f"{state.tasks_done} of {tasks} tasks are kept in {path}."

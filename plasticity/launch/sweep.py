@@ -42,7 +42,7 @@ class Ended:
         if run is None:
             return None
         state = self.states.get(run.identity, RunState())
-        if state.status != "finished":
+        if not state.is_finished:
             raise Unfinished(self.exit_code)
         return state.score
 
@@ -135,5 +135,5 @@ def close(todo: Plan, outcome: Outcome, settings: Settings) -> Ended:
     """Prints the closing lines."""
     print(summary(todo.asked, todo.to_compute, outcome, settings), flush=True)
     known = states(todo.asked, outcome, settings)
-    finished = all(state.status == "finished" for state in known.values())
+    finished = all(state.is_finished for state in known.values())
     return Ended(INTERRUPTED if outcome.interrupted else int(not finished), known)

@@ -68,7 +68,7 @@ def _look(folder: RunFolder, seen: dict[str, int], steps: int, before: str) -> M
         return None
     last = seen.get(folder.identity)
     seen[folder.identity] = now
-    over = state.status in ("finished", "failed") and _stamp(state) != before
+    over = state.is_over and _stamp(state) != before
     kind = "began" if last is None else "ended" if over else "progress"
     return Message(kind, folder.identity, now, (now - (last or 0)) * steps, score, state)
 

@@ -22,7 +22,7 @@ from plasticity.launch.display import Message
 from plasticity.machine.output import expect_no_reader
 from plasticity.machine.processes import unblock
 from plasticity.run import Run
-from plasticity.store import Row, RunFolder, RunState
+from plasticity.store import RunFolder, RunState
 from plasticity.training.session import Session
 from plasticity.training.train import train
 
@@ -49,8 +49,8 @@ class Reporter:
         self.steps += steps
         self._progress(identity)
 
-    def learnt(self, identity: str, tasks_done: int, row: Row) -> None:
-        self.tasks_done, self.score = tasks_done, float(list(row.values())[1])
+    def learnt(self, identity: str, tasks_done: int, score: float) -> None:
+        self.tasks_done, self.score = tasks_done, score
         self._progress(identity)
 
     def ended(self, identity: str, state: RunState) -> None:
@@ -132,7 +132,7 @@ def _compute(run: Run, folder: RunFolder, session: Session) -> None:
         folder.write_traceback("".join(traceback.format_exception(error)))
         why = f"a part raised {type(error).__name__} (see traceback.txt)"
         state = folder.mark_failed(run, why)
-        if state.status == "finished":  # it was to be measured
+        if state.is_finished:  # it was to be measured
             state = replace(state, status="failed", reason=why)
         session.observer.ended(folder.identity, state)
 

@@ -151,7 +151,7 @@ class RunFolder:
             run: the run, if it is known; None to go by `config.yaml`.
         """
         state = self.stored_state()
-        if state.status != "finished":
+        if not state.is_finished:
             return state
         try:
             tasks = run.dataset.tasks if run else total_tasks(self.config(), state)
@@ -190,7 +190,7 @@ class RunFolder:
                 return RunState(status="held")
             self.create(run)
             state = self.state(run)
-            if state.status == "finished":
+            if state.is_finished:
                 self.remove_checkpoint()
             else:
                 state.status, state.reason, state.updated = "failed", reason, time.time()

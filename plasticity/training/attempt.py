@@ -59,7 +59,7 @@ class Attempt:
         """
         self.began, self.seconds_before = time.monotonic(), self.state.seconds
         self.state.attempt += 1
-        if self.state.status in ("unreadable", "incomplete"):
+        if self.state.is_ruined:
             self.state.notes.append(f"Before attempt {self.state.attempt}: {self.state.reason}.")
         self.state.reason = self.state.score = self.state.finished = None
         ram.check(self.run)
@@ -146,7 +146,7 @@ class Attempt:
             )
         self.rows.append(row)
         self.scores.append(float(row[name]))
-        self.session.observer.learnt(self.folder.identity, self._tasks_done(), row)
+        self.session.observer.learnt(self.folder.identity, self._tasks_done(), self.scores[-1])
 
     def snapshot_if_due(self) -> None:
         """Keeps the network at intervals and after the last task, before the checkpoint that would skip it."""

@@ -30,7 +30,7 @@ def train(run: Run, folder: RunFolder, session: Session) -> RunState:
         else:
             state = folder.state(run) if held else RunState(status="held")
             restart = state.starts_over(session.restart)
-            if held and (restart or state.status != "finished"):
+            if held and (restart or not state.is_finished):
                 Attempt(run, folder, session, state, resources).compute(restart)
             elif held:
                 folder.remove_checkpoint()  # its process may have been killed before it did
@@ -62,10 +62,10 @@ def measure(run: Run, folder: RunFolder, session: Session, state: RunState, reso
         fresh = again.state(run)
         passed = [task for task in gaps if task <= fresh.tasks_done and not again.has_snapshot(task)]
         left = bool(lacking(fresh.measured, session.diagnostics) or passed)
-        if fresh.status != "finished" or left:
+        if not fresh.is_finished or left:
             same_engine = replace(session, engine=state.provenance.get("engine", session.engine), engines={})
             Attempt(run, again, same_engine, fresh, resources).compute(restart=left)
-        if fresh.status != "finished":
+        if not fresh.is_finished:
             return fresh
         take_over(run, folder, again, state, session.diagnostics, session.data_root)
     except Exception as error:

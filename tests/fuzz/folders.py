@@ -54,7 +54,7 @@ class _StopAfter(Silent):
     def __init__(self, tasks: int):
         self.tasks, self.stop = tasks, Event()
 
-    def learnt(self, identity: str, tasks_done: int, row: object) -> None:
+    def learnt(self, identity: str, tasks_done: int, score: float) -> None:
         if tasks_done == self.tasks:
             self.stop.set()
 
