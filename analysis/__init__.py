@@ -3,7 +3,7 @@
 On the command line:
 
     python -m analysis.runs        every run, its progress and its score
-    python -m analysis.collect     run folders → the two compact files in results/
+    python -m analysis.collect     run folders → the compact files in results/
     python -m analysis.table_1     Table 1, measured; beside the published one with --compare published
     python -m analysis.findings    the paper's claims, as tests on these runs
     python -m analysis.figures     the paper's figures, drawn from the committed results or your own runs

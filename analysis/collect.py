@@ -1,4 +1,4 @@
-"""The command that collects run folders into two compact files: python -m analysis.collect --help."""
+"""The command that collects run folders into compact files: python -m analysis.collect --help."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,8 @@ import pandas as pd
 
 from analysis.command import command, parsed, source_arguments, sources
 from analysis.load import config_columns, load_runs, summarise
-from analysis.results import EXACT, KEYS, Results
+from analysis.pieces import EXACT, KEYS
+from analysis.results import Results
 from plasticity.errors import UserError
 
 ENDED = ("finished", "failed")
@@ -29,7 +30,7 @@ def collect(directories: list[str], output: Path) -> str:
 
     Args:
         directories: directories of run folders.
-        output: where `runs.parquet` and `tasks.parquet` are.
+        output: where the collected results are, as `analysis.results.Results` has them.
 
     Returns:
         a sentence that says what is there now
@@ -48,11 +49,14 @@ def collect(directories: list[str], output: Path) -> str:
         tasks = tasks[tasks["run"].isin(runs["run"])].dropna(axis="columns", how="all")
         if results.exists():
             runs, tasks = _completed(results, runs, tasks)
-        write(runs, tasks)
+        written = write(runs, tasks)
     failed = int((runs["status"] == "failed").sum())
-    files = sorted(output.glob("*.parquet"))
-    sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
-    sentence = f"{len(runs) - failed} finished and {failed} failed runs are in {output}: {sizes}."
+    pieces = results.pieces()
+    size = sum(path.stat().st_size for piece in pieces for path in (piece.runs, piece.tasks)) / 1e6
+    sentence = (
+        f"{len(runs) - failed} finished and {failed} failed runs are in {output}: {size:.2f} MB in "
+        f"{len(pieces)} {'piece' if len(pieces) == 1 else 'pieces'}, of which {written} changed."
+    )
     left = summaries[summaries["status"].isin(RUINED)]
     named = [
         f"  left out: {run} is {status}: {why}"
@@ -100,7 +104,8 @@ def main() -> None:
     """Reads the arguments and collects."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.collect",
-        description="Adds finished and failed runs to the two Parquet files that hold compact results.",
+        description="Adds finished and failed runs to the Parquet files that hold compact results, one pair for each "
+        "network and stream of tasks.",
     )
     source_arguments(parser, "runs")
     parser.add_argument(

@@ -1,5 +1,6 @@
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from fabricate import fabricate
 
 from analysis import load_runs, summarise
 from analysis.collect import collect
+from analysis.pieces import Piece
 from analysis.results import Results
 from plasticity.errors import UserError
 
@@ -26,7 +28,8 @@ def test_collected_runs_load_as_the_folders_do(tmp_path):
         reason="no",
     )
     said = collect([str(runs)], results)
-    assert said.startswith(f"1 finished and 1 failed runs are in {results}: runs.parquet ")
+    assert said.startswith(f"1 finished and 1 failed runs are in {results}: ")
+    assert said.endswith(" MB in 2 pieces, of which 2 changed.")
     tasks, there = load_runs(runs), load_runs(results)
     config = [
         name for name in there if "." in name and not name.startswith(("replaced", "weight_magnitude."))
@@ -111,10 +114,12 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
 
     def collected():
         collect([str(tmp_path / "runs")], results)
-        return [path.read_bytes() for path in sorted(results.iterdir())]
+        return [path.read_bytes() for path in sorted(results.glob("*/*"))]
 
     first = collected()
     assert len(first) == 2
+    assert collected() == first
+    shutil.rmtree(results)
     assert collected() == first
 
 
@@ -122,7 +127,8 @@ def test_dying_while_writing_leaves_the_old_results(tmp_path, monkeypatch):
     results = tmp_path / "results"
     fabricate(tmp_path / "runs", {}, [0.5])
     collect([str(tmp_path / "runs")], results)
-    before = {path.name: path.read_bytes() for path in results.iterdir()}
+    before = {path: path.read_bytes() for path in results.glob("*/*")}
+    assert len(before) == 2
     fabricate(tmp_path / "runs", {"seed": 1}, [0.5])
 
     def full(frame, path, **options):
@@ -132,13 +138,14 @@ def test_dying_while_writing_leaves_the_old_results(tmp_path, monkeypatch):
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
     with pytest.raises(UserError, match="cannot be written to \\(No space left on device\\)"):
         collect([str(tmp_path / "runs")], results)
-    assert {path.name: path.read_bytes() for path in results.iterdir()} == before
+    assert {path: path.read_bytes() for path in results.glob("*/*")} == before
 
 
 def test_results_that_cannot_be_read_are_refused(tmp_path):
-    (tmp_path / "runs.parquet").write_text("no Parquet")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "piece.parquet").write_text("no Parquet")
     assert Results(tmp_path).exists()
-    with pytest.raises(UserError, match=r"runs\.parquet cannot be read"):
+    with pytest.raises(UserError, match=r"runs/piece\.parquet cannot be read"):
         summarise(tmp_path)
 
 
@@ -189,12 +196,54 @@ def test_half_of_collected_results_is_refused_and_kept(tmp_path, missing, other)
     fabricate(tmp_path / "A", {}, [0.5])
     fabricate(tmp_path / "B", {"seed": 1}, [0.5])
     collect([str(tmp_path / "A"), str(tmp_path / "B")], results)
-    (results / f"{missing}.parquet").unlink()
-    left = (results / f"{other}.parquet").read_bytes()
-    sentence = f"{missing}.parquet is missing, without which {other}.parquet cannot be used"
+    absent, there = (results / kind / "permuted_mnist-relu-5x100.parquet" for kind in (missing, other))
+    absent.unlink()
+    left = there.read_bytes()
+    sentence = f"{absent} is missing, without which {there} cannot be used"
     with pytest.raises(UserError, match=sentence):
         collect([str(tmp_path / "A")], results)
     with pytest.raises(UserError, match=sentence):
         summarise(results)
-    assert [path.name for path in results.iterdir()] == [f"{other}.parquet"]
-    assert (results / f"{other}.parquet").read_bytes() == left
+    assert list(results.glob("*/*")) == [there]
+    assert there.read_bytes() == left
+
+
+def test_a_collection_changes_only_the_pieces_of_its_runs(tmp_path):
+    results, runs = tmp_path / "results", tmp_path / "runs"
+    narrow = {"model": {"width": 20}}
+    for network in ({}, narrow, {"activation": {"name": "tanh"}}):
+        fabricate(runs, network, [0.5, 0.25], extra=[{"rank.layer_1": 3.0}, {}] if network else [])
+    collect([str(runs)], results)
+    kept = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in results.glob("*/*")}
+    names = [f"permuted_mnist-{network}.parquet" for network in ("relu-5x100", "relu-5x20", "tanh-5x100")]
+    assert sorted(map(str, kept)) == sorted(
+        str(results / kind / x) for kind in ("runs", "tasks") for x in names
+    )
+    fabricate(tmp_path / "more", narrow | {"seed": 1}, [0.5], extra=[{"rank.layer_2": 1 / 3}])
+    assert collect([str(tmp_path / "more")], results).endswith(" in 3 pieces, of which 1 changed.")
+    changed = {path for path, (inode, _) in kept.items() if path.stat().st_ino != inode}
+    assert changed == {results / kind / names[1] for kind in ("runs", "tasks")}
+    both = load_runs(runs, tmp_path / "more")[[*KEPT, "rank.layer_1", "seed", "model.width"]]
+    pd.testing.assert_frame_equal(load_runs(results)[list(both)], both)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_one_pair_of_earlier_versions_is_read_and_split(tmp_path, killed):
+    results, runs = tmp_path / "results", tmp_path / "runs"
+    for number, network in enumerate(({}, {"model": {"width": 20}})):
+        fabricate(runs, network, [0.5, 0.25], updated=float(number + 1))
+    summaries, rows = summarise(runs), load_runs(runs)
+    results.mkdir()
+    summaries.assign(score=0.0 if killed else summaries["score"]).to_parquet(results / "runs.parquet")
+    rows[["run", "task", "accuracy", "loss", "weight_magnitude"]].to_parquet(results / "tasks.parquet")
+    read = load_runs(results)
+    pd.testing.assert_frame_equal(read[KEPT], rows[KEPT])
+    if killed:  # after the first piece: its runs are in both
+        Piece(*(results / kind / "permuted_mnist-relu-5x100.parquet" for kind in ("runs", "tasks"))).update(
+            summaries[summaries["model.width"] == 100], rows[rows["model.width"] == 100].iloc[:, :5]
+        )
+        assert sorted(summarise(results)["score"]) == [0.0, 0.25]
+    collect([str(runs)], results)
+    assert not list(results.glob("*.parquet")) and len(list(results.glob("*/*.parquet"))) == 4
+    pd.testing.assert_frame_equal(load_runs(results)[KEPT], rows[KEPT])
+    pd.testing.assert_frame_equal(summarise(results)[["run", "score"]], summaries[["run", "score"]])

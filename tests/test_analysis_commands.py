@@ -105,12 +105,14 @@ def test_output_that_cannot_be_written_ends_a_command_with_a_sentence(
 
 
 def test_what_killed_collectors_left_is_swept_by_the_next(call, runs, tmp_path):
-    (tmp_path / "results").mkdir()
-    left = [tmp_path / "results" / f".{name}.parquet.x1y2" for name in ("runs", "tasks")]
-    for path in left:
+    results = tmp_path / "results"
+    for name in (".runs", ".tasks", "runs/.piece", "tasks/.piece"):
+        path = results / f"{name}.parquet.x1y2"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
-    assert "14 finished" in call("collect", "--output", str(tmp_path / "results"))
-    assert {path.name for path in (tmp_path / "results").iterdir()} == {"runs.parquet", "tasks.parquet"}
+    assert "14 finished" in call("collect", "--output", str(results))
+    assert {path.name for path in results.iterdir()} == {"runs", "tasks"}
+    assert not [path for path in results.rglob("*") if path.is_file() and path.suffix != ".parquet"]
 
 
 def test_runs_lists_every_run(call, runs):
