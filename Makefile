@@ -12,7 +12,7 @@ run: $(VENV)/installed
 	@echo "one of 3 seeds. Loss of plasticity has only just begun by then. In full, a quarter of an hour on two cores:"
 	@echo "    $(BIN)/python launch.py experiment=first_layer"
 	$(BIN)/python launch.py $(SHORT)
-	$(BIN)/python -m analysis.runs --runs runs/short
+	$(BIN)/python -m plasticity.analysis runs --runs runs/short
 
 test: $(VENV)/installed
 	@bash tests/slurm/install.sh

@@ -1,19 +1,11 @@
 """Turns run folders into tables and figures.
 
-On the command line:
-
-    python -m analysis.runs        every run, its progress and its score
-    python -m analysis.collect     run folders → the compact files in results/
-    python -m analysis.table_1     Table 1, measured; beside the published one with --compare published
-    python -m analysis.findings    the paper's claims, as tests on these runs
-    python -m analysis.figures     the paper's figures, drawn from the committed results or your own runs
-    python -m analysis.curves      any column by task, with a curve for each value of any key
-    python -m analysis.search      the settings of a search, ranked; writes the choice as a tuned network
-    python -m analysis.calibration Table 1, measured less published, drawn against a normal
+On the command line, `python -m plasticity.analysis --help` lists what there is. The folder `paper` holds what
+concerns the paper's Table 1, claims and figures; everything beside it serves any runs, and does not need it.
 
 In a notebook:
 
-    from analysis import grid, load_runs, summarise
+    from plasticity.analysis import grid, load_runs, summarise
 
     tasks = load_runs("runs")      # a row per run and task
     runs = summarise("runs")       # a row per run
@@ -27,7 +19,20 @@ Both loaders take directories of run folders, directories of collected results, 
 more than one of them counts once. Nothing here computes a run, and nothing imports an engine.
 """
 
-from analysis.grid import grid
-from analysis.load import load_runs, summarise
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .load import load_runs, summarise
+    from .paper.grid import grid
+
+_HOME = {"grid": ".paper.grid", "load_runs": ".load", "summarise": ".load"}
+"""Where each public name lives. It is imported on first access, so that commands respond at once."""
 
 __all__ = ["grid", "load_runs", "summarise"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name], __name__), name)

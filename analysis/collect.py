@@ -1,15 +1,17 @@
-"""The command that collects run folders into compact files: python -m analysis.collect --help."""
+"""The command that collects run folders into compact files: python -m plasticity.analysis collect --help."""
 
 import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.command import command, parsed, source_arguments, sources
-from analysis.load import config_columns, load_runs, summarise
-from analysis.pieces import EXACT, KEYS
-from analysis.results import Results
 from plasticity.errors import UserError
+
+from .command import parsed, source_arguments, sources
+from .entry import command
+from .load import config_columns, load_runs, summarise
+from .pieces import EXACT, KEYS
+from .results import Results
 
 ENDED = ("finished", "failed")
 """States of runs that are results. A run that can still be resumed is not one yet."""
@@ -103,8 +105,8 @@ def _completed(
 def main() -> None:
     """Reads the arguments and collects."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.collect",
-        description="Adds finished and failed runs to the Parquet files that hold compact results, one pair for each "
+        prog="python -m plasticity.analysis collect",
+        description="Adds finished and failed runs to the Parquet files that hold compact results, a pair for each "
         "network and stream of tasks.",
     )
     source_arguments(parser, "runs")

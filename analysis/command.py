@@ -1,51 +1,21 @@
 """What the commands of this package share."""
 
 import argparse
-import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.load import summarise
-from analysis.remote import fetch
-from analysis.render import FORMATS, Table, render
-from analysis.results import DIRECTORY, Results
 from plasticity.arguments import positive
 from plasticity.composition.methods import use
 from plasticity.errors import UserError
-from plasticity.machine.interrupt import interruptible
-from plasticity.machine.output import show_any_text
 
-
-def command(main: Callable[[], None]) -> None:
-    """Runs a command; an error that the user can fix ends it with a sentence and exit code 1."""
-    os.environ["MPLBACKEND"] = "agg"  # not a notebook's, or what needs a display
-    if sys.stdout is None:
-        sys.exit("There is no standard output to write to.")
-    show_any_text()
-    try:
-        try:
-            with interruptible():
-                main()
-        finally:
-            sys.stdout.flush()
-    except UserError as error:
-        sys.exit(str(error))
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        _drop_output()
-        sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        _drop_output()
-        sys.exit(f"{error.filename or 'Standard output'} cannot be read or written ({error.strerror}).")
-
-
-def _drop_output() -> None:
-    """Keeps Python from trying again, at exit, to write what could not be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+from .load import summarise
+from .remote import fetch
+from .render import FORMATS, Table, render
+from .results import DIRECTORY, Results
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""The command that draws any column by task, a curve per value of a key: python -m analysis.curves --help."""
+"""The command that draws any column by task: python -m plasticity.analysis curves --help."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import drawing
-from analysis.command import command, config_argument, parsed, source_arguments, sources
-from analysis.load import load_runs, summarise
-from analysis.points import LINE, PANEL, explain
-from analysis.selection import asks_for_method, column, grouped, mixture, where, with_method
 from plasticity.errors import UserError
+
+from . import drawing
+from .command import config_argument, parsed, source_arguments, sources
+from .entry import command
+from .load import load_runs, summarise
+from .points import LINE, PANEL, explain
+from .selection import asks_for_method, column, grouped, mixture, where, with_method
 
 MOST = 12
 """The most curves that can still be told apart."""
@@ -66,9 +68,10 @@ def _chosen(paths: Sequence[str], conditions: list[str], methods: bool) -> tuple
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.curves",
+        prog="python -m plasticity.analysis curves",
         description="Draws a column by task, as PDF and PNG: means over runs that share the values of some keys.",
-        epilog="Example: python -m analysis.curves --y accuracy --by replacement.layers --where activation=relu",
+        epilog="Example: python -m plasticity.analysis curves --y accuracy --by replacement.layers "
+        "--where activation=relu",
     )
     source_arguments(parser, "runs")
     config_argument(parser)

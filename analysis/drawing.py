@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.look import HATCHES, SMALL, canvas, column_name, curve_look, styled, unstyled, values_of
-from analysis.points import LINE, PANEL, band, binned
 from plasticity.errors import UserError
+
+from .look import HATCHES, SMALL, canvas, column_name, curve_look, styled, unstyled, values_of
+from .points import LINE, PANEL, band, binned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

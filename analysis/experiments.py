@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.notes import problem
 from plasticity.composition.compose import experiment
 from plasticity.composition.labels import labels as launch_labels
 from plasticity.composition.methods import method_name
@@ -201,3 +200,14 @@ def step_size(run: Run) -> str:
 def nothing(run: Run) -> str:
     """The same empty name for all runs."""
     return ""
+
+
+def problem(cell: pd.Series) -> str:
+    """Why a run has no score."""
+    if cell["status"] == "absent":
+        return "no such run"
+    if cell["status"] == "finished":
+        return f"finished, but its score is not a number ({cell['run']})"
+    if pd.notna(cell["reason"]):
+        return f"{cell['status']}: {str(cell['reason']).rstrip('.')} ({cell['run']})"
+    return f"{cell['status']}, {cell['tasks_done']:,.0f} of {cell['tasks']:,} tasks done ({cell['run']})"

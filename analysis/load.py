@@ -6,9 +6,10 @@ from typing import Protocol
 
 import pandas as pd
 
-from analysis.folders import Folders
-from analysis.results import Results
 from plasticity.errors import UserError
+
+from .folders import Folders
+from .results import Results
 
 RECORD = (
     *("run", "status", "tasks_done", "total_tasks", "score", "score_name", "higher_is_better", "percent"),

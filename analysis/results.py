@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.pieces import KEYS, Piece, piece_name
 from plasticity.errors import UserError
 from plasticity.machine.files import alone, sweep
+
+from .pieces import KEYS, Piece, piece_name
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "results"
 """The committed results."""

@@ -1,4 +1,4 @@
-"""The command that lists runs: python -m analysis.runs --help."""
+"""The command that lists runs: python -m plasticity.analysis runs --help."""
 
 import argparse
 import sys
@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.command import command, config_argument, parsed, source_arguments, sources, write
-from analysis.experiments import Experiment
-from analysis.load import config_columns, summarise
-from analysis.render import Cell, Section, Table, text
-from analysis.selection import asks_for_method, column, mixture, shown, where, with_method
-from analysis.statistics import describe
 from plasticity.errors import UserError, one_line
 from plasticity.objectives import score_text
+
+from .command import config_argument, parsed, source_arguments, sources, write
+from .entry import command
+from .experiments import Experiment
+from .load import config_columns, summarise
+from .render import Cell, Section, Table, text
+from .selection import asks_for_method, column, mixture, shown, where, with_method
+from .statistics import describe
 
 ALWAYS = "optimiser.step_size"
 """The config key that is shown even if it is the same for all."""
@@ -135,7 +137,7 @@ def _what_now(paths: Sequence[str]) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.runs",
+        prog="python -m plasticity.analysis runs",
         description="Lists runs: how far they have got, what they scored, and how they differ.",
     )
     source_arguments(parser, "runs")

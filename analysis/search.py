@@ -1,4 +1,4 @@
-"""The command that ranks the runs of a search and writes what it chose: python -m analysis.search --help."""
+"""The command that ranks the runs of a search: python -m plasticity.analysis search --help."""
 
 import argparse
 import shlex
@@ -10,10 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.command import command, config_argument, parsed, source_arguments, sources, table_runs, write
-from analysis.experiments import Experiment, launch_command, varying
-from analysis.render import Cell, Section, Table, text
-from analysis.statistics import describe, paired
 from plasticity.composition.groups import conf_directory
 from plasticity.composition.methods import method_name, recipes
 from plasticity.errors import UserError
@@ -21,6 +17,12 @@ from plasticity.machine.files import atomic_write
 from plasticity.objectives import score_text
 from plasticity.part import Part, one_of
 from plasticity.run import Run, flatten, number_text, short_key
+
+from .command import config_argument, parsed, source_arguments, sources, table_runs, write
+from .entry import command
+from .experiments import Experiment, launch_command, varying
+from .render import Cell, Section, Table, text
+from .statistics import describe, paired
 
 
 def searched(name: str) -> dict[str, str]:
@@ -244,7 +246,7 @@ def _yaml(value: Any) -> str:
 def main() -> None:
     """Reads the arguments, finds the runs, ranks them."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.search",
+        prog="python -m plasticity.analysis search",
         description="Ranks the settings of experiment=search for each method, and says how certain the best is.",
     )
     parser.add_argument(

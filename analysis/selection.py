@@ -5,12 +5,13 @@ from difflib import get_close_matches
 
 import pandas as pd
 
-from analysis.load import config_columns
 from plasticity.composition.methods import DEFAULTS as PART_KEYS
 from plasticity.composition.methods import Shape, name_of
 from plasticity.errors import ImpossibleLayer, UserError
 from plasticity.replacement.layers import NAME, resolve
 from plasticity.run import number_text, short_key
+
+from .load import config_columns
 
 LAYERS = "replacement.layers"
 """The column of the layers that a run replaces."""

@@ -11,11 +11,11 @@ from conftest import ROOT
 from fabricate import fabricate
 
 from analysis import summarise
-from analysis.claims import CLAIMS
-from analysis.command import command
-from analysis.grid import cells
-from analysis.notes import missing
+from analysis.entry import command
 from analysis.paper import CELLS, COLUMNS, NETWORKS, run
+from analysis.paper.claims import CLAIMS
+from analysis.paper.grid import cells
+from analysis.paper.notes import missing
 from analysis.render import text
 from analysis.runs import average_table, averages
 from plasticity.composition.compose import compose, experiment
@@ -57,6 +57,34 @@ def call(monkeypatch, capsys, tmp_path):
         return getattr(capsys.readouterr(), stream)
 
     return call
+
+
+@pytest.mark.parametrize("arguments, code, said", [
+    (["plasticity.analysis", "runs"], 0, "14 finished"),
+    (["analysis.table_1", "--tasks", "2"], 0, "Width 100"),
+    (["plasticity.analysis", "run"], 1, "run is refused: there is no such command; did you mean runs?"),
+    (["plasticity.publish", "--help"], 0, "python -m plasticity.track"),
+    (["plasticity.publish.dashboard", "--help"], 1, "plasticity.publish is plasticity.track now"),
+])  # fmt: skip
+def test_one_command_has_them_all_and_the_earlier_spellings_still_say_something(arguments, code, said, runs):
+    where = ["--runs", runs] if code == 0 and "--help" not in arguments else []
+    program = [sys.executable, "-m", *arguments, *where]
+    answer = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == code and re.search(said, answer.stdout + answer.stderr)
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_command_imports_only_what_it_needs():
+    code = (
+        "import sys; sys.argv[1:] = ['--help']\nfrom plasticity.analysis.__main__ import COMMANDS, main\nmain()\n"
+        "print('loaded', [name for name in ('pandas', 'torch', 'hydra', 'wandb') if name in sys.modules])\n"
+        "from importlib import import_module\n"
+        "print([import_module(module, 'plasticity.analysis').main.__name__ for module, _ in COMMANDS.values()])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.endswith(f"loaded []\n{['main'] * 12}\n")
 
 
 @pytest.mark.parametrize("module", ["runs", "collect"])

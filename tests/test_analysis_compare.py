@@ -7,8 +7,8 @@ from fabricate import cell, put
 from scipy import stats
 
 from analysis import summarise
-from analysis.calibration import draw
-from analysis.compare import (
+from analysis.paper.calibration import draw
+from analysis.paper.compare import (
     ROUNDING,
     Pooled,
     compare,
@@ -18,7 +18,7 @@ from analysis.compare import (
     rounded,
     summary,
 )  # fmt: skip
-from analysis.grid import cells
+from analysis.paper.grid import cells
 from analysis.statistics import Estimate
 
 

@@ -10,10 +10,11 @@ import pytest
 from conftest import ROOT
 from fabricate import fabricate
 
-from analysis import curves, figures, load_runs, summarise
-from analysis.command import command
+from analysis import curves, load_runs, summarise
+from analysis.entry import command
 from analysis.experiments import Experiment, activation, method, replacement_set
 from analysis.look import MARKERS, curve_look
+from analysis.paper import figures
 from analysis.points import LINE, PANEL, bin_width, binned
 from plasticity.composition.compose import compose, experiment
 
@@ -76,7 +77,7 @@ def test_a_figure_that_would_mix_settings_is_refused(call, runs):
 
 def test_figures_read_the_runs_and_configs_that_they_are_told_to(call, runs, tmp_path):
     (tmp_path / "tuned").mkdir()
-    known = figures.__file__.replace("analysis/figures.py", "conf/tuned/width_20.yaml")
+    known = figures.__file__.replace("analysis/paper/figures.py", "conf/tuned/width_20.yaml")
     own = open(known).read().replace("width: 20", "width: 21")
     (tmp_path / "tuned" / "mine.yaml").write_text(own)
     asked = ["figure_5", *SHORT, "tuned=mine", "--runs", runs, "--config-dir", tmp_path]

@@ -5,12 +5,12 @@ from fabricate import put
 from scipy import stats
 
 from analysis import summarise
-from analysis.claims import CLAIMS, MARGIN, needed
-from analysis.contrasts import Network, fall, layer
-from analysis.findings import layout
-from analysis.grid import cells
-from analysis.judgement import findings
 from analysis.paper import CELLS, names, published
+from analysis.paper.claims import CLAIMS, MARGIN, needed
+from analysis.paper.contrasts import Network, fall, layer
+from analysis.paper.findings import layout
+from analysis.paper.grid import cells
+from analysis.paper.judgement import findings
 
 NOISE = np.array([-1.0, 0.0, 1.0])
 

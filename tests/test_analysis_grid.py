@@ -6,10 +6,10 @@ import pytest
 from fabricate import cell, fabricate, put
 
 from analysis import grid, summarise
-from analysis.grid import best, cells
-from analysis.layout import shown
-from analysis.notes import notes
 from analysis.paper import COLUMNS, published, run
+from analysis.paper.grid import best, cells
+from analysis.paper.layout import shown
+from analysis.paper.notes import notes
 from plasticity.errors import UserError
 
 

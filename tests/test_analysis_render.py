@@ -5,10 +5,10 @@ import pytest
 from fabricate import put
 
 from analysis import summarise
-from analysis.compare import compare, comparison
-from analysis.grid import aggregate, cells
-from analysis.layout import layout
 from analysis.paper import COLUMNS
+from analysis.paper.compare import compare, comparison
+from analysis.paper.grid import aggregate, cells
+from analysis.paper.layout import layout
 from analysis.render import Cell, Section, Table, render
 
 AWKWARD = "100 % of $x_1 & {y}: #~^ \\ <b> – | “naïve” --seeds"

@@ -7,7 +7,7 @@ import yaml
 from fabricate import fabricate
 
 from analysis import search, summarise
-from analysis.command import command
+from analysis.entry import command
 from analysis.experiments import Experiment, method
 from plasticity.composition.compose import compose, experiment
 from plasticity.errors import UserError

@@ -57,17 +57,33 @@ def wheel(tree, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory) -> Path:
-    """The bin folder of a new environment with the wheel; other packages are those of this environment."""
-    environment = tmp_path_factory.mktemp("environment")
-    venv.create(environment, symlinks=True)
-    paths = {"base": str(environment), "platbase": str(environment)}
-    site_packages = Path(sysconfig.get_path("purelib", "venv", paths))
-    others = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-    (site_packages / "others.pth").write_text("\n".join(others))
-    bin_folder = Path(sysconfig.get_path("scripts", "venv", paths))
-    options = ["--no-deps", "--no-index", "--quiet", "--ignore-installed"]
-    python("-m", "pip", "--python", bin_folder / "python", "install", *options, wheel, cwd=environment)
+def environment(tmp_path_factory):
+    """Makes an environment: its bin folder, and what installs there; other packages are those of ours."""
+
+    def make(name: str):
+        folder = tmp_path_factory.mktemp(name)
+        venv.create(folder, symlinks=True)
+        paths = {"base": str(folder), "platbase": str(folder)}
+        site_packages = Path(sysconfig.get_path("purelib", "venv", paths))
+        others = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+        (site_packages / "others.pth").write_text("\n".join(others))
+        bin_folder = Path(sysconfig.get_path("scripts", "venv", paths))
+        options = ["--no-deps", "--no-index", "--quiet", "--ignore-installed"]
+
+        def install(*what: object) -> None:
+            pip = ("-m", "pip", "--python", bin_folder / "python")
+            python(*pip, "install", *options, *what, cwd=folder)
+
+        return bin_folder, install
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, environment) -> Path:
+    """The bin folder of a new environment with the wheel."""
+    bin_folder, install = environment("environment")
+    install(wheel)
     return bin_folder
 
 
@@ -92,12 +108,13 @@ def test_the_wheel_holds_every_config_kernel_source_and_module_and_nothing_else(
     expected = {
         f"plasticity/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")
     }
-    for pattern in ("plasticity/engines/kernel/*.[ch]", "hydra_plugins/*.py", "analysis/**/*.py"):
+    for pattern in ("plasticity/engines/kernel/*.[ch]", "hydra_plugins/*.py"):
         expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob(pattern)}
     expected |= {
         str(path.relative_to(ROOT)) for path in ROOT.glob("plasticity/**/*.py") if "conf" not in path.parts
     }
-    expected.add("analysis/published_table_1.csv")
+    expected |= {f"plasticity/{path.relative_to(ROOT)}" for path in ROOT.glob("analysis/**/*.py")}
+    expected.add("plasticity/analysis/paper/published_table_1.csv")
     assert len(expected) > 140
     assert {name for name in names if ".dist-info/" not in name} == expected
 
@@ -135,7 +152,24 @@ def test_the_installed_command_computes_runs_in_any_folder(here, tmp_path):
     swept = here("plasticity", "-m", "replacement=all,layer_1", *SHORT)
     assert "2 runs: 1 finished, 0 resumed, 1 new" in swept and "2 of 2 runs finished" in swept
     assert len(list((tmp_path / "runs").glob("*/tasks.csv"))) == 2
-    assert "2 runs: 2 finished." in here("python", "-m", "analysis.runs")
+    (tmp_path / "analysis.py").write_text("raise SystemExit('the file of the user')\n")
+    (shown,) = set(re.findall(r"python -m (plasticity.*)", swept))
+    assert "2 runs: 2 finished." in here("python", "-m", *shown.split())
+    assert "2 runs: 2 finished." in here("plasticity-analysis", "runs")
+    listed = here("plasticity-analysis", "--help")
+    assert listed == here("python", "-m", "plasticity.analysis", "--help") and "  publish_figures " in listed
+
+
+def test_a_notebook_beside_an_editable_clone_imports_the_package(environment, tree):
+    """The clone's folder has the package's name, and stands in the folder where Python starts."""
+    bin_folder, install = environment("editable")
+    install("--no-build-isolation", "--editable", tree)
+    code = "import plasticity, plasticity.analysis as a; print(plasticity.Run().seed, a.load_runs.__name__)"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run(
+        [bin_folder / "python", "-c", code], cwd=tree.parent, env=environment, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("0 load_runs\n", "")
 
 
 def test_the_citation_is_of_this_version_and_has_what_the_format_requires():

@@ -113,7 +113,7 @@ def test_a_packed_sweep_returns_at_once_and_equals_the_local_one(cluster, fresh)
     took = time.monotonic() - began
     assert (submitted.returncode, submitted.stderr) == (0, "")
     assert "10 runs: 0 finished, 0 resumed, 10 new; 5 jobs of about" in submitted.stdout
-    for shown in ("Submitted 5 jobs. Logs:", "python -m analysis.runs", "scancel "):
+    for shown in ("Submitted 5 jobs. Logs:", "python -m plasticity.analysis runs", "scancel "):
         assert shown in submitted.stdout
     arrays = submitted.stdout.partition("Cancel: scancel ")[2].partition("\n")[0].split()
     assert len(arrays) == 2, "five jobs where an array may have four"

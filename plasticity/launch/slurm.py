@@ -229,7 +229,7 @@ def _commands(jobs: set[str], settings: Settings) -> str:
     ids = sorted({_array_of(job) for job in jobs}, key=int)
     return (
         f"Jobs: {', '.join(ids)}\n"
-        f"Watch:  python -m analysis.runs --runs {shlex.quote(settings.runs_dir)}   or   squeue --me\n"
+        f"Watch:  python -m plasticity.analysis runs --runs {shlex.quote(settings.runs_dir)}   or   squeue --me\n"
         f"Cancel: scancel {' '.join(ids)}\n"
         "Repeated later, the same command submits only what is still missing."
     )

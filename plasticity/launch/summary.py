@@ -83,4 +83,4 @@ def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str
 
 
 def _next(settings: Settings) -> str:
-    return f"See them with: python -m analysis.runs --runs {shlex.quote(settings.runs_dir)}"
+    return f"See them with: python -m plasticity.analysis runs --runs {shlex.quote(settings.runs_dir)}"

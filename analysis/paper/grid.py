@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.paper import COLUMNS, INDIVIDUAL, NETWORKS, ROWS, run
-from analysis.statistics import describe
 from plasticity.errors import UserError
 from plasticity.run import LEFT_OUT
+
+from ..statistics import describe
+from . import COLUMNS, INDIVIDUAL, NETWORKS, ROWS, run
 
 DATASET = ["dataset.tasks", "dataset.examples_per_task"]
 

@@ -7,12 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import chdtri, ndtri, stdtr
 
-from analysis.claims import EQUIVALENT, MARGIN, UNDECIDED
-from analysis.grid import aggregate
-from analysis.layout import p_value, shown
-from analysis.paper import COLUMNS, PUBLISHED_SEEDS, ROWS, SECTIONS, names, published
-from analysis.render import Cell, Section, Table
-from analysis.statistics import (
+from ..render import Cell, Section, Table
+from ..statistics import (
     CONFIDENCE,
     POWER,
     SIGNIFICANCE,
@@ -21,6 +17,10 @@ from analysis.statistics import (
     holm,
     power_equivalent,
 )
+from . import COLUMNS, PUBLISHED_SEEDS, ROWS, SECTIONS, names, published
+from .claims import EQUIVALENT, MARGIN, UNDECIDED
+from .grid import aggregate
+from .layout import p_value, shown
 
 DIFFERS = "differs"
 
@@ -48,7 +48,7 @@ def compare(found: pd.DataFrame) -> pd.DataFrame:
     Columns:
         section, network, replacement: where the cell appears first.
         names: the names of its network in all of its rows.
-        mean, std, seeds, missing: ours, as in `analysis.grid`.
+        mean, std, seeds, missing: ours, as in `analysis.paper.grid`.
         published_mean, published_std: in percent and percentage points; population standard deviation.
         difference: ours less published, in percentage points.
         error, degrees: standard error of the difference, from seeds and rounding, and its degrees of freedom.
@@ -59,7 +59,7 @@ def compare(found: pd.DataFrame) -> pd.DataFrame:
             where no number would, since there are so few published ones.
 
     Args:
-        found: as returned by `analysis.grid.cells`.
+        found: as returned by `analysis.paper.grid.cells`.
     """
     both = _distinct(found)
     both["difference"] = both["mean"] - both["published_mean"]

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from analysis.contrasts import Weights, fall
-from analysis.paper import declared
-from analysis.statistics import CONFIDENCE, POWER, SIGNIFICANCE
+from ..statistics import CONFIDENCE, POWER, SIGNIFICANCE
+from . import declared
+from .contrasts import Weights, fall
 
 HOLDS, FAILS, EQUIVALENT = "holds", "does not hold", "equivalent"
 UNDECIDED, ABSENT = "undecided", "not computed"

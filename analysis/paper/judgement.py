@@ -12,19 +12,19 @@ from math import isinf, nan
 
 import pandas as pd
 
-from analysis.claims import ABSENT, CLAIMS, EQUIVALENT, FAILS, MARGIN, UNDECIDED, Claim
-from analysis.contrasts import Network, Weights, fall
-from analysis.paper import NETWORKS, names
-from analysis.statistics import SIGNIFICANCE, Interval, fieller, holm, paired, seeds_to_decide, spread
+from ..statistics import SIGNIFICANCE, Interval, fieller, holm, paired, seeds_to_decide, spread
+from . import NETWORKS, names
+from .claims import ABSENT, CLAIMS, EQUIVALENT, FAILS, MARGIN, UNDECIDED, Claim
+from .contrasts import Network, Weights, fall
 
 
 def findings(found: pd.DataFrame) -> pd.DataFrame:
     """A row for each claim and each network that it is about.
 
     Columns:
-        claim: a key of `analysis.claims.CLAIMS`.
+        claim: a key of `analysis.paper.claims.CLAIMS`.
         network: its name in Table 1.
-        value, low, high: as `analysis.claims.EXPLANATIONS` says; NaN where it is not available.
+        value, low, high: as `analysis.paper.claims.EXPLANATIONS` says; NaN where it is not available.
         p_different, p_equivalent: adjusted within the claim.
         verdict: "holds", "does not hold", "equivalent", "undecided", or "not computed" where fewer than two
             seeds have all the cells.
@@ -33,7 +33,7 @@ def findings(found: pd.DataFrame) -> pd.DataFrame:
         detail: further results, or the cells that are missing.
 
     Args:
-        found: as returned by `analysis.grid.cells`. Replacement sets that it lacks count as missing for all seeds.
+        found: as returned by `analysis.paper.grid.cells`. Replacement sets that it lacks are missing for all seeds.
     """
     networks, adjusted = [Network(name, found) for name in NETWORKS], Adjusted()
     rows = [row for claim in CLAIMS for row in _judged(claim, networks, adjusted)]
@@ -45,7 +45,7 @@ class Test:
     """The test of a claim's contrast on a network, before it is adjusted for other networks.
 
     Attributes:
-        key: the contrast, as `analysis.contrasts.Network.key` names it.
+        key: the contrast, as `analysis.paper.contrasts.Network.key` names it.
         above: whether the estimate is above 0; where a share is shown, its whole, too.
         p_different, p_equivalent: of both tests, unadjusted.
         observed, deviation: mean and standard deviation over seeds of what further seeds would decide.

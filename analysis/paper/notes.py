@@ -7,10 +7,12 @@ from typing import cast
 
 import pandas as pd
 
-from analysis.grid import further_seeds, other_lengths
-from analysis.paper import CELLS, COLUMNS, NETWORKS, names
 from plasticity.run import LEFT_OUT
 from plasticity.training.score import window_text
+
+from ..experiments import problem
+from . import CELLS, COLUMNS, NETWORKS, names
+from .grid import further_seeds, other_lengths
 
 
 def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
@@ -18,7 +20,7 @@ def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
 
     Args:
         runs: as returned by `analysis.summarise`.
-        found: as returned by `analysis.grid.cells`.
+        found: as returned by `analysis.paper.grid.cells`.
     """
     others = other_lengths(runs, found)
     left_out = [f"There are runs of other lengths, which --tasks shows: {others}."] if others else []
@@ -70,17 +72,6 @@ def _command(experiment: str, lacking: pd.DataFrame) -> str:
     }
     needed = [override for override, differs in overrides.items() if differs]
     return shlex.join(["python", "launch.py", f"experiment={experiment}", *needed])
-
-
-def problem(cell: pd.Series) -> str:
-    """Why a run has no score."""
-    if cell["status"] == "absent":
-        return "no such run"
-    if cell["status"] == "finished":
-        return f"finished, but its score is not a number ({cell['run']})"
-    if pd.notna(cell["reason"]):
-        return f"{cell['status']}: {str(cell['reason']).rstrip('.')} ({cell['run']})"
-    return f"{cell['status']}, {cell['tasks_done']:,.0f} of {cell['tasks']:,} tasks done ({cell['run']})"
 
 
 def versions(found: pd.DataFrame) -> list[str]:

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from analysis.paper import COLUMNS, SECTIONS
-from analysis.render import Cell, Section, Table
+from ..render import Cell, Section, Table
+from . import COLUMNS, SECTIONS
 
 STATISTICS = {
     "std": "± population standard deviation",
@@ -17,10 +17,10 @@ def layout(table: pd.DataFrame, statistic: str, seeds: int, measured: str) -> Ta
     """The grid in the paper's sections, with the best individual layers underlined.
 
     Args:
-        table: as returned by `analysis.grid`.
+        table: as returned by `analysis.paper.grid`.
         statistic: a key of `STATISTICS`.
         seeds: number of seeds asked for.
-        measured: what a score is the mean of, as returned by `analysis.notes.measured`.
+        measured: what a score is the mean of, as returned by `analysis.paper.notes.measured`.
     """
     sections = []
     for section, title in SECTIONS.items():

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.paper import declared
+from . import declared
 
 Weights = Mapping[str, float]
 """A contrast: the weight of each cell's score, by replacement set. Its keys are the cells that it needs."""
@@ -32,7 +32,7 @@ class Network:
 
     Args:
         name: its file in `conf/tuned/`.
-        found: as returned by `analysis.grid.cells`.
+        found: as returned by `analysis.paper.grid.cells`.
     """
 
     def __init__(self, name: str, found: pd.DataFrame):

@@ -1,0 +1,8 @@
+"""Where `plasticity.track` was: its earlier command still works."""
+
+if __name__ != "__main__":
+    raise ImportError("plasticity.publish is plasticity.track now", name=__name__)
+
+from runpy import run_module
+
+run_module("plasticity.track", run_name="__main__", alter_sys=True)
