@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from plasticity.datasets.mnist import cache_directory
 from plasticity.errors import UserError
+from plasticity.machine.folders import data as cache_directory
 from plasticity.machine.progress import tracked
 from plasticity.track.stored import CONFIG, STATE, TABLE
 

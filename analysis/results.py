@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from plasticity.errors import UserError
-from plasticity.machine.files import alone, sweep
+from plasticity.machine.files import sweep
+from plasticity.machine.lock import alone
 
 from .pieces import KEYS, Piece, piece_name
 

@@ -18,8 +18,8 @@ from plasticity.machine.interrupt import Interrupts
 from plasticity.machine.processes import cause_of_death, start
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
-from plasticity.track.tracker import LEAVE_SECONDS as TRACKING_SECONDS
-from plasticity.track.tracker import Tracking
+from plasticity.track.tracking import LEAVE_SECONDS as TRACKING_SECONDS
+from plasticity.track.tracking import Tracking
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 30.0

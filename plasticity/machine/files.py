@@ -9,8 +9,6 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from plasticity.machine.lock import alone as alone  # where analysis/results.py looks for it
-
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 

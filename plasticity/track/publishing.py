@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plasticity.machine.cores import cores
 from plasticity.run import Run
@@ -21,8 +21,10 @@ from plasticity.track.live import LOOK_SECONDS, Live
 from plasticity.track.publication import Publication
 from plasticity.track.publisher import Outcome, Publisher
 from plasticity.track.target import EVERY, Target
-from plasticity.track.tracker import LEAVE_SECONDS
-from plasticity.track.trackers import Wandb
+from plasticity.track.tracking import LEAVE_SECONDS
+
+if TYPE_CHECKING:
+    from plasticity.track.trackers import Wandb
 
 AT_ONCE = 4
 """The most runs that are published at once, each by its own client."""
@@ -56,7 +58,7 @@ class Publishing:
         runs: every run of the launch.
     """
 
-    def __init__(self, tracker: Wandb, runs_dir: str, runs: Iterable[Run]):
+    def __init__(self, tracker: "Wandb", runs_dir: str, runs: Iterable[Run]):
         self.tracker, self.runs_dir, self.runs = tracker, runs_dir, Path(runs_dir).absolute()
         asked_for = tracker.mode != "disabled"
         allowed, self._variable = (asked_for and restriction()) or ("online", "")
@@ -217,7 +219,7 @@ def _runs(number: int) -> str:
     return f"{number} run{'s' * (number != 1)}"
 
 
-def _target(tracker: Wandb, directory: Path, online: bool) -> Target:
+def _target(tracker: "Wandb", directory: Path, online: bool) -> Target:
     entity, project = tracker.entity, tracker.project
     if online:
         entity = os.environ.get("WANDB_ENTITY") or entity

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import extract_tb
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
 from plasticity.store.rows import Row, number
-from plasticity.track.tracker import LEAVE_SECONDS, Tracker
+from plasticity.track.tracking import LEAVE_SECONDS
+
+if TYPE_CHECKING:
+    from plasticity.track.tracker import Tracker
 
 LOOK_SECONDS = 2.0
 """Time between two looks at the rows of the runs that are being computed."""
-
 
 PATIENCE = 60.0
 """Seconds that a launch waits at its end for a call to return."""
@@ -38,12 +40,10 @@ class Telling:
         runs_dir: the directory of runs.
     """
 
-    def __init__(self, tracker: Tracker, runs_dir: str):
+    def __init__(self, tracker: "Tracker", runs_dir: str):
         self.tracker = replace(tracker)  # what it remembers is not a setting
         self.runs = Path(runs_dir).absolute()
         self.error: str | None = None
-        kind = type(tracker)
-        self.active = (kind.began, kind.learnt, kind.ended) != (Tracker.began, Tracker.learnt, Tracker.ended)
         self._waiting: queue.SimpleQueue[tuple[Run, RunState | None] | None] = queue.SimpleQueue()
         self._asked, self._done, self._calls = 0, 0, 0
         self._told: dict[str, _Told] = {}
@@ -93,7 +93,7 @@ class Telling:
         return self._done < self._asked
 
     def _put(self, run: Run, state: RunState | None) -> None:
-        if not self.active:
+        if not self.tracker.listens:
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, daemon=True)

@@ -1,45 +1,16 @@
 """Trackers: parts that are told of a launch's runs, to show them somewhere."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from plasticity.part import Part
+from plasticity.track.tracking import Tracking
 
 if TYPE_CHECKING:
     from plasticity.run import Run
     from plasticity.store import RunState
     from plasticity.store.rows import Row
-
-LEAVE_SECONDS = 10.0
-"""How long a launch that is stopped waits for its tracker."""
-
-
-class Tracking(Protocol):
-    """A tracker at work for one launch. It raises nothing; only `wait` and `leave` take any time."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: object) -> None:
-        """Abandons what has not been tracked yet."""
-
-    def began(self, run: "Run") -> None:
-        """To be called when a run has begun, or has been resumed."""
-
-    def ended(self, run: "Run", state: "RunState") -> None:
-        """To be called when a run has ended, or was stopped."""
-
-    def catch_up(self, runs: Iterable["Run"]) -> None:
-        """To be called with the runs that were finished before."""
-
-    def wait(self, stop: Callable[[], object], seconds: float | None = None) -> None:
-        """Waits until everything is tracked or has failed; at most for `seconds`, or until `stop()` is true."""
-
-    def leave(self) -> None:
-        """To be called before a launch that was told to stop ends, with runs that it leaves."""
-
-    def lines(self) -> list[str]:
-        """Closing lines for the user: what was tracked, what was not, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +36,12 @@ class Tracker(Part):
 
     def ended(self, run: "Run", state: "RunState") -> None:
         """A run has ended, or was stopped, and all of its rows have been told: see `state.status`."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether it defines any of the three."""
+        kind = type(self)
+        return (kind.began, kind.learnt, kind.ended) != (Tracker.began, Tracker.learnt, Tracker.ended)
 
     def tracking(self, runs_dir: str, runs: "Sequence[Run]") -> Tracking:
         """The tracker at work for a launch.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 from plasticity.errors import ConfigError
 from plasticity.part import checked, choice, integer, text
 from plasticity.track.target import EVERY
-from plasticity.track.tracker import Tracker, Tracking
+from plasticity.track.tracker import Tracker
+from plasticity.track.tracking import Tracking
 
 if TYPE_CHECKING:
     from plasticity.run import Run
