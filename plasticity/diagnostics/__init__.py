@@ -37,7 +37,6 @@ from plasticity.diagnostics.ranks import (
     effective_rank,
     gram_matrix,
     rank,
-    ranks,
     singular_values,
     stable_rank,
 )
@@ -88,7 +87,6 @@ __all__ = [
     "linearised_units",
     "probing_accuracy",
     "rank",
-    "ranks",
     "singular_values",
     "stable_rank",
     "step_plasticity",

@@ -126,17 +126,6 @@ def stable_rank(activations: np.ndarray, singular: np.ndarray | None = None) -> 
     return _at_least_one(float(np.square(sigma / sigma[0]).sum()) if sigma[0] > 0 else 0.0, sigma)
 
 
-def ranks(activations: np.ndarray) -> dict[str, float]:
-    """All five ranks by name, from one computation of the singular values.
-
-    Args:
-        activations: h of one hidden layer, [examples, units].
-    """
-    sigma = singular_values(activations)
-    measures = (rank, effective_rank, approximate_rank, absolute_approximate_rank, stable_rank)
-    return {measure.__name__: measure(activations, sigma) for measure in measures}
-
-
 def _sigma(activations: np.ndarray, singular: np.ndarray | None) -> np.ndarray:
     return singular_values(activations) if singular is None else np.asarray(singular, np.float64)
 

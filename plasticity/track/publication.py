@@ -103,16 +103,11 @@ def history_key(column: str) -> str:
 
     A dot means a nested value in W&B: the pattern `*` of `define_metric` does not reach it, so such a column
     would lose its axis and add its last value to the summary. A `/` does neither, and makes each diagnostic a
-    section of the workspace with a panel per layer. `column_of` is the inverse.
+    section of the workspace with a panel per layer.
     """
     if "/" in column:
         raise ValueError(f"the column {column} could not be told from one with a dot")
     return column.replace(".", "/")
-
-
-def column_of(key: str) -> str:
-    """The column that belongs to a key of the history."""
-    return key.replace("/", ".")
 
 
 def image_key(file: str) -> str:
