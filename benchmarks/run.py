@@ -28,7 +28,7 @@ from plasticity.machine.threads import VARIABLES, one_thread_each
 from plasticity.networks.network import initial_network
 from plasticity.run import Run
 from plasticity.store import RunFolder
-from plasticity.track import Ledger, Publisher, Target, stored
+from plasticity.track import Ledger, Place, Publisher, stored
 from plasticity.training.attempt import Attempt
 from plasticity.training.observer import Silent
 from plasticity.training.session import Session
@@ -98,7 +98,7 @@ def main() -> None:
 
 def report_publishing(folder: RunFolder, total: float) -> None:
     """Prints what W&B costs (offline); that time is spent alongside training, not in it."""
-    target = Target(project="plasticity", directory=folder.path.parent)
+    target = Place(project="plasticity", directory=folder.path.parent)
     print("W&B, offline, in a process of its own beside the training:")
     with Publisher(target, Ledger(folder.path.parent / "ledger")) as publisher:
         for number, label in enumerate(("first run", "each further run"), 1):  # the first starts the client

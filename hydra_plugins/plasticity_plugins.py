@@ -236,7 +236,7 @@ class SlurmLauncher(LocalLauncher):
         return submit(runs, settings, self.cluster)
 
 
-class Result(JobReturn):
+class RunReturn(JobReturn):
     """What a sweeper receives for a run. The launch itself reports an unfinished one, so Hydra adds no line."""
 
     @property
@@ -261,7 +261,7 @@ def _result(run: "Run | None", ended: "Ended", chooses: bool) -> JobReturn:
 
     state = None if run is None else ended.states.get(run.identity)
     diverged = state is not None and state.has_failed and Diverged.caused(state.reason)
-    result = Result()
+    result = RunReturn()
     try:
         if run is not None and diverged and chooses:
             result.return_value = -inf if run.dataset.objective.higher_is_better else inf

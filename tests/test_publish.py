@@ -15,10 +15,10 @@ from storm.season import fill, small_disk
 from wandb_fixture import ROOT, Client, client, processes, variables, wandb_server, wandb_service
 from wandb_server import Run, WandbServer
 
-from plasticity.track import Entry, Ledger, Publisher, Target
+from plasticity.track import Entry, Ledger, Place, Publisher
 from plasticity.track.ledger import standing
 from plasticity.track.publication import history_key, summary_key
-from plasticity.track.worker import Worker
+from plasticity.track.sender import Sender
 
 __all__ = ["client", "wandb_server", "wandb_service"]
 
@@ -28,9 +28,9 @@ IMPATIENT = {"init_seconds": 3, "finish_seconds": 2, "verify_seconds": 0.6}
 
 
 @pytest.fixture(scope="module")
-def idle(wandb_service: WandbServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
+def idle(wandb_service: WandbServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sender]]:
     """Clients of W&B that the tests of this module share, since one takes seconds to start."""
-    workers: list[Worker] = []
+    workers: list[Sender] = []
     directory = tmp_path_factory.mktemp("client")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WANDB")]:
@@ -46,7 +46,7 @@ def idle(wandb_service: WandbServer, tmp_path_factory: pytest.TempPathFactory) -
 class Publish:
     """Publishes runs, each call in a session of its own."""
 
-    def __init__(self, server: WandbServer, directory: Path, idle: list[Worker]):
+    def __init__(self, server: WandbServer, directory: Path, idle: list[Sender]):
         self.server, self.directory, self.idle = server, directory, idle
         self.ledger = Ledger(directory / "ledger.jsonl")
 
@@ -56,7 +56,7 @@ class Publish:
             "project": "plasticity", "entity": "tester", "mode": "online",
             "init_seconds": 20, "finish_seconds": 20, "verify_seconds": 3,
         }  # fmt: skip
-        target = Target(directory=self.directory / "published", **usual | options)
+        target = Place(directory=self.directory / "published", **usual | options)
         publisher = Publisher(target, self.ledger, workers)
         if target.mode == "online":
             publisher._idle = self.idle
@@ -77,7 +77,7 @@ class Publish:
 
 
 @pytest.fixture
-def publish(wandb_server: WandbServer, tmp_path: Path, idle: list[Worker]) -> Publish:
+def publish(wandb_server: WandbServer, tmp_path: Path, idle: list[Sender]) -> Publish:
     return Publish(wandb_server, tmp_path, idle)
 
 

@@ -27,7 +27,7 @@ def fall(first: int, last: int, depth: int) -> Weights:
     return {layer(first + place, depth): float(weight) for place, weight in enumerate(weights)}
 
 
-class Network:
+class ComparedNetwork:
     """A network of Table 1, with the scores of its runs in percent.
 
     Args:

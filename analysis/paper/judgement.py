@@ -15,7 +15,7 @@ import pandas as pd
 from ..statistics import SIGNIFICANCE, Interval, fieller, holm, paired, seeds_to_decide, spread
 from . import NETWORKS, names
 from .claims import ABSENT, CLAIMS, EQUIVALENT, FAILS, MARGIN, UNDECIDED, Claim
-from .contrasts import Network, Weights, fall
+from .contrasts import ComparedNetwork, Weights, fall
 
 
 def findings(found: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def findings(found: pd.DataFrame) -> pd.DataFrame:
     Args:
         found: as returned by `analysis.paper.grid.cells`. Replacement sets that it lacks are missing for all seeds.
     """
-    networks, adjusted = [Network(name, found) for name in NETWORKS], Adjusted()
+    networks, adjusted = [ComparedNetwork(name, found) for name in NETWORKS], Adjusted()
     rows = [row for claim in CLAIMS for row in _judged(claim, networks, adjusted)]
     return pd.DataFrame(rows).astype({"needed": "Int64"})
 
@@ -45,7 +45,7 @@ class Test:
     """The test of a claim's contrast on a network, before it is adjusted for other networks.
 
     Attributes:
-        key: the contrast, as `analysis.paper.contrasts.Network.key` names it.
+        key: the contrast, as `analysis.paper.contrasts.ComparedNetwork.key` names it.
         above: whether the estimate is above 0; where a share is shown, its whole, too.
         p_different, p_equivalent: of both tests, unadjusted.
         observed, deviation: mean and standard deviation over seeds of what further seeds would decide.
@@ -63,7 +63,7 @@ class Test:
     detail: str = ""
 
     @classmethod
-    def of(cls, claim: Claim, network: Network, weights: Weights) -> "Test | None":
+    def of(cls, claim: Claim, network: ComparedNetwork, weights: Weights) -> "Test | None":
         """The test; None with fewer than two seeds."""
         [values] = network.values(weights)
         if len(values) < 2:
@@ -76,7 +76,7 @@ class Test:
         return cls(network.key(weights), above, different, equivalent, estimate.value, spread(values), shown)
 
     @classmethod
-    def _of_share(cls, claim: Claim, network: Network, weights: Weights) -> "Test":
+    def _of_share(cls, claim: Claim, network: ComparedNetwork, weights: Weights) -> "Test":
         """The share must be above half, and there must be a gap: the larger of their p values is that of both."""
         assert claim.share is not None
         half, part, whole = network.values(weights, claim.share.part, claim.share.whole)
@@ -143,7 +143,7 @@ class Adjusted:
         return next((family for family in self.families if key in family.different), None)
 
 
-def _judged(key: str, networks: Sequence[Network], adjusted: Adjusted) -> Iterator[dict[str, object]]:
+def _judged(key: str, networks: Sequence[ComparedNetwork], adjusted: Adjusted) -> Iterator[dict[str, object]]:
     """A claim's rows."""
     claim = CLAIMS[key]
     asked = [
@@ -175,7 +175,7 @@ def _judged(key: str, networks: Sequence[Network], adjusted: Adjusted) -> Iterat
         }  # fmt: skip
 
 
-def steps_in_words(networks: Sequence[Network]) -> dict[str, str]:
+def steps_in_words(networks: Sequence[ComparedNetwork]) -> dict[str, str]:
     """How scores change from layer to layer, by network: "1→2 -11.7 falls, 2→3 -3.5 open, …".
 
     Adjusted over all steps of all networks. For two layers, the step is what the claim itself tests.

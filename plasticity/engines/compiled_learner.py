@@ -51,7 +51,7 @@ class Advanced:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerArrays:
     """The arrays of a linear layer, which a replacement method may look at."""
 
     weight: Tensor
@@ -96,9 +96,10 @@ def _step(run: Run, number: int) -> Callable[..., Advanced]:
     """
     objective = run.dataset.objective
 
-    def layers(parameters: Tensors) -> list[Layer]:
+    def layers(parameters: Tensors) -> list[LayerArrays]:
         return [
-            Layer(parameters[f"weights.{layer}"], parameters[f"biases.{layer}"]) for layer in range(number)
+            LayerArrays(parameters[f"weights.{layer}"], parameters[f"biases.{layer}"])
+            for layer in range(number)
         ]
 
     def loss_of(parameters: Tensors, example: Tensor, target: Tensor) -> Any:

@@ -29,15 +29,15 @@ FLAGS = ("-std=c++20", "-fopenmp", "-fPIC", "-shared")
 LOAD = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
 
 
-class Unavailable(UserError):
+class NoCompiler(UserError):
     """Nothing can be compiled. Its text says why, as the end of a sentence."""
 
 
 def compiler() -> str:
-    """The first C++ compiler of $CXX, g++, clang++ and c++ that works here. Raises Unavailable."""
+    """The first C++ compiler of $CXX, g++, clang++ and c++ that works here. Raises NoCompiler."""
     found, reason = _tried(*map(os.environ.get, ("CXX", "PATH", "TMPDIR")))
     if found is None:
-        raise Unavailable(reason)
+        raise NoCompiler(reason)
     return found
 
 
@@ -49,7 +49,7 @@ def _tried(chosen: str | None, path: str | None, temporary: str | None) -> tuple
     for name in filter(shutil.which, names):
         try:
             _try(name)
-        except (OSError, Unavailable) as fault:
+        except (OSError, NoCompiler) as fault:
             faults.append(f"{name} does not do: {one_line(str(fault))}")
         else:
             return name, ""
@@ -58,16 +58,16 @@ def _tried(chosen: str | None, path: str | None, temporary: str | None) -> tuple
 
 
 def _try(compiler: str) -> None:
-    """Compiles and loads a small program, as PyTorch would. Raises OSError or Unavailable."""
+    """Compiles and loads a small program, as PyTorch would. Raises OSError or NoCompiler."""
     with tempfile.TemporaryDirectory(prefix="plasticity-") as folder:
         source, library = Path(folder, "trial.cpp"), Path(folder, "trial.so")
         source.write_text(TRIAL)
         headers = f"-I{sysconfig.get_path('include')}"
         if fault := _fault(compiler, *FLAGS, headers, str(source), "-o", str(library)):
-            raise Unavailable(fault)
+            raise NoCompiler(fault)
         # In a process of its own, since what a compiler links with may not suit this one.
         if fault := _fault(sys.executable, "-ISc", LOAD, str(library)):
-            raise Unavailable(
+            raise NoCompiler(
                 f"what it compiles cannot be loaded ({fault}); if the folder for temporary files forbids that, set "
                 "the environment variable TMPDIR to another"
             )

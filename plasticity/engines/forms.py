@@ -76,7 +76,7 @@ class PassesAllUnits(Numbered):
             above.use_all_of(below)
 
 
-class Perceptron(Form):
+class Layered(Form):
     """The layers as they are; new units' weights are drawn within the model's bound."""
 
     def tell(self, learner: Any, layers: Sequence[Any]) -> None:
@@ -142,7 +142,7 @@ class Continual(Form):
 
 
 FORMS: dict[type[Part], type[Form]] = {
-    Model: Perceptron,
+    Model: Layered,
     SGD: Descent,
     NoRegulariser: Decay,
     L2: Decay,

@@ -23,8 +23,8 @@ The guarantees, and why they hold:
 """
 
 from plasticity.track.ledger import Entry, Ledger
+from plasticity.track.place import Place
 from plasticity.track.publication import Publication
-from plasticity.track.publisher import Outcome, Publisher
-from plasticity.track.target import Target
+from plasticity.track.publisher import Delivery, Publisher
 
-__all__ = ["Entry", "Ledger", "Outcome", "Publication", "Publisher", "Target"]
+__all__ = ["Delivery", "Entry", "Ledger", "Place", "Publication", "Publisher"]

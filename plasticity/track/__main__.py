@@ -17,10 +17,10 @@ from plasticity.store.claim import holder
 from plasticity.track import stored
 from plasticity.track.environment import require
 from plasticity.track.ledger import standings
+from plasticity.track.place import EVERY, Place
 from plasticity.track.publication import Publication
-from plasticity.track.publisher import Outcome, Publisher
+from plasticity.track.publisher import Delivery, Publisher
 from plasticity.track.publishing import ledger
-from plasticity.track.target import EVERY, Target
 
 FINISH_SECONDS = 300.0
 """How long an upload may take: nothing waits for this command, and a busy server may ask it to wait."""
@@ -50,7 +50,7 @@ def publish(arguments: argparse.Namespace) -> int:
     folders = run_folders(runs_dir)
     if not folders:
         raise UserError(f"There are no runs in {arguments.runs}.")
-    target = Target(
+    target = Place(
         project=arguments.project,
         entity=arguments.entity,
         mode=mode,
@@ -67,13 +67,13 @@ def publish(arguments: argparse.Namespace) -> int:
 
 def _publish(
     folders: Sequence[RunFolder], publisher: Publisher, arguments: argparse.Namespace
-) -> list[Outcome]:
+) -> list[Delivery]:
     """The outcome of every run that is not being computed."""
     try:
         known = standings(publisher.ledger.entries(), publisher.target.place)
     except OSError as error:
         raise UserError(f"{publisher.ledger.path} cannot be read ({error.strerror}).") from error
-    outcomes, left = list[Outcome](), list[RunFolder]()
+    outcomes, left = list[Delivery](), list[RunFolder]()
     for folder in folders:
         state = folder.stored_state()
         if state.status == "running" and holder(folder.path / "claim"):
@@ -81,7 +81,7 @@ def _publish(
         standing = known.get(folder.identity)
         there = standing.current(stored.stamp(state)) if standing else None
         if there and not arguments.verify:
-            outcomes.append(Outcome(folder.identity, there.id, "already"))
+            outcomes.append(Delivery(folder.identity, there.id, "already"))
         else:
             left.append(folder)
     described = {folder.identity: partial(_describe, folder, publisher, arguments) for folder in left}
@@ -100,7 +100,7 @@ def _describe(folder: RunFolder, publisher: Publisher, arguments: argparse.Names
     return publication
 
 
-def _report(outcomes: Sequence[Outcome], target: Target) -> int:
+def _report(outcomes: Sequence[Delivery], target: Place) -> int:
     """Says what is published, and what is left and why."""
     counts = Counter(outcome.status for outcome in outcomes)
     left = [outcome for outcome in outcomes if outcome.status in ("failed", "postponed")]

@@ -13,5 +13,5 @@ class Taken(Exception):
     """The server already has a run with this id."""
 
 
-class Stopped(Exception):
+class PublishingStopped(Exception):
     """Publishing was stopped from this side."""

@@ -9,10 +9,10 @@ from plasticity.errors import UserError
 from plasticity.machine.interrupt import interruptible
 from plasticity.machine.output import expect_no_reader
 from plasticity.track.environment import require
+from plasticity.track.place import Place
 from plasticity.track.publication import Publication, image_key, summary_key
 from plasticity.track.publisher import Publisher
 from plasticity.track.publishing import ledger
-from plasticity.track.target import Target
 
 SHOWN = (".png", ".jpg", ".jpeg", ".gif")
 """Endings of files that W&B shows as images; all others are stored as plain files."""
@@ -64,7 +64,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(str(error))
     directory = files[0].parent.absolute()
-    target = Target(project=arguments.project, entity=arguments.entity, mode="online", directory=directory)
+    target = Place(project=arguments.project, entity=arguments.entity, mode="online", directory=directory)
     with Publisher(target, ledger(directory)) as publisher:
         outcome = publisher.publish(made)
     if outcome.status not in ("published", "already"):

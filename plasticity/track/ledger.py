@@ -18,7 +18,7 @@ class Entry:
     """One event in the history of a publication.
 
     Attributes:
-        place: the target; see `Target.place`.
+        place: the target; see `Place.place`.
         identity: the run's identity.
         id: the id under which the run is, or was, at W&B. No id is ever begun twice.
         event: "begun", before the server receives it; "published", once it is read back whole, or is whole in the

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from plasticity.store import RunFolder
 from plasticity.track.ledger import Entry
 from plasticity.track.publication import Publication
-from plasticity.track.publisher import Outcome, Publisher
-from plasticity.track.worker import Worker
+from plasticity.track.publisher import Delivery, Publisher
+from plasticity.track.sender import Sender
 
 LOOK_SECONDS = 2.0
 """Time between two looks at the rows of the runs that are shown."""
@@ -26,7 +26,7 @@ class Live:
     def __init__(self, publisher: Publisher, describe: Callable[[RunFolder], Publication]):
         self.publisher, self.describe = publisher, describe
         self.open: dict[str, tuple[RunFolder, Entry]] = {}
-        self._worker: Worker | None = None
+        self._worker: Sender | None = None
 
     def begin(self, folder: RunFolder) -> None:
         """Opens a run that is being computed, with the rows that it has."""
@@ -45,7 +45,7 @@ class Live:
             if folder.identity in self.open:
                 self._extend(self.describe(folder), entry)
 
-    def end(self, folder: RunFolder) -> Outcome | None:
+    def end(self, folder: RunFolder) -> Delivery | None:
         """Closes a run that has ended, and reads it back; None for one that is not open, or did not arrive."""
         if folder.identity not in self.open:
             return None
@@ -69,7 +69,7 @@ class Live:
         """Makes the client do something. Returns None if that failed."""
         publisher = self.publisher
         if self._worker is None:
-            self._worker = Worker(publisher.target)
+            self._worker = Sender(publisher.target)
         try:
             done = self._worker.ask(
                 operation, *arguments, seconds=publisher.target.deadline, stopped=publisher.stopped

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from plasticity.track.ledger import Entry
-from plasticity.track.target import Target
+from plasticity.track.place import Place
 
 SEAL = "publication.json"
 """The file in an offline run's folder that says what it holds. `wandb sync` does not upload it."""
@@ -18,7 +18,7 @@ class Seal:
 
     Attributes:
         digest: the digest of the publication.
-        path: the entity and the project that it was published for; see `Target.path`.
+        path: the entity and the project that it was published for; see `Place.path`.
     """
 
     digest: str
@@ -39,7 +39,7 @@ def sealed(directory: Path, identity: str) -> dict[str, Seal | None]:
     return {name: seal(path) for path, name in _offline(directory) if name.startswith(f"{identity}-")}
 
 
-def held(target: Target, identity: str, entries: Mapping[str, Entry], digest: str) -> dict[str, str]:
+def held(target: Place, identity: str, entries: Mapping[str, Entry], digest: str) -> dict[str, str]:
     """The digests of what a run's folders hold for a target, by id.
 
     Args:

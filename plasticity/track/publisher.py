@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plasticity.track import offline
-from plasticity.track.errors import Incomplete, Stopped, Taken, Unreachable
+from plasticity.track.errors import Incomplete, PublishingStopped, Taken, Unreachable
 from plasticity.track.ledger import Entry, Ledger, Standing, standing
+from plasticity.track.place import Place
 from plasticity.track.publication import Publication
-from plasticity.track.target import Target
-from plasticity.track.worker import Worker
+from plasticity.track.sender import Sender
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Delivery:
     """What became of a publication.
 
     Attributes:
@@ -51,13 +51,13 @@ class Publisher:
         broken: why the server is no longer tried, or None.
     """
 
-    def __init__(self, target: Target, ledger: Ledger, workers: int = 1):
+    def __init__(self, target: Place, ledger: Ledger, workers: int = 1):
         self.target, self.ledger, self.workers = target, ledger, workers
         self.broken: str | None = None
         self._lost_in_turn = 0
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._idle: list[Worker] = []
+        self._idle: list[Sender] = []
 
     def __enter__(self) -> "Publisher":
         return self
@@ -75,34 +75,34 @@ class Publisher:
         while self._idle:
             self._idle.pop().kill()
 
-    def publish(self, publication: Publication) -> Outcome:
+    def publish(self, publication: Publication) -> Delivery:
         """Publishes a run, unless it is already there. It never raises an `Exception`."""
         return self.publish_described(publication.identity, lambda: publication)
 
-    def publish_described(self, identity: str, describe: Callable[[], Publication]) -> Outcome:
+    def publish_described(self, identity: str, describe: Callable[[], Publication]) -> Delivery:
         """Publishes a run that is yet to be read, as `publish` does."""
         if self.stopped():
             return self.postponed(identity)
         try:
             return self._publish(describe())
         except Exception as error:  # whatever it is, the run is computed and stored
-            status = "postponed" if isinstance(error, Stopped) else "failed"
-            return Outcome(identity, None, status, str(error) or type(error).__name__)
+            status = "postponed" if isinstance(error, PublishingStopped) else "failed"
+            return Delivery(identity, None, status, str(error) or type(error).__name__)
 
-    def verify(self, publication: Publication) -> Outcome:
+    def verify(self, publication: Publication) -> Delivery:
         """Reads back a published run. If it is no longer whole, `publish` publishes it again."""
         published = self._standing(publication).published
         if published is None:
-            return Outcome(publication.identity, None, "failed", "it was not published")
+            return Delivery(publication.identity, None, "failed", "it was not published")
         try:
             self._ask("verify", publication, published.id)
         except Exception as error:
             if isinstance(error, Incomplete):
                 self.note(publication.identity, published.id, "failed", str(error))
-            return Outcome(publication.identity, None, "failed", str(error))
-        return Outcome(publication.identity, published.id, "already")
+            return Delivery(publication.identity, None, "failed", str(error))
+        return Delivery(publication.identity, published.id, "already")
 
-    def publish_all(self, described: Mapping[str, Callable[[], Publication]]) -> Iterator[Outcome]:
+    def publish_all(self, described: Mapping[str, Callable[[], Publication]]) -> Iterator[Delivery]:
         """Publishes many runs, `workers` at a time, in whatever order they are done.
 
         Args:
@@ -117,7 +117,7 @@ class Publisher:
                 self.stop()
                 raise
 
-    def _publish(self, publication: Publication) -> Outcome:
+    def _publish(self, publication: Publication) -> Delivery:
         digest = publication.digest(self.target.every)
         there = self._there(publication, digest)
         if there is not None:
@@ -129,10 +129,10 @@ class Publisher:
             if self._done():
                 return self.postponed(publication.identity)
             if not ours:
-                return Outcome(publication.identity, None, "postponed", "another process is publishing it")
+                return Delivery(publication.identity, None, "postponed", "another process is publishing it")
             return self._there(publication, digest) or self._send(publication, digest)
 
-    def _there(self, publication: Publication, digest: str) -> Outcome | None:
+    def _there(self, publication: Publication, digest: str) -> Delivery | None:
         """The outcome for a run that was published before and did not change; None for any other."""
         before = self._standing(publication)
         there = before.published
@@ -141,9 +141,9 @@ class Publisher:
         if publication.id not in (None, there.id):
             return None
         self._remove(publication, before.superseded)
-        return Outcome(publication.identity, there.id, "already")
+        return Delivery(publication.identity, there.id, "already")
 
-    def _send(self, publication: Publication, digest: str) -> Outcome:
+    def _send(self, publication: Publication, digest: str) -> Delivery:
         """Publishes a run, unless it is at its place after all, though the ledger does not say so."""
         adopted = self.adopt(publication, digest)
         begun = adopted[-1] if adopted else self._standing(publication).begun
@@ -154,9 +154,9 @@ class Publisher:
             begun, url = self._upload(publication, digest)
         return self.arrival(publication, begun, url)
 
-    def postponed(self, identity: str) -> Outcome:
+    def postponed(self, identity: str) -> Delivery:
         """The outcome of a run that is not tried."""
-        return Outcome(identity, None, "postponed", self.broken or "publishing was stopped")
+        return Delivery(identity, None, "postponed", self.broken or "publishing was stopped")
 
     def enter(self, publication: Publication, digest: str) -> Entry:
         """Records that a publication is begun, under its own id."""
@@ -166,7 +166,7 @@ class Publisher:
             return self.ledger.adopt(place, identity, publication.id, digest, foreign=True)
         return self.ledger.begin(place, identity, publication.attempt, digest)
 
-    def arrival(self, publication: Publication, begun: Entry, url: str | None) -> Outcome:
+    def arrival(self, publication: Publication, begun: Entry, url: str | None) -> Delivery:
         """Records that a run arrived whole, and deletes what it replaces."""
         rows = publication.history(self.target.every)
         last = rows[-1].get("task") if rows else None
@@ -176,7 +176,7 @@ class Publisher:
         )
         self._lost_in_turn = 0
         self._remove(publication, self._standing(publication).superseded)
-        return Outcome(publication.identity, begun.id, "published", url=url or None)
+        return Delivery(publication.identity, begun.id, "published", url=url or None)
 
     def adopt(self, publication: Publication, digest: str) -> list[Entry]:
         """Takes over the ids under which a run is at its place, though the ledger has them elsewhere or not at all.
@@ -252,7 +252,7 @@ class Publisher:
     def _ask(self, operation: str, *arguments: object, patience: float | None = None) -> Any:
         """Makes an idle client do something. One that hangs because of the server or a signal is not used again."""
         with self._lock:
-            worker = self._idle.pop() if self._idle else Worker(self.target)
+            worker = self._idle.pop() if self._idle else Sender(self.target)
         extra = () if patience is None else (patience,)
         try:
             answer = worker.ask(

@@ -18,9 +18,9 @@ from plasticity.track import stored
 from plasticity.track.environment import restriction
 from plasticity.track.ledger import Ledger, standings
 from plasticity.track.live import LOOK_SECONDS, Live
+from plasticity.track.place import EVERY, Place
 from plasticity.track.publication import Publication
-from plasticity.track.publisher import Outcome, Publisher
-from plasticity.track.target import EVERY, Target
+from plasticity.track.publisher import Delivery, Publisher
 from plasticity.track.tracking import LEAVE_SECONDS
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Publishing:
         allowed, self._variable = (asked_for and restriction()) or ("online", "")
         self.active = asked_for and allowed != "disabled"
         asked = list(runs)
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, Delivery] = {}
         self._agent = Agent.here() if len(asked) == 1 else None
         self._waiting: queue.SimpleQueue[tuple[str, RunFolder] | None] = queue.SimpleQueue()
         self._pending: set[str] = set()
@@ -112,7 +112,7 @@ class Publishing:
             state, standing = RunFolder.of(self.runs, run).stored_state(), known.get(run.identity)
             there = standing.current(stored.stamp(state)) if standing else None
             if there and (self._agent is None or self._agent.run == there.id):
-                self.outcomes[run.identity] = Outcome(run.identity, there.id, "already")
+                self.outcomes[run.identity] = Delivery(run.identity, there.id, "already")
             elif state.is_finished:
                 self.ended(run, state)
 
@@ -204,7 +204,7 @@ class Publishing:
             self.live.close()
             return None
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, outcome: Delivery) -> None:
         self.outcomes[outcome.identity] = outcome
         self._pending.discard(outcome.identity)
 
@@ -219,12 +219,12 @@ def _runs(number: int) -> str:
     return f"{number} run{'s' * (number != 1)}"
 
 
-def _target(tracker: "Wandb", directory: Path, online: bool) -> Target:
+def _target(tracker: "Wandb", directory: Path, online: bool) -> Place:
     entity, project = tracker.entity, tracker.project
     if online:
         entity = os.environ.get("WANDB_ENTITY") or entity
         project = os.environ.get("WANDB_PROJECT") or project
-    return Target(
+    return Place(
         project=project,
         entity=entity,
         mode="online" if online else tracker.mode,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from plasticity.errors import ConfigError
 from plasticity.part import checked, choice, integer, text
-from plasticity.track.target import EVERY
+from plasticity.track.place import EVERY
 from plasticity.track.tracker import Tracker
 from plasticity.track.tracking import Tracking
 

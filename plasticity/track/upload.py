@@ -1,4 +1,4 @@
-"""A publication through W&B's client. Runs in a separate process: see `plasticity.track.worker`."""
+"""A publication through W&B's client. Runs in a separate process: see `plasticity.track.sender`."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ from typing import Any
 
 from plasticity.track import offline
 from plasticity.track.errors import Incomplete, Taken, Unreachable
+from plasticity.track.place import Place
 from plasticity.track.publication import STATES, Publication, Row, differences, image_key, same
-from plasticity.track.target import Target
 
 SHOWN = {"finished": ("finished",), "failed": ("failed",), "preempted": ("preempting", "preempted")}
 """The states in which the server may show a run, by how it ended. A run that is `crashed` did not arrive."""
 
 
-def publish(publication: Publication, name: str, target: Target) -> str | None:
+def publish(publication: Publication, name: str, target: Place) -> str | None:
     """Publishes a run under an id that was never used before.
 
     Returns:
@@ -54,7 +54,7 @@ OPEN: dict[str, Open] = {}
 """The runs of this process that are open, by id."""
 
 
-def begin(publication: Publication, name: str, target: Target) -> None:
+def begin(publication: Publication, name: str, target: Place) -> None:
     """Opens a run, with what is fixed from the start.
 
     Raises:
@@ -87,7 +87,7 @@ def extend(name: str, rows: Sequence[Row]) -> None:
             run.last_task = row["task"]
 
 
-def end(publication: Publication, name: str, target: Target) -> str | None:
+def end(publication: Publication, name: str, target: Place) -> str | None:
     """Logs what is left of a run, closes it, and reads it back.
 
     Returns, Raises:
@@ -122,7 +122,7 @@ def end(publication: Publication, name: str, target: Target) -> str | None:
     return str(run.client.url)
 
 
-def verify(publication: Publication, name: str, target: Target, patience: float | None = None) -> str | None:
+def verify(publication: Publication, name: str, target: Place, patience: float | None = None) -> str | None:
     """Reads a run back and compares all of it, again and again until it is whole or patience runs out.
 
     Args:
@@ -147,13 +147,13 @@ def verify(publication: Publication, name: str, target: Target, patience: float 
         pause *= 2
 
 
-def present(names: Sequence[str], target: Target) -> list[str]:
+def present(names: Sequence[str], target: Place) -> list[str]:
     """Those of some ids under which the server has a run, whole or not."""
     with _server_errors():
         return [name for name in names if _find(name, target) is not None]
 
 
-def remove(name: str, target: Target) -> None:
+def remove(name: str, target: Place) -> None:
     """Deletes a run, if it is there."""
     for folder in offline.folders(target.directory, name):
         shutil.rmtree(folder)
@@ -179,7 +179,7 @@ def _server_errors() -> Iterator[None]:
         raise Unreachable(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
-def _settings(target: Target, sweep: str | None) -> Any:
+def _settings(target: Place, sweep: str | None) -> Any:
     """New settings for each run, since `init` changes those that it is given."""
     import wandb
 
@@ -191,7 +191,7 @@ def _settings(target: Target, sweep: str | None) -> Any:
     )  # fmt: skip
 
 
-def _missing(publication: Publication, name: str, target: Target) -> tuple[Any, str | None]:
+def _missing(publication: Publication, name: str, target: Place) -> tuple[Any, str | None]:
     """A run as the API shows it and, in words, what it lacks of a publication."""
     if target.mode == "offline":
         return None, _missing_offline(publication, name, target)
@@ -214,7 +214,7 @@ def _missing(publication: Publication, name: str, target: Target) -> tuple[Any, 
     return run, f"{', '.join(lost)} did not arrive" if lost else None
 
 
-def _find(name: str, target: Target) -> Any:
+def _find(name: str, target: Place) -> Any:
     """A run as the API shows it now, or None."""
     import wandb
 
@@ -237,7 +237,7 @@ def _api(made: list[Any] = []) -> Any:  # noqa: B006 (one for the process)
     return made[0]
 
 
-def _missing_offline(publication: Publication, name: str, target: Target) -> str | None:
+def _missing_offline(publication: Publication, name: str, target: Place) -> str | None:
     """What is wrong with the folder of an offline run, in words. One that does not say what it holds is trusted."""
     found = [offline.seal(folder) for folder in offline.folders(target.directory, name)]
     if not found:

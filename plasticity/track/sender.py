@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from plasticity.track.errors import Stopped, Unreachable
-from plasticity.track.target import Target
+from plasticity.track.errors import PublishingStopped, Unreachable
+from plasticity.track.place import Place
 
 AMBIENT = (
     "RUN_ID", "RESUME", "RUN_GROUP", "JOB_TYPE", "TAGS", "NAME", "NOTES", "MODE", "PROJECT", "ENTITY", "DIR",
@@ -34,7 +34,7 @@ NICENESS = 5
 """Training takes precedence over a publication on the cores."""
 
 
-class Worker:
+class Sender:
     """A process with W&B's client in it. It answers one request at a time.
 
     The client writes to a folder of the worker, which is removed with it. For offline runs, that folder is on
@@ -42,7 +42,7 @@ class Worker:
     local to a node.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Place) -> None:
         place = target.directory if target.mode == "offline" else None
         if place is not None:
             place.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class Worker:
         }
         self._answers: queue.Queue[Any] = queue.Queue()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "plasticity.track.worker", self._folder],
+            [sys.executable, "-m", "plasticity.track.sender", self._folder],
             env=kept | {"WANDB_SILENT": "true"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
@@ -62,7 +62,7 @@ class Worker:
         """Makes the process do an operation of `plasticity.track.upload`, and returns what that returned.
 
         Raises:
-            Stopped: as soon as `stopped()` says so.
+            PublishingStopped: as soon as `stopped()` says so.
             Unreachable: after `seconds`, or when the process died.
             Exception: what the operation raised.
         """
@@ -84,7 +84,7 @@ class Worker:
                 answer = self._answers.get(timeout=0.05)
             except queue.Empty:
                 if stopped():
-                    raise Stopped("publishing was stopped") from None
+                    raise PublishingStopped("publishing was stopped") from None
                 if time.monotonic() > end:
                     raise Unreachable("the server did not answer in time") from None
                 continue

@@ -9,7 +9,7 @@ EVERY = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class Place:
     """A project of a W&B server, or a folder of offline runs.
 
     Attributes:
