@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import user
 
 from plasticity.machine.threads import VARIABLES
 
@@ -172,6 +173,14 @@ def command(tmp_path: Path) -> Iterator[Command]:
     for process in command.started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def mine(command: Command, tmp_path: Path) -> Command:
+    """The command, started in a folder with parts and a method of the user's own."""
+    user.write(tmp_path)
+    command.folder = tmp_path
+    return command
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import user
 import yaml
 from conftest import ROOT
 
@@ -14,14 +13,6 @@ from plasticity.composition.methods import method_name
 
 TINY = ["dataset.tasks=2", "dataset.examples_per_task=40", "model.width=6", "model.depth=2"]
 CONF = ["--config-dir", "my_conf"]
-
-
-@pytest.fixture
-def mine(command, tmp_path):
-    """The command, started in a folder with parts and a method of the user's own."""
-    user.write(tmp_path)
-    command.folder = tmp_path
-    return command
 
 
 def configs(command):

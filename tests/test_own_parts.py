@@ -32,14 +32,6 @@ ALL = [
 ]
 
 
-@pytest.fixture
-def mine(command, tmp_path):
-    """The command, started in a folder with parts of the user's own."""
-    user.write(tmp_path)
-    command.folder = tmp_path
-    return command
-
-
 def config(folder):
     return yaml.safe_load((folder / "config.yaml").read_text())
 
