@@ -7,7 +7,14 @@ import pytest
 from conftest import kill_after_checkpoint, uninterrupted
 
 from plasticity.composition.compose import compose
-from plasticity.datasets import LabelPermutedMnist, PermutedMnist, RandomLabelMnist, SparseRows, image_sets
+from plasticity.datasets import (
+    BitFlipping,
+    LabelPermutedMnist,
+    PermutedMnist,
+    RandomLabelMnist,
+    SparseRows,
+    image_sets,
+)
 from plasticity.errors import ConfigError
 from plasticity.run import Run
 
@@ -142,6 +149,11 @@ def test_a_run_has_as_many_outputs_and_examples_as_its_images(images, classes, n
         for key in ("examples_per_task", "images_per_task"):
             with pytest.raises(ConfigError, match=f"dataset.{key}=60001 is refused: .* at most 60000"):
                 run(key, 60_001)
+
+
+def test_the_shape_of_an_example():
+    assert PermutedMnist().shape == (1, 28, 28)
+    assert BitFlipping(inputs=21, flipping_bits=15).shape == (21,)
 
 
 def test_the_tuned_file_of_the_other_protocol():

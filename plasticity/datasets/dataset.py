@@ -53,6 +53,11 @@ class Dataset(Part):
     batch_size: int = integer(1, at_least=1)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an example's inputs: [inputs], or [channels, height, width] for images."""
+        return (self.inputs,)
+
+    @property
     def tasks_per_record(self) -> int:
         """1, unless a data set's tasks are too short for a row each."""
         return 1

@@ -44,6 +44,12 @@ class ImageSet:
         return self.images.shape[0]
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, height, width = self.images.shape
+        return 1, height, width
+
+    @property
     def files(self) -> tuple[IdxFile, IdxFile]:
         """Its files, the small one first, so that a mirror without them is noticed sooner."""
         return self.labels, self.images

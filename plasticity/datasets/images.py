@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -28,11 +29,20 @@ class ImageDataset(Dataset):
         pixels: how a pixel p from 0 to 255 is shown: as p / 255 (unit), or as 2 p / 255 − 1 (signed).
     """
 
-    inputs = PIXELS
     objective = CrossEntropy()
 
     images: str = choice("mnist", options=tuple(IMAGE_SETS))
     pixels: str = choice("unit", options=("unit", "signed"))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return IMAGE_SETS[self.images].image_shape
+
+    @property
+    def inputs(self) -> int:
+        """Number of values of an image."""
+        return prod(self.shape)
 
     @property
     def outputs(self) -> int:
