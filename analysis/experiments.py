@@ -158,7 +158,7 @@ def varying(groups: Iterable[Sequence[Mapping[str, Any]]]) -> list[str]:
 
 def replacement_set(run: Run) -> str:
     """The layers whose units are replaced: "all layers", "layer 1", "layers 2 to 5", "no replacement"."""
-    layers, depth = run.replacement.layers, len(run.model.hidden_units)
+    layers, depth = run.replacement.layers, len(run.hidden_units)
     if not layers or len(layers) == depth:
         return "all layers" if layers else "no replacement"
     if len(layers) > 2 and list(layers) == list(range(layers[0], layers[-1] + 1)):

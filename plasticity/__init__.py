@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from plasticity.diagnostics import Diagnostic, View
     from plasticity.errors import ConfigError, UserError
     from plasticity.loading import load_network
+    from plasticity.networks.dense import dense
+    from plasticity.networks.layer import Layer, Parameter, Passed
     from plasticity.networks.model import Model
     from plasticity.networks.network import Network
     from plasticity.notebook import Learnt, Result, learn, load, train
@@ -50,6 +52,8 @@ _HOME = {
     "errors": ("ConfigError", "UserError"),
     "composition.compose": ("compose",),
     "loading": ("load_network",),
+    "networks.dense": ("dense",),
+    "networks.layer": ("Layer", "Parameter", "Passed"),
     "networks.model": ("Model",),
     "networks.network": ("Network",),
     "notebook": ("Learnt", "Result", "learn", "load", "train"),

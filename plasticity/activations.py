@@ -1,9 +1,10 @@
 """Activations of the hidden units."""
 
+from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, ClassVar
 
-from plasticity.part import Part
+from plasticity.part import Part, number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,13 +19,15 @@ class Activation(Part):
     Attributes:
         gain: initial weights are drawn from U(−b, b) with b = gain · √(3 / fan_in) (Kaiming-uniform).
         replacement_gain: the gain for the incoming weights of a replaced unit; None for the same gain.
+        columns: number of values that a unit puts out, each of which has a column in the next layer's weights.
     """
 
     gain: ClassVar[float] = 1.0
     replacement_gain: ClassVar[float | None] = None
+    columns: ClassVar[int] = 1
 
     def __call__(self, z: "Tensor") -> "Tensor":
-        """h, elementwise, for a tensor of any shape."""
+        """h, elementwise, for a tensor of any shape [..., units]; with several columns [..., columns · units]."""
         raise NotImplementedError
 
     def initial_bound(self, fan_in: int) -> float:
@@ -118,3 +121,39 @@ class GELU(Activation, name="gelu"):
         from torch.nn.functional import gelu
 
         return gelu(z)
+
+
+class CReLU(Activation, name="crelu"):
+    """max(z, 0) of all units, then max(−z, 0) of all units (Shang et al. 2016).
+
+    A unit has two outgoing columns; its |h| is |z|, and its utility the sum of those of both. Since half of the 2n
+    inputs of the next layer are 0, ReLU's gain keeps the scale of activations, as it does for ReLU.
+    """
+
+    gain = sqrt(2.0)
+    columns = 2
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        from torch import cat
+
+        return cat([z.relu(), (-z).relu()], dim=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothLeaky(Activation, name="smooth_leaky"):
+    """a z + (1 − a) z · sigmoid(c z / p), with the gain of a leaky ReLU of slope 0.1.
+
+    Attributes:
+        slope: a, which is approached far below 0.
+        sharpness: c, how quickly the slope changes around 0.
+        scale: p, over what range of z it does.
+    """
+
+    gain = sqrt(2.0 / (1.0 + 0.1**2))
+
+    slope: float = number(0.1, at_least=0, at_most=1)
+    sharpness: float = number(5.0, above=0)
+    scale: float = number(3.0, above=0)
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        return self.slope * z + (1 - self.slope) * z * (self.sharpness * z / self.scale).sigmoid()

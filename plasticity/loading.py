@@ -1,15 +1,17 @@
 """A run's network as a PyTorch module, from a snapshot."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
-from plasticity.activations import Activation
-from plasticity.engines.reference import linear_layer, propagate
 from plasticity.errors import Damaged, UserError
 from plasticity.machine.folders import expanded
+from plasticity.networks.layer import Layer, Passed, of_layer
 from plasticity.networks.network import Network
 from plasticity.run import Run
 from plasticity.store import RunFolder, stored_run
@@ -18,33 +20,60 @@ if TYPE_CHECKING:
     from plasticity.store.snapshot import Snapshot
 
 
-class Perceptron(torch.nn.Module):
-    """A run's network: hidden layers, each Linear then activation, then a Linear to the outputs.
+class LoadedNetwork(torch.nn.Module):
+    """A run's network. `layers[0].weight` are the weights of its first layer, and so on.
 
     Args:
-        network: its weights and biases; copied.
-        activation: the activation of its hidden units.
+        layers: the run's layers.
+        network: their parameters; copied.
     """
 
-    def __init__(self, network: Network, activation: Activation):
+    def __init__(self, layers: Sequence[Layer], network: Network):
         super().__init__()
-        self.activation = activation
-        layers = zip(network.weights, network.biases, strict=True)
-        self.layers = torch.nn.ModuleList(linear_layer(weight, bias) for weight, bias in layers)
+        self.layers = torch.nn.ModuleList(
+            LoadedLayer(layer, of_layer(layers, number, network.parameters))
+            for number, layer in enumerate(layers)
+        )
 
     def hidden(self, inputs: Tensor) -> list[Tensor]:
-        """h of each hidden layer: [examples, units]."""
-        return self._propagated(inputs)[1]
+        """h of each hidden layer: [examples, units]; of a convolution, [examples, channels · positions]."""
+        return [passed.h for passed in self._propagated(inputs)[:-1]]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The outputs, logits of a classification, for inputs as from `Task.inputs`: [examples, outputs]."""
-        return self._propagated(inputs)[0]
+        return self._propagated(inputs)[-1].outputs
 
-    def _propagated(self, inputs: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        return propagate(self.activation, cast(list[torch.nn.Linear], list(self.layers)), inputs)
+    def _propagated(self, inputs: Tensor) -> list[Passed]:
+        found: list[Passed] = []
+        for layer in self.layers:
+            found.append(layer(inputs))
+            inputs = found[-1].outputs
+        return found
 
 
-def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str | Path = "runs") -> Perceptron:
+class LoadedLayer(torch.nn.Module):
+    """A layer, with its parameters by the names that PyTorch's modules have for them.
+
+    Args:
+        layer: the layer.
+        parameters: its parameters by name; copied.
+    """
+
+    def __init__(self, layer: Layer, parameters: Mapping[str, np.ndarray]):
+        super().__init__()
+        self.layer = layer
+        for kind, array in parameters.items():
+            name = {"weights": "weight", "biases": "bias"}.get(kind, kind)
+            self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(array).clone()))
+
+    def forward(self, inputs: Tensor) -> Passed:
+        named = zip(self.layer.parameters, self.parameters(), strict=True)
+        return self.layer.forward(dict(named), inputs, linear)
+
+
+def load_network(
+    run: Run | str | Path, task: int | None = None, runs_dir: str | Path = "runs"
+) -> LoadedNetwork:
     """The network of a stored run as a PyTorch module, which predicts as the run did.
 
     Args:
@@ -69,7 +98,7 @@ def load_network(run: Run | str | Path, task: int | None = None, runs_dir: str |
         snapshot: Snapshot = folder.snapshot(kept[-1] if task is None else task)
     except (Damaged, OSError) as error:
         raise UserError(f"{folder.path}: {error}.") from error
-    return Perceptron(snapshot.network, stored.activation)
+    return LoadedNetwork(stored.layers, snapshot.network)
 
 
 def _folder(run: Run | str | Path, runs_dir: Path) -> RunFolder:

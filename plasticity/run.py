@@ -7,11 +7,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from itertools import pairwise
+from functools import lru_cache
 from typing import Any
 
 from plasticity.activations import Activation, ReLU
 from plasticity.datasets import Dataset, PermutedMnist
+from plasticity.errors import ConfigError, UserError
+from plasticity.networks.cnn import Cnn as Cnn  # so that it is known by its name
+from plasticity.networks.layer import Layer
+from plasticity.networks.mlp import Mlp
 from plasticity.networks.model import Model
 from plasticity.optimisers import SGD, Optimiser
 from plasticity.part import Part, integer, part, plain, unknown_key
@@ -19,7 +23,7 @@ from plasticity.regularisers import NoRegulariser, Regulariser
 from plasticity.replacement import ContinualBackpropagation, Replacement
 
 LEFT_OUT: dict[str, Any] = {
-    "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming"},
+    "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming", "normalisation": "none"},
     "activation": {"name": "relu"},
     "replacement": {
         "name": "cbp",
@@ -48,6 +52,9 @@ them, so they never change, even if the defaults do. A key that is added later i
 runs had before; a field of `Run` that is missing here leaves out its default."""
 
 
+LAYERS = "the network's layers, from plasticity.Layer"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One run, in canonical form: runs that compute the same numbers are equal and share an identity.
@@ -65,7 +72,7 @@ class Run:
         ConfigError: for parts that cannot work together.
     """
 
-    model: Model = part(Model, Model())
+    model: Model = part(Model, Mlp())
     activation: Activation = part(Activation, ReLU())
     replacement: Replacement = part(Replacement, ContinualBackpropagation())
     regulariser: Regulariser = part(Regulariser, NoRegulariser())
@@ -111,14 +118,29 @@ class Run:
         }
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the network, the output layer last: [depth + 1]."""
+        return _layers(self.model, self.dataset.shape, self.dataset.outputs, self.activation)
+
+    @property
+    def hidden_units(self) -> list[int]:
+        """Units of each hidden layer: [depth]."""
+        return [layer.units for layer in self.layers[:-1]]
+
+    @property
     def layer_sizes(self) -> list[int]:
         """Units per layer, inputs first and outputs last: [depth + 2]."""
-        return [self.dataset.inputs, *self.model.hidden_units, self.dataset.outputs]
+        return [self.dataset.inputs, *self.hidden_units, self.dataset.outputs]
 
     @property
     def weights(self) -> int:
-        """Number of weights, which most of a step's time and of a run's memory is for."""
-        return sum(a * b for a, b in pairwise(self.layer_sizes))
+        """Number of weights, which most of a run's memory is for."""
+        return sum(layer.weights for layer in self.layers)
+
+    @property
+    def work(self) -> int:
+        """Number of multiplications of a forward pass, which most of a step's time is for."""
+        return sum(layer.work for layer in self.layers)
 
     @property
     def steps(self) -> int:
@@ -141,6 +163,32 @@ class Run:
     def values(self) -> dict[str, Any]:
         """The run as nested plain values, as stored with its results."""
         return {name: value.values() for name, value in self.parts().items()} | {"seed": self.seed}
+
+
+@lru_cache(maxsize=256)
+def _layers(model: Model, inputs: tuple[int, ...], outputs: int, activation: Activation) -> tuple[Layer, ...]:
+    """What a model builds, checked: a user's own may return or raise anything."""
+    try:
+        built = tuple(model.layers(inputs, outputs, activation))
+    except UserError:
+        raise
+    except NotImplementedError as error:
+        raise ConfigError(
+            "model", model.name, f"a class that defines layers, which returns {LAYERS}"
+        ) from error
+    except Exception as error:
+        why = f"but it raised {type(error).__name__}: {error}".rstrip(".: ")
+        raise ConfigError("model", model.name, f"a class whose layers returns {LAYERS}, {why}") from error
+    hidden = built[:-1]
+    if (
+        not all(isinstance(layer, Layer) for layer in built)
+        or not hidden
+        or any(layer.activation is None for layer in hidden)
+        or built[-1].features != outputs
+    ):
+        valid = f"a class whose layers returns {LAYERS}: hidden ones with an activation, and one of {outputs} units"
+        raise ConfigError("model", model.name, valid)
+    return built
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from plasticity.datasets import Dataset, Task
-from plasticity.networks.model import Model
+from plasticity.networks.mlp import Mlp
 from plasticity.networks.network import Network
 from plasticity.objectives import CrossEntropy, Objective
 from plasticity.optimisers import SGD
@@ -42,6 +42,7 @@ VALUE = {
     "elu": lambda z: np.where(z > 0, z, np.exp(z) - 1),
     "swish": lambda z: z * sigmoid(z),
     "gelu": lambda z: z * normal_share(z),
+    "smooth_leaky": lambda z: 0.1 * z + 0.9 * z * sigmoid(5 * z / 3),
 }
 
 SLOPE = {
@@ -53,11 +54,13 @@ SLOPE = {
     "elu": lambda z: np.where(z > 0, 1, np.exp(z)),
     "swish": lambda z: sigmoid(z) + z * sigmoid(z) * (1 - sigmoid(z)),
     "gelu": lambda z: normal_share(z) + z * np.exp(-(z**2) / 2) / sqrt(2 * pi),
+    "smooth_leaky": lambda z: 0.1 + 0.9 * sigmoid(5 * z / 3) * (1 + 5 * z / 3 * (1 - sigmoid(5 * z / 3))),
 }
 
 REPLACEMENT_GAIN = {
     "relu": sqrt(2), "selu": 1.0, "tanh": 5 / 3, "sigmoid": 1.0,
     "leaky_relu": sqrt(2 / 1.0001), "elu": sqrt(2), "swish": sqrt(2), "gelu": sqrt(2),
+    "smooth_leaky": sqrt(2 / 1.01),
 }  # fmt: skip
 
 
@@ -254,6 +257,17 @@ class Examples(Dataset):
         return self.loss
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pictures(Examples):
+    """The same as pictures, of two channels and a height of one unless their number is that of 2 × 6 × 5 values."""
+
+    inputs: int = integer(60, at_least=1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (2, 6, 5) if self.inputs == 60 else (2, 1, self.inputs // 2)
+
+
 def small_run(
     inputs: int = 3, width: int = 2, depth: int = 1, outputs: int = 2,
     activation: str = "relu", loss: str = "cross_entropy", step_size: float = 0.1,
@@ -262,7 +276,7 @@ def small_run(
 ) -> Run:  # fmt: skip
     """A run of a small network; all layers are replaced unless `layers` says otherwise."""
     return Run(
-        model=Model(widths=widths) if widths else Model(width=width, depth=depth),
+        model=Mlp(widths=widths) if widths else Mlp(width=width, depth=depth),
         activation=activation,
         replacement=ContinualBackpropagation(layers="all" if layers is None else layers, **replacement),
         regulariser=L2(strength=weight_decay) if weight_decay else NoRegulariser(),

@@ -201,7 +201,7 @@ def test_a_layer_of_a_deep_network_and_widths_of_their_own_compose(command):
     assert done.returncode == 0, done.stderr
     (wide,) = [path for path in command.folders() if path != folder]
     model = yaml.safe_load((wide / "config.yaml").read_text())["model"]
-    assert model == {"name": "mlp", "widths": [30, 15], "initial": "kaiming"}
+    assert model == {"name": "mlp", "widths": [30, 15], "initial": "kaiming", "normalisation": "none"}
     both = command("model.widths=[30,15]", "model.width=5")
     assert both.returncode == 1 and both.stderr.startswith("model.width=5 is refused: it must be left out")
 

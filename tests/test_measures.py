@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from oracle import VALUE, Oracle, random_task, small_run
+from oracle import Oracle, random_task, small_run
 
 from plasticity import diagnostics
 from plasticity.composition.compose import compose_all, compose_settings
@@ -32,6 +32,7 @@ from plasticity.diagnostics import (
     probing_accuracy,
 )
 from plasticity.engines import get
+from plasticity.engines.kernel import binding
 from plasticity.networks.network import initial_network
 from plasticity.part import subclasses, to_part
 from plasticity.training.record import learn_record
@@ -89,7 +90,7 @@ def test_the_inputs_of_several_examples_are_those_of_each(sparse, examples):
 
 
 @pytest.mark.parametrize("engine", AVAILABLE)
-@pytest.mark.parametrize("activation", VALUE)
+@pytest.mark.parametrize("activation", binding.numbers("activation"))
 def test_activations_are_those_of_a_plain_forward_pass(engine, activation):
     run = deep(activation)
     task, other = random_task(run, 40), random_task(run, 20, number=1)
@@ -126,7 +127,7 @@ def test_measuring_changes_neither_results_nor_network(engine, activation, weigh
 
 
 @pytest.mark.skipif(len(AVAILABLE) < 2, reason="there is one engine")
-@pytest.mark.parametrize("activation", VALUE)
+@pytest.mark.parametrize("activation", binding.numbers("activation"))
 def test_both_engines_measure_the_same_in_the_same_state(activation):
     run = deep(activation)
     network = learner_of(run, "reference", [random_task(run, 50)]).network()
@@ -215,11 +216,11 @@ def test_a_method_without_utilities_has_no_columns_of_them():
 def test_the_norm_and_the_zeros_of_gradients_of_a_network_are_those_of_all_its_weights():
     run = deep()
     learner, task = learner_of(run), random_task(run, 40)
-    learner.layers[0].bias.data.fill_(-0.3)
-    network = [parameter for layer in learner.layers for parameter in (layer.weight, layer.bias)]
+    learner.parameters["biases.0"].data.fill_(-0.3)
+    network = list(learner.parameters.values())
     gradients, zeros = [0.0] * 4, [0.0] * 4
     for position in range(30):
-        outputs, *_ = learner.forward(torch.from_numpy(task.example(position)))
+        outputs = learner.forward(torch.from_numpy(task.example(position)))[-1].outputs
         loss = run.dataset.objective.loss(outputs, torch.tensor(int(task.targets[task.order[position]])))
         for layer, gradient in enumerate(torch.autograd.grad(loss, network)[::2]):
             gradients[layer] = gradients[layer] + gradient.double() / 30

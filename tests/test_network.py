@@ -44,6 +44,7 @@ def test_layers_of_different_widths():
 GAIN = {
     "relu": sqrt(2), "tanh": 5 / 3, "selu": 3 / 4, "sigmoid": 1.0, "leaky_relu": sqrt(2 / 1.0001),
     "elu": sqrt(2), "swish": sqrt(2), "gelu": sqrt(2),
+    "crelu": sqrt(2), "smooth_leaky": sqrt(2 / 1.01),
 }  # fmt: skip
 
 
@@ -82,7 +83,8 @@ def test_replaced_units_start_with_the_gain_of_their_activation_but_for_selu():
 @pytest.mark.parametrize(("activation", "gain"), GAIN.items())
 def test_weights_start_uniform_within_the_bound_of_their_layer(activation, gain):
     network = initial(activation={"name": activation}, model={"width": 80, "depth": 2})
-    bounds = [gain * sqrt(3 / 784), gain * sqrt(3 / 80), sqrt(3 / 80)]  # gain 1 for the output layer
+    hidden = 2 * 80 if activation == "crelu" else 80
+    bounds = [gain * sqrt(3 / 784), gain * sqrt(3 / hidden), sqrt(3 / hidden)]  # gain 1 for the output layer
     for weight, bound in zip(network.weights, bounds, strict=True):
         assert weight.dtype == np.float32
         assert np.abs(weight).max() <= np.float32(bound)

@@ -63,7 +63,7 @@ def test_compose_is_the_command_line_in_python(run):
     assert run == plasticity.compose(
         "replacement.layers=[1]", *TINY, "activation=tanh", "replacement.rate=1e-2"
     )
-    with pytest.raises(UserError, match=r"^activation=tanhh is refused: it must be one of elu"):
+    with pytest.raises(UserError, match=r"^activation=tanhh is refused: it must be one of crelu"):
         plasticity.compose("activation=tanhh")
     assert plasticity.compose("+tuned=tanh") == plasticity.compose("tuned=tanh")
     with pytest.raises(UserError, match=r"^seed=0,1 is refused: one run has one value"):

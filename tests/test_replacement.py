@@ -6,6 +6,7 @@ import torch
 from oracle import Oracle, as_tensors, assert_agrees, random_task, shown, small_run
 
 from plasticity.engines.reference import ReferenceLearner
+from plasticity.networks.layer import Passed
 from plasticity.networks.network import Network, initial_network
 from plasticity.part import names
 from plasticity.run import Run
@@ -17,7 +18,7 @@ from plasticity.utilities import Utility
 # 3 inputs, 2 ReLU units, 2 outputs, squared error, so that ∂loss/∂y = y − t = e; step size and decay rate
 # are 1/2, the maturity threshold is 1 and the replacement rate 1/2. Unit 1 is the first, unit 2 the second.
 
-START = Network(
+START = Network.of(
     weights=[
         np.array([[1, 0, 1 / 2], [1 / 2, 1 / 2, 0]], np.float32),
         np.array([[1, 1 / 2], [0, 1 / 2]], np.float32),
@@ -261,7 +262,7 @@ def made(run: Run, **arrays) -> tuple[ReferenceLearner, Network]:
 def follow(learner: ReferenceLearner, activations: list, step: int = 0) -> list[list[int]]:
     """One step of replacement without a step of descent; the units replaced in each layer."""
     given = [torch.tensor(h, dtype=torch.float32) for h in activations]
-    done = learner._done(step, given, given)
+    done = learner._done(step, [Passed(h, h, h) for h in given])
     with torch.no_grad():
         replaced = learner._replace(done, learner.run.replacement.after_step(learner.memory, done))
     chosen = [np.flatnonzero(age == 0).tolist() for age in learner.network().remembered("age")]

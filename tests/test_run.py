@@ -32,7 +32,7 @@ def test_defaults_are_the_base_network():
     assert config == Run() == Run.stored({})
     assert config.layer_sizes == [784, 100, 100, 100, 100, 100, 10]
     assert config.values() == {
-        "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming"},
+        "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming", "normalisation": "none"},
         "activation": {"name": "relu"},
         "replacement": {
             "name": "cbp", "layers": [1, 2, 3, 4, 5], "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
@@ -163,7 +163,7 @@ def test_a_users_own_part_counts_with_its_import_path_and_every_field():
 def test_what_identities_leave_out_never_changes():
     """Whatever the defaults become: these values are those of runs that are named without them."""
     assert LEFT_OUT == {
-        "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming"},
+        "model": {"name": "mlp", "width": 100, "depth": 5, "initial": "kaiming", "normalisation": "none"},
         "activation": {"name": "relu"},
         "replacement": {
             "name": "cbp", "rate": 1e-4, "maturity_threshold": 100, "decay_rate": 0.99,
@@ -379,7 +379,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "activation.name",
         ["rellu", "ReLU", "", 1, True, ["relu"], {}],
-        "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu" + IMPORT,
+        "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu, crelu, smooth_leaky" + IMPORT,
     ),
     (
         "replacement.layers",
@@ -472,8 +472,8 @@ def test_wrong_seed_is_refused(seed):
 
 
 NAMES = {
-    "model": "mlp",
-    "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu",
+    "model": "one of mlp, cnn",
+    "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu, crelu, smooth_leaky",
     "replacement": "cbp",
     "regulariser": "one of none, l2",
     "dataset": "one of bit_flipping, label_permuted_mnist, permuted_mnist, random_label_mnist",

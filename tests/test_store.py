@@ -17,7 +17,7 @@ from plasticity.engines import get
 from plasticity.errors import UserError
 from plasticity.launch.plan import plan
 from plasticity.machine.lock import lock
-from plasticity.networks.model import Model
+from plasticity.networks.mlp import Mlp
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState, rows
 from plasticity.store.claim import claim
@@ -86,7 +86,7 @@ class StopAfter(Silent):
 
 @pytest.mark.parametrize(("began", "then"), [("reference", "native"), ("native", "reference")])
 def test_a_run_is_computed_by_one_engine_from_its_start_to_its_end(tmp_path, began, then):
-    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    run = Run(model=Mlp(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
     folder, stop = RunFolder.of(tmp_path, run), Event()
     assert train(run, folder, Session(StopAfter(stop), engine=began, stop=stop)).status == "stopped"
     refused = train(run, folder, Session(engine=then))
@@ -102,7 +102,7 @@ def test_a_run_is_computed_by_one_engine_from_its_start_to_its_end(tmp_path, beg
 
 
 def test_a_run_waits_for_the_engine_that_began_it(tmp_path, monkeypatch):
-    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    run = Run(model=Mlp(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
     folder, stop = RunFolder.of(tmp_path, run), Event()
     assert train(run, folder, Session(StopAfter(stop), stop=stop)).status == "stopped"
     kept = (folder.path / "checkpoint.npz").read_bytes()
@@ -148,7 +148,7 @@ def with_value(name, value):
 
 
 @pytest.mark.parametrize(("change", "said"), {
-    without("weights.1"): "checkpoint.npz cannot be read ('weights.1')",
+    without("weights.1"): "its checkpoint is invalid (weights.1 is missing or has another shape)",
     without("age.0"): "age.0 is missing or has another shape",
     with_value("biases.0", [1.0, 2.0]): "biases.0 is missing or has another shape",
     with_value("biases.1", np.array([0] * 9 + [np.nan], np.float32)): "weights or biases are not finite",
@@ -158,7 +158,7 @@ def with_value(name, value):
     with_value("rows", -1): "it comes after -1 rows",
 }.items())  # fmt: skip
 def test_a_checkpoint_that_is_not_the_runs_own_is_not_resumed(tmp_path, change, said):
-    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    run = Run(model=Mlp(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
     folder, stop = RunFolder.of(tmp_path, run), Event()
     assert train(run, folder, Session(StopAfter(stop), stop=stop)).status == "stopped"
     path = folder.path / "checkpoint.npz"
@@ -177,7 +177,7 @@ def test_a_checkpoint_that_is_not_the_runs_own_is_not_resumed(tmp_path, change, 
 
 def test_a_run_that_starts_over_says_so_before_its_rows_go(tmp_path, monkeypatch):
     """Killed in between, it must not pass for a finished run without rows."""
-    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    run = Run(model=Mlp(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
     folder = RunFolder.of(tmp_path, run)
     assert train(run, folder, Session()).status == "finished"
     keep, seen = RunFolder.keep_rows, []
@@ -193,7 +193,7 @@ def test_a_run_that_starts_over_says_so_before_its_rows_go(tmp_path, monkeypatch
 
 def interrupted(tmp_path):
     """A tiny run that was stopped after its first task, with its folder."""
-    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    run = Run(model=Mlp(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
     folder, stop = RunFolder.of(tmp_path, run), Event()
     assert train(run, folder, Session(StopAfter(stop), stop=stop)).status == "stopped"
     return run, folder
@@ -305,7 +305,7 @@ def killed_at_its_very_end(run, folder):
 
 
 def test_a_run_killed_at_its_very_end_loses_its_checkpoint_at_the_next_launch(tmp_path):
-    run = Run(model=Model(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
+    run = Run(model=Mlp(width=10, depth=2), dataset=PermutedMnist(tasks=3, examples_per_task=40))
     folder = RunFolder.of(tmp_path, run)
     killed_at_its_very_end(run, folder)
     state = (folder.path / "state.json").read_bytes()

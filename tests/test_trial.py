@@ -101,8 +101,11 @@ class Untold(Replacement):
     def update(self, memory, step):
         return None
 
+@dataclass(frozen=True, kw_only=True)
 class Empty(Model):
-    """A convolutional network, one day."""
+    """A recurrent network, one day."""
+    width: int = integer(6, at_least=1)
+    depth: int = integer(2, at_least=1)
 
 class Unscored(CrossEntropy):
     def score(self, outputs, target):
@@ -139,7 +142,7 @@ REFUSED = {
     "replacement=broken.Silent": "a class whose choose returns a list of the units to replace for each of the 2"
     " hidden layers, not None.",
     "replacement=broken.OneList": ", not [0].",
-    "model=broken.Empty": "a class that defines what it builds, by one of hidden_units, ",
+    "model=broken.Empty": "a class that defines layers, which returns the network's layers",
     "dataset=broken.Short": "a class whose open returns a stream, which has the method task, not [1, 2, 3].",
 }
 
@@ -230,8 +233,10 @@ def test_a_part_that_crashes_refuses_the_sweep_before_anything_starts(folder, co
 
 
 def test_python_refuses_it_too(folder):
-    run = run_of("model=broken.Empty")
-    with pytest.raises(UserError, match="it must be a class that defines what it builds"):
+    with pytest.raises(UserError, match="it must be a class that defines layers"):
+        run_of("model=broken.Empty")
+    run = run_of("optimiser=broken.Still")
+    with pytest.raises(UserError, match="it must be a class that defines step"):
         plasticity.train(run, progress=False)
-    with pytest.raises(UserError, match="it must be a class that defines what it builds"):
+    with pytest.raises(UserError, match="it must be a class that defines step"):
         next(plasticity.learn(run))

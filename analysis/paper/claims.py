@@ -144,7 +144,7 @@ def needed(network: str) -> list[str]:
     base = declared(network)
     relu = base.activation.name == "relu"
     asked = [
-        claim.contrast(len(base.model.hidden_units))
+        claim.contrast(len(base.hidden_units))
         for claim in CLAIMS.values()
         if not (relu and claim.without_relu)
     ]

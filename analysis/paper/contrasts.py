@@ -38,7 +38,7 @@ class ComparedNetwork:
     def __init__(self, name: str, found: pd.DataFrame):
         base = declared(name)
         self.name = name
-        self.depth = len(base.model.hidden_units)
+        self.depth = len(base.hidden_units)
         self.relu = base.activation.name == "relu"
         own = found[found["network"] == name]
         self._scores = 100 * own.pivot(index="seed", columns="replacement", values="score")

@@ -3,15 +3,20 @@
 Each measure is one function on NumPy arrays, which knows nothing of runs, tasks or engines; a `Diagnostic` is
 the part that measures while a run is computed. A layer's activations are an array [examples, units], its
 weights [units, inputs]. Every measure is a float; it is NaN if an array that it is computed from holds NaN or an
-infinity: a network that diverges is a finding, not a reason to stop. Only `errors_and_inputs` needs PyTorch,
-and imports it when it is called.
+infinity: a network that diverges is a finding, not a reason to stop. Only gradients need PyTorch,
+which is imported when they are asked for.
 
 Papers use the same names for different measures: each docstring gives the formula and says whose naming it follows.
 """
 
 from plasticity.diagnostics.curvature import curvature_rank, curvature_ranks, gradient_gram
 from plasticity.diagnostics.diagnostic import Diagnostic, Measurement, differing, lacking
-from plasticity.diagnostics.gradients import errors_and_inputs, gradient_norm, zero_gradients
+from plasticity.diagnostics.gradients import (
+    errors_and_inputs,
+    gradient_factors,
+    gradient_norm,
+    zero_gradients,
+)
 from plasticity.diagnostics.measures import (
     AbsoluteApproximateRank,
     ApproximateRank,
@@ -80,6 +85,7 @@ __all__ = [
     "duplicate_units",
     "effective_rank",
     "errors_and_inputs",
+    "gradient_factors",
     "gradient_gram",
     "gradient_norm",
     "gram_matrix",

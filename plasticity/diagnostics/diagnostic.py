@@ -45,6 +45,10 @@ class Diagnostic(Part):
         """Whether anything is measured in the steps of a task."""
         return cls.during is not Diagnostic.during
 
+    def undefined(self, run: "Run") -> list[int]:
+        """The layers, numbered from 1, for which it is not defined in a run, and has no columns."""
+        return []
+
     def due(self, task: int) -> bool:
         """Whether the measurement is taken for a task."""
         return task % self.every == 0

@@ -6,12 +6,63 @@ layer's inputs A, [examples, inputs], thus determine every example's gradient, w
 (Goodfellow 2015, "Efficient per-example gradient computations").
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
+from plasticity.activations import Activation
 from plasticity.diagnostics.finite import finite
+from plasticity.networks.dense import Dense
+from plasticity.networks.layer import Layer, Parameter, of_layer
+
+Factors = tuple[np.ndarray, np.ndarray]
+"""The errors Δ, [examples, units], and the inputs A, [examples, inputs], of a layer."""
+
+
+def gradient_factors(
+    layers: Sequence[Layer],
+    parameters: Mapping[str, np.ndarray],
+    examples: np.ndarray,
+    targets: np.ndarray,
+    loss: Callable[[Any, Any], Any],
+) -> list[Factors | None]:
+    """The back-propagated errors Δ and the inputs A of every layer of a network, by autograd.
+
+    Args:
+        layers: the network's layers, the output layer last.
+        parameters: by the names of their arrays.
+        examples: the network's inputs, [examples, inputs].
+        targets: classes, [examples], or outputs, [examples, outputs].
+        loss: the mean loss over a batch, on PyTorch tensors, as a function of outputs, [examples, outputs], and
+            targets, such as `torch.nn.functional.cross_entropy`. Integer targets are passed as int64.
+
+    Returns:
+        for each layer: Δ, gradients of each example's own loss, not of the mean; and A: that of layer 2 are hidden
+        layer 1's activations, and so on. None for a layer that is not `factored`, such as a convolution
+    """
+    import torch
+
+    target = torch.from_numpy(np.asarray(targets, np.int64 if targets.dtype.kind in "iu" else targets.dtype))
+    calls: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def recording(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        z = torch.nn.functional.linear(inputs, weight, bias)
+        # The parameters are constants: only the path from the first z to the loss is followed.
+        calls.append((inputs, z if z.requires_grad else z.requires_grad_()))
+        return calls[-1][1]
+
+    tensors = {name: torch.from_numpy(array) for name, array in parameters.items()}
+    outputs, places = torch.from_numpy(examples), list[int | None]()
+    for number, layer in enumerate(layers):
+        places.append(len(calls) if layer.factored else None)
+        outputs = layer.forward(of_layer(layers, number, tensors), outputs, recording).outputs
+    total = loss(outputs, target) * len(examples)
+    errors = torch.autograd.grad(total, [z for _, z in calls])
+    return [
+        None if place is None else (errors[place].numpy(), calls[place][0].detach().numpy())
+        for place in places
+    ]
 
 
 def errors_and_inputs(
@@ -22,34 +73,26 @@ def errors_and_inputs(
     activation: Callable[[Any], Any],
     loss: Callable[[Any, Any], Any],
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The back-propagated errors Δ and the inputs A of every layer of a multi-layer perceptron, by autograd.
+    """The same for a multi-layer perceptron, given as its weights and biases.
 
     Args:
         weights: [units, inputs] for each layer, the output layer last.
         biases: [units] for each layer.
-        examples: the network's inputs, [examples, inputs].
-        targets: classes, [examples], or outputs, [examples, outputs].
+        examples, targets, loss: as for `gradient_factors`.
         activation: h as a function of z, on PyTorch tensors; applied after every layer but the last.
-        loss: the mean loss over a batch, on PyTorch tensors, as a function of outputs, [examples, outputs], and
-            targets, such as `torch.nn.functional.cross_entropy`. Integer targets are passed as int64.
 
     Returns:
-        Δ of each layer, [examples, units]: gradients of each example's own loss, not of the mean;
-        A of each layer, [examples, inputs]: those of layer 2 are hidden layer 1's activations, and so on
+        Δ of each layer, [examples, units], and A of each layer, [examples, inputs]
     """
-    import torch
-
-    target = torch.from_numpy(np.asarray(targets, np.int64 if targets.dtype.kind in "iu" else targets.dtype))
-    inputs, pre_activations = [torch.from_numpy(examples)], list[torch.Tensor]()
-    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        if layer > 0:
-            inputs.append(activation(pre_activations[-1]))
-        z = torch.nn.functional.linear(inputs[-1], torch.from_numpy(weight), torch.from_numpy(bias))
-        # The parameters are constants: only the path from the first layer's z to the loss is followed.
-        pre_activations.append(z if z.requires_grad else z.requires_grad_())
-    total = loss(pre_activations[-1], target) * len(examples)
-    errors = torch.autograd.grad(total, pre_activations)
-    return [error.numpy() for error in errors], [array.detach().numpy() for array in inputs]
+    parameters, layers = dict[str, np.ndarray](), list[Layer]()
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        parameters |= {f"weights.{number}": weight, f"biases.{number}": bias}
+        shapes = {"weights": Parameter(weight.shape), "biases": Parameter(bias.shape)}
+        own = cast(Activation, activation) if number + 1 < len(weights) else None
+        layers.append(Dense(units=len(bias), activation=own, parameters=shapes))
+    found = gradient_factors(layers, parameters, examples, targets, loss)
+    known = [factors for factors in found if factors is not None]
+    return [errors for errors, _ in known], [inputs for _, inputs in known]
 
 
 def gradient_norm(errors: np.ndarray, inputs: np.ndarray) -> float:

@@ -4,6 +4,7 @@ Columns are named after the measure and the layer: `dead_units.layer_1`, `curvat
 whole network has just the measure's name.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -27,15 +28,20 @@ from plasticity.diagnostics.units import dead_units, dormant_units, duplicate_un
 from plasticity.diagnostics.utilities import utility_summary
 from plasticity.diagnostics.view import HiddenLayer, View, by_layer, by_layer_and_output
 from plasticity.diagnostics.weights import distance_from_initialisation
+from plasticity.networks.layer import of_layer
 from plasticity.part import integer, number
 
 if TYPE_CHECKING:
     from plasticity.engines import TaskResult
+    from plasticity.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class OfHiddenLayers(Diagnostic):
     """A measure of each hidden layer's activations on the task's first examples, before it is learnt.
+
+    For a convolution, whose units are channels, a channel's activation is its mean over positions; dead and dormant
+    units are those whose |h| is 0, or small, over all positions.
 
     Attributes:
         examples: how many of them.
@@ -55,7 +61,7 @@ class DeadUnits(OfHiddenLayers, name="dead_units"):
     """Number of units that are 0 on every example: `dead_units`."""
 
     def of(self, layer: HiddenLayer) -> float:
-        return _whole(dead_units(layer.activations))
+        return _whole(dead_units(layer.magnitudes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +75,7 @@ class DormantUnits(OfHiddenLayers, name="dormant_units"):
     threshold: float = number(0.025, at_least=0)
 
     def of(self, layer: HiddenLayer) -> float:
-        return dormant_units(layer.activations, self.threshold)
+        return dormant_units(layer.magnitudes, self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +149,13 @@ class Distance(Diagnostic, name="distance_from_initialisation"):
     """How far weights and biases have moved from their initial values, per layer and in total, after the task."""
 
     def after(self, view: View) -> dict[str, float]:
-        now = list(zip(view.network.weights, view.network.biases, strict=True))
-        then = list(zip(view.initial.weights, view.initial.biases, strict=True))
-        layers = [distance_from_initialisation(*each) for each in zip(now, then, strict=True)]
+        layers = []
+        for position in range(len(view.run.layers)):
+            now, then = (
+                list(of_layer(view.run.layers, position, network.parameters).values())
+                for network in (view.network, view.initial)
+            )
+            layers.append(distance_from_initialisation(now, then))
         total = {self.name: sqrt(sum(distance**2 for distance in layers))}
         return by_layer_and_output(self.name, layers) | total
 
@@ -173,11 +183,21 @@ class Utilities(Diagnostic, name="utilities"):
 class OfGradients(Diagnostic):
     """A measure of the loss's gradients on the task's first examples, before it is learnt.
 
+    It is defined for fully connected layers. A network with others has neither their columns nor that of the whole.
+
     Attributes:
         examples: how many of them.
     """
 
     examples: int = integer(1_000, at_least=1)
+
+    def undefined(self, run: "Run") -> list[int]:
+        return [number for number, layer in enumerate(run.layers, start=1) if not layer.factored]
+
+    def of_layers(self, view: View, measure: Callable[[np.ndarray, np.ndarray], float]) -> list[float | None]:
+        """A measure of each layer's errors and inputs; None where they are not defined."""
+        factors = view.gradient_factors(self.examples)
+        return [None if each is None else measure(*each) for each in factors]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +207,10 @@ class GradientNorm(OfGradients, name="gradient_norm"):
     every: int = integer(5, at_least=1)
 
     def __call__(self, view: View) -> dict[str, float]:
-        layers = [gradient_norm(*each) for each in zip(*view.errors_and_inputs(self.examples), strict=True)]
-        return by_layer_and_output(self.name, layers) | {self.name: sqrt(sum(norm**2 for norm in layers))}
+        layers = self.of_layers(view, gradient_norm)
+        known = [norm for norm in layers if norm is not None]
+        total = {self.name: sqrt(sum(norm**2 for norm in known))} if len(known) == len(layers) else {}
+        return by_layer_and_output(self.name, layers) | total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,11 +220,11 @@ class ZeroGradients(OfGradients, name="zero_gradients"):
     every: int = integer(5, at_least=1)
 
     def __call__(self, view: View) -> dict[str, float]:
-        layers = [zero_gradients(*each) for each in zip(*view.errors_and_inputs(self.examples), strict=True)]
-        weights = [weight.size for weight in view.network.weights]
-        return by_layer_and_output(self.name, layers) | {
-            self.name: float(np.average(layers, weights=weights))
-        }
+        layers = self.of_layers(view, zero_gradients)
+        known = [share for share in layers if share is not None]
+        weights = [layer.weights for layer in view.run.layers]
+        whole = {self.name: float(np.average(known, weights=weights))} if len(known) == len(layers) else {}
+        return by_layer_and_output(self.name, layers) | whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +242,14 @@ class Curvature(OfGradients, name="curvature_rank"):
     share: float = number(0.99, above=0, at_most=1)
 
     def __call__(self, view: View) -> dict[str, float]:
-        layers, network = curvature_ranks(*view.errors_and_inputs(self.examples), self.share)
-        whole = [_whole(layer) for layer in layers]
-        return by_layer_and_output(self.name, whole) | {self.name: _whole(network)}
+        factors = view.gradient_factors(self.examples)
+        known = [each for each in factors if each is not None]
+        errors, inputs = ([each[side] for each in known] for side in (0, 1))
+        layers, network = curvature_ranks(errors, inputs, self.share)
+        ranks = iter(layers)
+        of_layers = [None if each is None else _whole(next(ranks)) for each in factors]
+        whole = {self.name: _whole(network)} if len(known) == len(factors) else {}
+        return by_layer_and_output(self.name, of_layers) | whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,19 +4,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
-from torch.nn import Linear
 from torch.nn.functional import linear
 
 from plasticity.engines import cxx
-from plasticity.engines.reference import ReferenceLearner, descend, propagate, weight_magnitudes
+from plasticity.engines.reference import ReferenceLearner, descend, step_taken, weight_magnitudes
+from plasticity.networks.layer import Passed, by_array, propagate
 from plasticity.networks.network import Network
-from plasticity.replacement import Memory, Step
+from plasticity.replacement import Memory
 from plasticity.run import Run
 
 OPTIONS: dict[str, Any] = {
@@ -41,21 +41,11 @@ class Advanced:
     Attributes:
         figures: float64: the loss, the sum of the examples' scores, Σ|w| of each layer, and for each hidden layer
             how many units are due, if the method says so.
-        activations: h of each hidden layer.
-        pre_activations: z of each hidden layer.
+        hidden: what each hidden layer made of the step's examples.
     """
 
     figures: Tensor
-    activations: list[Tensor]
-    pre_activations: list[Tensor]
-
-
-@dataclass(frozen=True)
-class LayerArrays:
-    """The arrays of a linear layer, which a replacement method may look at."""
-
-    weight: Tensor
-    bias: Tensor
+    hidden: list[Passed]
 
 
 class CompiledLearner(ReferenceLearner):
@@ -67,7 +57,7 @@ class CompiledLearner(ReferenceLearner):
         super().__init__(run, network)
         for parameter in self.parameters.values():
             parameter.requires_grad_(False)
-        step = _with_code_of_its_own(_step(run, len(self.layers)))
+        step = _with_code_of_its_own(_step(run))
         self.advance = torch.compile(step, dynamic=False, options=OPTIONS | {"cpp.cxx": (cxx.compiler(),)})
         self.magnitude: np.ndarray | None = None
 
@@ -78,7 +68,7 @@ class CompiledLearner(ReferenceLearner):
         )
         loss, score, *figures = advanced.figures.tolist()
         magnitude, due = figures[: len(self.layers)], figures[len(self.layers) :]
-        done = self._done(number, advanced.activations, advanced.pre_activations)
+        done = self._done(number, advanced.hidden)
         replaced = self._replace(done, self.run.replacement.chosen(self.memory, done, due))
         self.magnitude = None if any(replaced) else np.array(magnitude)
         return loss, score, replaced
@@ -87,24 +77,14 @@ class CompiledLearner(ReferenceLearner):
         return super().weight_magnitude() if self.magnitude is None else self.magnitude
 
 
-def _step(run: Run, number: int) -> Callable[..., Advanced]:
-    """A step of a run up to its replacements, as a function of arrays.
-
-    Args:
-        run: the run.
-        number: the number of layers.
-    """
-    objective = run.dataset.objective
-
-    def layers(parameters: Tensors) -> list[LayerArrays]:
-        return [
-            LayerArrays(parameters[f"weights.{layer}"], parameters[f"biases.{layer}"])
-            for layer in range(number)
-        ]
+def _step(run: Run) -> Callable[..., Advanced]:
+    """A step of a run up to its replacements, as a function of arrays."""
+    objective, layers = run.dataset.objective, run.layers
+    known = by_array(layers)
 
     def loss_of(parameters: Tensors, example: Tensor, target: Tensor) -> Any:
-        outputs, *hidden = propagate(run.activation, layers(parameters), example, _linear)
-        return objective.loss(outputs, target), (outputs, *hidden)
+        *hidden, last = propagate(layers, parameters, example, _linear)
+        return objective.loss(last.outputs, target), (last.outputs, hidden)
 
     def step(
         parameters: Tensors,
@@ -114,16 +94,15 @@ def _step(run: Run, number: int) -> Callable[..., Advanced]:
         example: Tensor,
         target: Tensor,
     ) -> Advanced:
-        gradients, (loss, (outputs, activations, pre_activations)) = grad_and_value(loss_of, has_aux=True)(
+        gradients, (loss, (outputs, hidden)) = grad_and_value(loss_of, has_aux=True)(
             parameters, example, target
         )
-        descend(run, parameters, gradients, initial, optimiser_memory)
-        linears = layers(parameters)
-        done = Step(0, activations, pre_activations, cast(list[Linear], linears), _nothing, _nothing)
+        descend(run, known, parameters, gradients, initial, optimiser_memory)
+        done = step_taken(0, layers, parameters, hidden, _nothing, _nothing)
         due = run.replacement.update(memory, done)
         score = objective.score(outputs, target).sum()
-        figures = torch.stack([loss.double(), score.double(), *weight_magnitudes(linears), *due])
-        return Advanced(figures, activations, pre_activations)
+        figures = [loss.double(), score.double(), *weight_magnitudes(layers, parameters), *due]
+        return Advanced(torch.stack(figures), hidden)
 
     return step
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from plasticity.activations import Activation, ReLU
 from plasticity.engines.kernel import binding
-from plasticity.networks.model import Model
+from plasticity.networks.mlp import Mlp
 from plasticity.networks.network import Network
 from plasticity.objectives import Objective
 from plasticity.optimisers import SGD
@@ -142,7 +142,7 @@ class Continual(Form):
 
 
 FORMS: dict[type[Part], type[Form]] = {
-    Model: Layered,
+    Mlp: Layered,
     SGD: Descent,
     NoRegulariser: Decay,
     L2: Decay,

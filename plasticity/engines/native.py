@@ -27,6 +27,8 @@ class NativeEngine:
     name = "native"
 
     def unsupported(self, run: Run) -> str | None:
+        if getattr(run.model, "normalisation", "none") != "none":
+            return f"model.normalisation={run.model.normalisation} has no native form"  # type: ignore[attr-defined]
         try:
             for key, part in _parts_of_steps(run).items():
                 if form(part, run) is None:
@@ -129,11 +131,8 @@ class NativeLearner:
         memory: dict[str, np.ndarray] = {}
         for each in self.forms:
             memory |= each.remembered(self.memory, self._of_first_example(), self.learner.clock)
-        return Network(
-            weights=[layer.weight for layer in self.memory],
-            biases=[layer["bias"].copy() for layer in self.memory],
-            memory=memory,
-        )
+        weights, biases = zip(*((layer.weight, layer["bias"].copy()) for layer in self.memory), strict=True)
+        return Network.of(weights, biases, memory)
 
 
 def _form(part: Part, run: Run) -> Form:

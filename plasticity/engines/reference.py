@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from plasticity.activations import Activation
 from plasticity.datasets import Task
 from plasticity.engines.engine import StepLosses, TaskResult
 from plasticity.errors import Diverged
+from plasticity.networks.layer import Layer, LayerArrays, Parameter, Passed, by_array, of_layer, propagate
 from plasticity.networks.network import Network, initial_network
 from plasticity.replacement import Step
 from plasticity.run import Run
@@ -37,30 +37,29 @@ class ReferenceEngine:
 
 
 class ReferenceLearner:
-    """A multi-layer perceptron that learns online, with units replaced by the run's method."""
+    """A network that learns online, with units replaced by the run's method."""
 
     def __init__(self, run: Run, network: Network):
-        self.run, self.objective = run, run.dataset.objective
-        self.layers = [
-            linear_layer(weight, bias) for weight, bias in zip(network.weights, network.biases, strict=True)
-        ]
+        self.run, self.objective, self.layers = run, run.dataset.objective, run.layers
+        self.known = by_array(self.layers)
+        self.parameters = {
+            name: torch.from_numpy(array).clone().requires_grad_()
+            for name, array in network.parameters.items()
+        }
         self.memory = {
             name: [torch.from_numpy(array.copy()) for array in network.remembered(name)]
-            for name in run.replacement.initial_memory(1)
-        }
-        self.parameters = {
-            f"{kind}.{number}": parameter
-            for number, layer in enumerate(self.layers)
-            for kind, parameter in (("weights", layer.weight), ("biases", layer.bias))
+            for name in run.replacement.memory_of(self.layers[0])
         }
         self._start_optimiser(network)
-        self._start_regulariser()
+        # What parameters started from, towards which a regulariser may pull them.
+        start = initial_network(run).parameters
+        self.initial = {name: torch.from_numpy(array) for name, array in start.items()}
 
     def _start_optimiser(self, network: Network) -> None:
         """Sets what the optimiser remembers of each parameter: as stored or, failing that, as at the start."""
         self.optimiser_memory: dict[str, dict[str, Tensor]] = {}
         for parameter_name, parameter in self.parameters.items():
-            kind, layer = parameter_name.split(".")
+            kind, _, layer = parameter_name.rpartition(".")
             fresh = self.run.optimiser.memory(parameter.detach())
             self.optimiser_memory[parameter_name] = {
                 name: torch.from_numpy(network.memory[stored].copy()) if stored in network.memory else tensor
@@ -68,21 +67,9 @@ class ReferenceLearner:
                 for stored in [f"{kind}.{name}.{layer}"]
             }
 
-    def _start_regulariser(self) -> None:
-        """Sets the initial values of the parameters, towards which a regulariser may pull them."""
-        start = initial_network(self.run)
-        self.initial = {
-            **{f"weights.{layer}": torch.from_numpy(weight) for layer, weight in enumerate(start.weights)},
-            **{f"biases.{layer}": torch.from_numpy(bias) for layer, bias in enumerate(start.biases)},
-        }
-
-    def forward(self, example: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """The outputs, and the activations and pre-activations of each hidden layer.
-
-        Args:
-            example: float32, [inputs], or a batch [batch size, inputs].
-        """
-        return propagate(self.run.activation, self.layers, example)
+    def forward(self, example: Tensor) -> list[Passed]:
+        """What each layer makes of an example, [inputs], or of a batch, [batch size, inputs]: float32."""
+        return propagate(self.layers, self.parameters, example, linear)
 
     def step(self, example: Tensor, target: Tensor, number: int) -> tuple[float, float, list[int]]:
         """One step: predict, update, replace.
@@ -95,32 +82,33 @@ class ReferenceLearner:
         Returns:
             the loss and the sum of the examples' scores, both before the update; units replaced per layer
         """
-        outputs, *hidden = self.forward(example)
-        loss = self.objective.loss(outputs, target)
-        score = self.objective.score(outputs.detach(), target).sum()
+        *hidden, last = self.forward(example)
+        loss = self.objective.loss(last.outputs, target)
+        score = self.objective.score(last.outputs.detach(), target).sum()
         loss.backward()
         gradients = {name: cast(Tensor, parameter.grad) for name, parameter in self.parameters.items()}
         with torch.no_grad():
-            descend(self.run, self.parameters, gradients, self.initial, self.optimiser_memory)
+            descend(self.run, self.known, self.parameters, gradients, self.initial, self.optimiser_memory)
         for parameter in self.parameters.values():
             parameter.grad = None
-        done = self._done(number, *([tensor.detach() for tensor in of_layers] for of_layers in hidden))
         with torch.no_grad():
+            done = self._done(number, hidden)
             replaced = self._replace(done, self.run.replacement.after_step(self.memory, done))
         return loss.item(), score.item(), replaced
 
-    def _done(self, number: int, activations: list[Tensor], pre_activations: list[Tensor]) -> Step:
+    def _done(self, number: int, hidden: Sequence[Passed]) -> Step:
         """What a replacement method may look at after a step."""
 
         def draw(layer: int) -> Tensor:
-            units = self.layers[layer].out_features
-            draws = unit_interval(self.run.seed, Purpose.RANDOM_UTILITY, (layer, number), units)
+            draws = unit_interval(
+                self.run.seed, Purpose.RANDOM_UTILITY, (layer, number), self.layers[layer].units
+            )
             return torch.from_numpy(draws)
 
         def chance(layer: int) -> float:
             return float(unit_interval(self.run.seed, Purpose.CHANCE, (number,), layer + 1)[layer])
 
-        return Step(number, activations, pre_activations, self.layers, draw, chance)
+        return step_taken(number, self.layers, self.parameters, hidden, draw, chance)
 
     def _replace(self, step: Step, chosen: list[list[int]]) -> list[int]:
         """Replaces the chosen units in order, first layer first. Returns their number in each layer."""
@@ -131,36 +119,40 @@ class ReferenceLearner:
         return [len(units) for units in chosen]
 
     def _start_over(self, layer: int, unit: int, number: int) -> None:
-        """Replaces a unit: its incoming weights are redrawn, and everything else that belongs to it is set to 0."""
-        incoming, outgoing = self.layers[layer], self.layers[layer + 1]
-        bound = self.run.model.replacement_bound(self.run.activation, incoming.in_features)
-        draws = uniform(
-            bound, self.run.seed, Purpose.REPLACEMENT, (layer, unit, number), incoming.in_features
-        )
-        incoming.weight[unit] = torch.from_numpy(draws)
-        incoming.bias[unit] = 0
-        outgoing.weight[:, unit] = 0
+        """Replaces a unit: its incoming weights are redrawn, and all else that belongs to it is as at the start."""
+        own, drawn = self.layers[layer], 0
+        for kind, parameter in own.parameters.items():
+            if parameter.unit_axis == 0:
+                fresh = torch.full(parameter.shape[1:], parameter.start)
+                if parameter.renewed is not None:
+                    before, drawn = drawn, drawn + parameter.size // own.units
+                    position = (layer, unit, number)
+                    draws = uniform(parameter.renewed, self.run.seed, Purpose.REPLACEMENT, position, drawn)
+                    fresh = torch.from_numpy(draws[before:]).reshape(fresh.shape)
+                self.parameters[f"{kind}.{layer}"][unit] = fresh
+                for tensor in self._remembered_like(f"{kind}.{layer}"):
+                    tensor[unit] = 0
+        outgoing = f"{own.leads_out}.{layer}" if own.leads_out else f"weights.{layer + 1}"
+        for tensor in (self.parameters[outgoing], *self._remembered_like(outgoing)):
+            own.outgoing(tensor)[:, :, unit] = 0
         for of_layers in self.memory.values():
-            if of_layers[layer].shape == incoming.bias.shape:
-                of_layers[layer][unit] = 0
-        for name, index in (
-            (f"weights.{layer}", (unit,)),
-            (f"biases.{layer}", (unit,)),
-            (f"weights.{layer + 1}", (slice(None), unit)),
-        ):
-            for tensor in self.optimiser_memory[name].values():
-                if tensor.shape == self.initial[name].shape:
-                    tensor[index] = 0
+            if of_layers[layer].shape[-1:] == (own.units,):
+                of_layers[layer][..., unit] = 0
+
+    def _remembered_like(self, name: str) -> list[Tensor]:
+        """What the optimiser remembers of each entry of a parameter."""
+        shape = self.known[name].shape
+        return [tensor for tensor in self.optimiser_memory[name].values() if tensor.shape == shape]
 
     @torch.no_grad()
     def weight_magnitude(self) -> np.ndarray:
         """Σ|w| of each layer, without biases: float64, [depth + 1]."""
-        return np.array([magnitude.item() for magnitude in weight_magnitudes(self.layers)])
+        return np.array([magnitude.item() for magnitude in weight_magnitudes(self.layers, self.parameters)])
 
     @torch.no_grad()
     def loss(self, example: Tensor, target: Tensor) -> float:
         """The loss of an example or a batch, as in `step`, without learning from it."""
-        return self.objective.loss(self.forward(example)[0], target).item()
+        return self.objective.loss(self.forward(example)[-1].outputs, target).item()
 
     def learn(self, task: Task, advance: Callable[[int], None], losses: bool = False) -> TaskResult:
         total, scores = 0.0, 0.0
@@ -187,8 +179,8 @@ class ReferenceLearner:
 
     @torch.no_grad()
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:
-        _, activations, _ = self.forward(torch.from_numpy(task.inputs(examples)))
-        return [activation.numpy() for activation in activations]
+        *hidden, _ = self.forward(torch.from_numpy(task.inputs(examples)))
+        return [passed.h.numpy() for passed in hidden]
 
     def network(self) -> Network:
         replacement = {
@@ -199,12 +191,11 @@ class ReferenceLearner:
         optimiser = {
             f"{kind}.{name}.{layer}": tensor.numpy().copy()
             for parameter_name, remembered in self.optimiser_memory.items()
-            for kind, layer in [parameter_name.split(".")]
+            for kind, _, layer in [parameter_name.rpartition(".")]
             for name, tensor in remembered.items()
         }
         return Network(
-            weights=[layer.weight.detach().numpy().copy() for layer in self.layers],
-            biases=[layer.bias.detach().numpy().copy() for layer in self.layers],
+            {name: parameter.detach().numpy().copy() for name, parameter in self.parameters.items()},
             memory=replacement | optimiser,
         )
 
@@ -218,67 +209,63 @@ def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor
     return torch.from_numpy(batch), targets[positions.start : positions.stop]
 
 
-class Layer(Protocol):
-    """The arrays of a linear layer."""
-
-    @property
-    def weight(self) -> Tensor: ...
-    @property
-    def bias(self) -> Tensor: ...
-
-
-def propagate(
-    activation: Activation,
+def step_taken(
+    number: int,
     layers: Sequence[Layer],
-    example: Tensor,
-    linear: Callable[[Tensor, Tensor, Tensor], Tensor] = linear,
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The outputs of a network, and the activations and pre-activations of each hidden layer.
+    parameters: Mapping[str, Tensor],
+    hidden: Sequence[Passed],
+    draw: Callable[[int], Any],
+    chance: Callable[[int], Any],
+) -> Step:
+    """What a replacement method may look at after a step; see `Step` for the arguments.
 
     Args:
-        activation: of its hidden units.
-        layers: its layers, the output layer last.
-        example: float32, [inputs], or a batch [batch size, inputs].
-        linear: computes a layer's outputs from its inputs, weights and biases.
+        parameters: after the step, by the names of `by_array`.
+        hidden: what each hidden layer made of the step's examples.
     """
-    activations, pre_activations = [], []
-    for layer in layers[:-1]:
-        pre_activations.append(linear(example, layer.weight, layer.bias))
-        example = activation(pre_activations[-1])
-        activations.append(example)
-    return linear(example, layers[-1].weight, layers[-1].bias), activations, pre_activations
+    pairs = list(zip(layers, hidden, strict=False))
+    return Step(
+        number,
+        [layer.activity(passed.h.detach()) for layer, passed in pairs],
+        [layer.samples(passed.z.detach()) for layer, passed in pairs],
+        [LayerArrays(of_layer(layers, position, parameters)) for position in range(len(layers))],
+        draw,
+        chance,
+        layers,
+        [layer.by_column(passed.h.detach()) for layer, passed in pairs],
+    )
 
 
 def descend(
     run: Run,
+    known: Mapping[str, Parameter],
     parameters: Mapping[str, Tensor],
     gradients: Mapping[str, Tensor],
     initial: Mapping[str, Tensor],
     memory: Mapping[str, dict[str, Tensor]],
 ) -> None:
-    """One step of the run's optimiser, from the gradients and the regulariser's terms; changes all but `initial`.
+    """One step of the run's optimiser, from the gradients and the regulariser's terms.
 
     Args:
         run: the run.
-        parameters: weights and biases by name.
-        gradients: the loss's gradients, by the same names.
+        known: the network's parameters by the names of their arrays.
+        parameters: their values, which are changed.
+        gradients: the loss's gradients, to which the regulariser's terms are added.
         initial: the values that the parameters started from.
-        memory: what the optimiser remembers of each parameter.
+        memory: what the optimiser remembers of each parameter, which is changed.
     """
     for name, parameter in parameters.items():
         gradient = gradients[name]
-        gradient += run.regulariser.term(parameter, initial[name])
+        if known[name].regularised:
+            gradient += run.regulariser.term(parameter, initial[name])
         run.optimiser.step(parameter, gradient, memory[name])
 
 
-def weight_magnitudes(layers: Sequence[Layer]) -> list[Tensor]:
+def weight_magnitudes(layers: Sequence[Layer], parameters: Mapping[str, Tensor]) -> list[Tensor]:
     """Σ|w| of each layer, without biases: float64, []."""
-    return [layer.weight.abs().sum(dtype=torch.float64) for layer in layers]
-
-
-def linear_layer(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:
-    """A layer with copies of these weights, [units, inputs], and biases."""
-    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # this draws nothing
-    layer.weight = torch.nn.Parameter(torch.from_numpy(weight).clone())
-    layer.bias = torch.nn.Parameter(torch.from_numpy(bias).clone())
-    return layer
+    magnitudes = []
+    for number, layer in enumerate(layers):
+        weights = [kind for kind, parameter in layer.parameters.items() if parameter.is_weight]
+        first, *others = (parameters[f"{kind}.{number}"].abs().sum(dtype=torch.float64) for kind in weights)
+        magnitudes.append(sum(others, first))
+    return magnitudes

@@ -120,4 +120,5 @@ def _kind(run: Run) -> tuple[object, ...]:
     parts = {key: part.name for key, part in run.parts().items()}
     utility = getattr(getattr(run.replacement, "utility", None), "name", None)
     shown = (getattr(run.dataset, key, None) for key in ("images", "pixels"))  # how many inputs are 0
-    return (*run.layer_sizes, *parts.values(), utility, run.dataset.batch_size, *shown)
+    sizes = (run.dataset.shape, run.dataset.outputs, run.dataset.batch_size)
+    return (run.model, *sizes, *parts.values(), utility, *shown)

@@ -1,16 +1,18 @@
 """What the methods of each kind of part must return, asked with made-up arguments."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from plasticity.activations import Activation
+from plasticity.activations import Activation, ReLU
 from plasticity.datasets import Dataset, Task
 from plasticity.errors import ConfigError, UserError
+from plasticity.networks.layer import Layer, LayerArrays, of_layer
+from plasticity.networks.mlp import Mlp, perceptron
 from plasticity.networks.model import Model
+from plasticity.networks.network import initial_network
 from plasticity.objectives import Objective
 from plasticity.optimisers import Optimiser
 from plasticity.part import PACKAGE, Part
@@ -79,7 +81,7 @@ def _try_activation(tried: Tried, run: Run, root: str | None) -> None:
         tried(
             "__call__",
             z,
-            valid=partial(_is_learnable, shape),
+            valid=partial(_is_learnable, (*shape[:-1], run.activation.columns * shape[-1])),
             returns="a float32 tensor shaped like z" + LEARNABLE,
         )
     for method in ("initial_bound", "replacement_bound"):
@@ -150,29 +152,51 @@ def _try_dataset(tried: Tried, run: Run, root: str | None) -> None:
 
 
 def _try_model(tried: Tried, run: Run, root: str | None) -> None:
-    builds = ("hidden_units", "initial_bound", "replacement_bound")
-    mine = [base for base in type(tried.part).__mro__ if base.__module__.partition(".")[0] != PACKAGE]
-    known = {*builds, *(entry.name for entry in fields(Model))}
-    if not any(known & vars(base).keys() for base in mine):
-        raise tried.refused(
-            f"a class that defines what it builds, by one of {', '.join(builds)}; without, it is a multi-layer "
-            "perceptron"
+    import torch
+    from torch.nn.functional import linear
+
+    size, features = run.dataset.batch_size, run.dataset.inputs
+    parameters = initial_network(run).parameters
+    arrays = {name: torch.from_numpy(array).requires_grad_() for name, array in parameters.items()}
+    for number, layer in enumerate(run.layers):
+        of_one = Tried(tried.key, tried.part, tried.kind)
+        inputs = _tensor(*(() if size == 1 else (size,)), features)
+        of_one(
+            "forward", of_layer(run.layers, number, arrays), inputs, linear, on=layer,
+            valid=partial(_is_passed, layer, () if size == 1 else (size,)),
+            returns=f"plasticity.Passed with {layer.features} outputs, and z and h of {layer.units} units, in "
+            f"layer {number + 1}",
+        )  # fmt: skip
+        features = layer.features
+
+
+def _is_passed(layer: Layer, batch: tuple[int, ...], found: Any) -> bool:
+    return (
+        isinstance(found, tuple)
+        and len(found) == 3
+        and _is_learnable((*batch, layer.features), found[2])
+        and all(
+            hasattr(one, "shape") and one.shape[:-1] == batch and one.shape[-1] % layer.units == 0
+            for one in found[:2]
         )
-    for method in builds[1:]:
-        tried(method, run.activation, UNITS, valid=_is_number, returns="a number")
+    )
 
 
 def _try_replacement(tried: Tried, run: Run, root: str | None) -> None:
     import torch
 
-    depth = len(run.model.hidden_units)
+    depth = len(run.hidden_units)
+    layers = perceptron(Mlp(), UNITS, [UNITS] * depth, UNITS, ReLU())
     remembered = tried(
         "initial_memory", UNITS, returns="NumPy arrays by name",
         valid=lambda found: isinstance(found, dict) and all(map(_is_array, found.values())),
     )  # fmt: skip
     hidden = [_tensor(*_shapes(run)[-1]) for _ in range(depth)]
-    linear = [torch.nn.Linear(UNITS, UNITS) for _ in range(depth + 1)]
-    done = Step(0, hidden, hidden, linear, lambda layer: _tensor(UNITS).sigmoid(), lambda layer: 0.5)
+    arrays = LayerArrays({"weights": _tensor(UNITS, UNITS), "biases": _tensor(UNITS)})
+    done = Step(
+        0, hidden, hidden, [arrays] * (depth + 1), lambda layer: _tensor(UNITS).sigmoid(), lambda layer: 0.5,
+        layers, [[h] for h in hidden],
+    )  # fmt: skip
     kept = {
         name: [torch.from_numpy(array.copy()) for _ in range(depth)] for name, array in remembered.items()
     }

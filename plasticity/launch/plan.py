@@ -126,7 +126,7 @@ def plan(
                 resumed.append((run, state))
                 tasks_left -= state.tasks_done
         left.append((run, tasks_left * run.dataset.steps_per_task))
-    left.sort(key=lambda entry: entry[1] * entry[0].weights, reverse=True)
+    left.sort(key=lambda entry: entry[1] * entry[0].work, reverse=True)
     engines = decide(engine, [run for run, _ in left])
     begun = [(run, choice) for (run, _), choice in zip(left, engines, strict=True)]
     return Plan(

@@ -19,6 +19,8 @@ from plasticity.utilities import Contribution, Measures, Utility
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from plasticity.networks.layer import Layer
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContinualBackpropagation(Replacement, name="cbp"):
@@ -54,8 +56,17 @@ class ContinualBackpropagation(Replacement, name="cbp"):
 
     def canonical(self, run: Any) -> Self:
         resolved = super().canonical(run)
-        if self.observed == "misaligned" and len(set(run.model.hidden_units)) > 1:
+        if self.observed == "misaligned" and len(set(run.hidden_units)) > 1:
             raise ConfigError("replacement.observed", self.observed, "hidden where layers differ in width")
+        hidden = run.layers[:-1]
+        if self.observed == "misaligned" and any(
+            layer.columns > 1 or layer.positions > 1 for layer in hidden
+        ):
+            valid = "hidden where a unit has several columns or positions"
+            raise ConfigError("replacement.observed", self.observed, valid)
+        if self.bias_compensation and any(layer.leads_out for layer in hidden):
+            valid = "false where units lead to other weights than those of the next layer"
+            raise ConfigError("replacement.bias_compensation", True, valid)
         if resolved.layers and resolved.rate > 0:
             return resolved
         # Nothing is ever replaced: what would be replaced, how often and how makes no difference.
@@ -73,6 +84,12 @@ class ContinualBackpropagation(Replacement, name="cbp"):
             "debt": np.zeros((), np.float64),
         }
 
+    def memory_of(self, layer: "Layer") -> dict[str, np.ndarray]:
+        memory = self.initial_memory(layer.units)
+        if layer.columns > 1:
+            memory["mean_activation"] = np.zeros((layer.columns, layer.units), np.float32)
+        return memory
+
     def update(self, memory: Memory, step: Step) -> list["Tensor"]:
         """Updates ages, running mean activations, running utilities and debts after a step.
 
@@ -87,26 +104,24 @@ class ContinualBackpropagation(Replacement, name="cbp"):
 
     def _update(self, memory: Memory, step: Step, layer: int) -> "Tensor":
         """Updates the ages, running means and running utilities of a layer's units. Returns how many are due."""
-        eta, activation = self.decay_rate, self._observed(step, layer)
+        eta, observed = self.decay_rate, self._observed(step, layer)
         memory["age"][layer] += 1
-        mean = activation if activation.ndim == 1 else activation.mean(dim=0)
-        memory["mean_activation"][layer].mul_(eta).add_(mean, alpha=1 - eta)
-        y = self.utility(
-            Measures(
-                activation=activation,
-                mean_activation=self._corrected(memory, "mean_activation", layer),
-                outgoing=step.linear[layer + 1].weight.abs().mean(dim=0),
-                incoming=step.linear[layer].weight.abs().mean(dim=1),
-            )
+        for mean, activation in zip(_by_column(memory["mean_activation"][layer]), observed, strict=True):
+            mean.mul_(eta).add_(_mean(activation), alpha=1 - eta)
+        corrected = _by_column(self._corrected(memory, "mean_activation", layer))
+        incoming, outgoing = step.incoming(layer), step.outgoing(layer)
+        first, *others = (
+            _mean(self.utility(Measures(activation, mean, leading_out, incoming)))
+            for activation, mean, leading_out in zip(observed, corrected, outgoing, strict=True)
         )
-        memory["utility"][layer].mul_(eta).add_(y if y.ndim == 1 else y.mean(dim=0), alpha=1 - eta)
+        memory["utility"][layer].mul_(eta).add_(sum(others, first), alpha=1 - eta)
         return self._due(memory, layer)
 
-    def _observed(self, step: Step, layer: int) -> "Tensor":
-        """What is taken for the activations of a layer."""
+    def _observed(self, step: Step, layer: int) -> list["Tensor"]:
+        """What is taken for the activations of a layer, by column."""
         if self.observed == "hidden":
-            return step.activations[layer]
-        return (step.activations if layer % 2 else step.pre_activations)[layer // 2]
+            return step.columns[layer]
+        return [(step.activations if layer % 2 else step.pre_activations)[layer // 2]]
 
     def _corrected(self, memory: Memory, name: str, layer: int) -> "Tensor":
         """A running mean divided by 1 − η^age, which removes the bias of its start at 0."""
@@ -145,5 +160,17 @@ class ContinualBackpropagation(Replacement, name="cbp"):
     def before_replacement(self, memory: Memory, step: Step, layer: int, unit: int) -> None:
         if self.bias_compensation:
             following = step.linear[layer + 1]
-            mean = self._corrected(memory, "mean_activation", layer)[unit]
-            following.bias.add_(mean * following.weight[:, unit])
+            weights = step.layers[layer].outgoing(following.weight)[:, :, unit].sum(dim=-1)
+            means = _by_column(self._corrected(memory, "mean_activation", layer))
+            for mean, column in zip(means, weights.unbind(1), strict=True):
+                following.bias.add_(mean[unit] * column)
+
+
+def _by_column(values: "Tensor") -> Sequence["Tensor"]:
+    """What is remembered of units, by column: [units], or [columns, units] where there are several."""
+    return values.unbind(0) if values.ndim > 1 else [values]
+
+
+def _mean(values: "Tensor") -> "Tensor":
+    """The mean over samples: [units]."""
+    return values if values.ndim == 1 else values.mean(dim=0)

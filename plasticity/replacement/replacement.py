@@ -11,7 +11,8 @@ from plasticity.replacement.layers import layers, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Linear
+
+    from plasticity.networks.layer import Layer, LayerArrays
 
 Memory = dict[str, list[Any]]
 """What a method remembers, by name: for each hidden layer, an array (in training, a tensor) of any shape."""
@@ -23,19 +24,41 @@ class Step:
 
     Attributes:
         number: number of the step in the run, from 0.
-        activations: h of each hidden layer in the step's forward pass: [units], or [batch size, units] for a batch.
+        activations: h of each hidden layer's units in the step's forward pass: [units], or [samples, units]; a
+            sample is an example of a batch or, for a channel of a convolution, a position in one. For a unit with
+            several columns, the sum of their |h|, which is |z| for CReLU.
         pre_activations: z of each hidden layer, likewise.
-        linear: the network's linear layers with their weights after the step, the output layer last.
+        linear: weights and biases of each layer after the step, the output layer last.
         draw: draws uniformly from [0, 1) for the units of a hidden layer, by its position from 0: [units].
         chance: draws uniformly from [0, 1), once for a hidden layer, by its position from 0.
+        layers: the network's layers, the output layer last.
+        columns: h of each hidden layer's units in each of their columns, as `activations`.
     """
 
     number: int
     activations: list["Tensor"]
     pre_activations: list["Tensor"]
-    linear: list["Linear"]
+    linear: list["LayerArrays"]
     draw: Callable[[int], "Tensor"]
     chance: Callable[[int], float]
+    layers: Sequence["Layer"]
+    columns: list[list["Tensor"]]
+
+    def incoming(self, layer: int) -> "Tensor":
+        """mean |w_in| over the incoming weights of each unit of a hidden layer: [units]."""
+        parameters = self.layers[layer].parameters.items()
+        kinds = [kind for kind, one in parameters if one.is_weight and one.unit_axis == 0]
+        weights = [self.linear[layer].parameters[kind].abs().flatten(1) for kind in kinds]
+        return (weights[0] if len(weights) == 1 else _side_by_side(weights)).mean(dim=1)
+
+    def outgoing(self, layer: int) -> list["Tensor"]:
+        """mean |w_out| over the weights that each unit of a hidden layer leads to: by column, [units]."""
+        own = self.layers[layer]
+        weights = (
+            self.linear[layer].parameters[own.leads_out] if own.leads_out else self.linear[layer + 1].weight
+        )
+        means = own.outgoing(weights.abs().mean(dim=0, keepdim=True))[0]
+        return list((means[..., 0] if means.shape[-1] == 1 else means.mean(dim=-1)).unbind(0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +101,14 @@ class Replacement(Part):
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """What is remembered of a hidden layer at the start.
 
-        Arrays of shape [units] are set to 0 at a unit that is replaced; all others are left to the method.
+        Arrays of shape [units] or […, units] are set to 0 at a unit that is replaced; all others are left to the
+        method.
         """
         return {}
+
+    def memory_of(self, layer: "Layer") -> dict[str, np.ndarray]:
+        """The same, for a method that remembers more of some layers than of others."""
+        return self.initial_memory(layer.units)
 
     def update(self, memory: Memory, step: Step) -> list["Tensor"]:
         """Updates the memory after every step, even if no layer is in the set.
@@ -118,4 +146,10 @@ class Replacement(Part):
         """Called just before a chosen unit is replaced; does nothing by default."""
 
     def canonical(self, run: Any) -> Self:
-        return replace(self, layers=resolve(self.layers, len(run.model.hidden_units)))
+        return replace(self, layers=resolve(self.layers, len(run.hidden_units)))
+
+
+def _side_by_side(weights: list["Tensor"]) -> "Tensor":
+    from torch import cat
+
+    return cat(weights, dim=1)

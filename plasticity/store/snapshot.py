@@ -17,7 +17,7 @@ from plasticity.run import Run
 class Snapshot:
     """A network between two tasks.
 
-    Its file holds the weights and biases of each layer, `weights.0`, `biases.0` and so on, and what replacement
+    Its file holds the parameters of each layer, `weights.0`, `biases.0` and so on, and what replacement
     remembers of its units, such as `age.0` and `utility.0`; what an optimiser remembers is left out.
 
     Attributes:
@@ -65,16 +65,16 @@ class Snapshot:
         """Replaces the file; it is on the disk when this returns."""
         from safetensors.numpy import save
 
-        arrays = self.network.arrays()
-        kept = {name: array for name, array in arrays.items() if not _of_the_optimiser(name)}
+        memory = {name: array for name, array in self.network.memory.items() if not _of_the_optimiser(name)}
+        kept = Network(self.network.parameters, memory).arrays()
         # As one text: safetensors writes several in any order, but equal snapshots must give equal files.
         said = json.dumps({"task": self.task, "engine": self.engine})
         atomic_write(path, save(kept, {"snapshot": said}))
 
 
 def _of_the_optimiser(name: str) -> bool:
-    """Whether an array is what an optimiser remembers, such as "weights.momentum.0"."""
-    return name.startswith(("weights.", "biases.")) and name.count(".") > 1
+    """Whether what is remembered is the optimiser's, such as "weights.momentum.0", not a layer's, as "age.0" is."""
+    return name.count(".") > 1
 
 
 def due(run: Run, every: int) -> list[int]:

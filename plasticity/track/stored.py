@@ -71,14 +71,14 @@ def replacement_set(run: Run) -> str:
     layers = list(run.replacement.layers)
     if not layers:
         return "none"
-    if len(layers) == len(run.model.hidden_units):
+    if len(layers) == len(run.hidden_units):
         return "all"
     return f"layer{'s' * (len(layers) > 1)} {','.join(map(str, layers))}"
 
 
 def network(run: Run) -> str:
     """The network in two words: "5x100 relu", "300x150 relu" for hidden layers that differ."""
-    units = list(run.model.hidden_units)
+    units = list(run.hidden_units)
     equal = len(set(units)) == 1
     return (
         f"{len(units)}x{units[0]}" * equal

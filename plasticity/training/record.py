@@ -43,7 +43,7 @@ def learn_record(
 def _row(run: Run, task: int, results: Sequence[TaskResult]) -> Row:
     """The row of a record. Layers are numbered from 1; no units of the output layer are ever replaced."""
     score_name = run.dataset.objective.score_name
-    layers = [f"layer_{layer}" for layer in range(1, len(run.layer_sizes) - 1)]
+    layers = [f"layer_{layer}" for layer in range(1, len(run.layers))]
     magnitudes = [float(value) for value in np.mean([result.weight_magnitude for result in results], axis=0)]
     replaced = np.sum([result.replaced for result in results], axis=0)
     return (

@@ -1,0 +1,330 @@
+"""Layers beside a Linear with an elementwise activation: convolutions, layer normalisation, CReLU, one's own."""
+
+from dataclasses import dataclass
+from math import prod, sqrt
+
+import numpy as np
+import pytest
+import torch
+
+from plasticity import ConfigError, Layer, Model, Parameter, Passed, Run, dense, integer
+from plasticity.engines.compiled_learner import CompiledLearner
+from plasticity.engines.reference import ReferenceLearner
+from plasticity.networks.cnn import Cnn
+from plasticity.networks.convolution import Convolution
+from plasticity.networks.network import Network, initial_network
+from plasticity.streams import Purpose, uniform
+from tests.convolution_oracle import ConvolutionOracle
+from tests.oracle import Examples, Pictures
+
+STEP_SIZE, RATE, THRESHOLD, DECAY = 0.05, 0.02, 20, 0.9
+CBP = {"name": "cbp", "rate": RATE, "maturity_threshold": THRESHOLD, "decay_rate": DECAY}
+
+
+def made(batch_size: int = 1, **parts) -> Run:
+    return Run(**{
+        "dataset": Pictures(outputs=3, batch_size=batch_size, examples_per_task=2 * batch_size),
+        "optimiser": {"name": "sgd", "step_size": STEP_SIZE},
+        "replacement": CBP,
+    } | parts)  # fmt: skip
+
+
+def examples(run: Run, steps: int):
+    """Random examples, or batches, with classes that depend on them."""
+    draw = np.random.default_rng(7)
+    size, outputs = run.dataset.batch_size, run.dataset.outputs
+    rows = draw.normal(size=(steps, size, run.dataset.inputs)).astype(np.float32)
+    return rows, rows[:, :, :outputs].argmax(axis=2)
+
+
+def take(learner: ReferenceLearner, rows: np.ndarray, classes: np.ndarray, number: int):
+    """A step of a learner on an example, or a batch."""
+    x, target = torch.from_numpy(rows), torch.from_numpy(classes)
+    return learner.step(*((x[0], target[0]) if len(rows) == 1 else (x, target)), number)
+
+
+def assert_close(network: Network, parameters, memory) -> None:
+    for name, expected in [*parameters.items(), *memory.items()]:
+        found = (network.parameters | network.memory)[name]
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=3e-6, err_msg=name)
+
+
+# --- Convolutions ----------------------------------------------------------------------------------------
+
+CNN = {
+    "name": "cnn", "channels": [3, 4], "kernel": [3, 2], "stride": [1, 2], "padding": [1, 0], "pool": [2, 1],
+    "hidden": [6],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 16])
+def test_convolutional_network_steps_as_an_oracle_with_loops_over_positions(size):
+    run = made(size, model=CNN, seed=3)
+    learner, replaced = ReferenceLearner(run, initial_network(run)), np.zeros(3, int)
+
+    def fresh(layer: int, unit: int, number: int) -> np.ndarray:
+        return uniform(sqrt(6 / number), 3, Purpose.REPLACEMENT, (layer, unit, step), number)
+
+    rows, classes = examples(run, 1_000)
+    for step in range(1_000):
+        before = learner.network()
+        oracle = ConvolutionOracle(
+            (2, 6, 5), [(3, 1, 1, 2), (2, 2, 0, 1)], before.parameters, before.memory, STEP_SIZE, RATE,
+            THRESHOLD, DECAY, fresh,
+        )  # fmt: skip
+        loss, _, units = take(learner, rows[step], classes[step], step)
+        chosen, expected = oracle.step(rows[step], classes[step])
+        assert loss == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert units == [len(layer) for layer in chosen]
+        assert_close(learner.network(), oracle.p, oracle.m)
+        replaced += units
+    assert replaced.min() > 10
+
+
+def test_default_convolutional_network_is_that_of_continual_imagenet():
+    layers = Cnn().layers((3, 32, 32), 2, made().activation)
+    assert [layer.units for layer in layers] == [32, 64, 128, 128, 128, 2]
+    assert [layer.positions for layer in layers[:3]] == [14 * 14, 6 * 6, 2 * 2]
+    assert layers[3].parameters["weights"].shape == (128, 512)
+    # U(−b, b) with b = √2 · √(3 / fan_in)
+    assert layers[1].parameters["weights"].bound == pytest.approx(sqrt(6 / (32 * 9)))
+
+
+def test_a_single_number_is_that_of_all_convolutions():
+    assert made(model=CNN | {"stride": [1]}).identity == made(model=CNN | {"stride": [1, 1]}).identity
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"kernel": [3, 9]}, "model.kernel=9 is refused: it must be at most 2 in convolution 2, which "),
+        ({"pool": [7]}, "model.pool=7 is refused: it must be at most 5 after convolution 1, which "),
+        ({"kernel": [1, 2, 3]}, "a list of one number, or of 2, as many as model.channels"),
+        ({"channels": [0]}, "model.channels=[0] is refused: it must be a list of the channels of each convolution"),
+    ],
+)  # fmt: skip
+def test_impossible_convolutions_are_refused(model, said):
+    with pytest.raises(ConfigError, match="is refused") as refused:
+        made(model=CNN | model)
+    assert said in str(refused.value)
+
+
+def test_data_without_images_is_refused():
+    with pytest.raises(ConfigError, match="mlp for a data set whose inputs are not images"):
+        made(model="cnn", dataset=Examples())
+    with pytest.raises(ConfigError, match="hidden where a unit has several columns or positions"):
+        made(
+            model={"name": "cnn", "channels": [4], "kernel": [1], "hidden": [4]},
+            replacement={"observed": "misaligned"},
+        )
+
+
+# --- Layer normalisation and CReLU -----------------------------------------------------------------------
+
+
+class DenseOracle:
+    """A step of a perceptron with layer normalisation, or with CReLU, and CBP, in double precision."""
+
+    def __init__(self, run: Run, network: Network):
+        self.run, self.depth = run, len(run.layers)
+        self.normalised = run.model.normalisation == "layer_norm"
+        self.columns = 2 if run.activation.name == "crelu" else 1
+        self.p = {name: array.astype(np.float64) for name, array in network.parameters.items()}
+        self.m = {name: array.astype(np.float64) for name, array in network.memory.items()}
+
+    def step(self, x: np.ndarray, classes: np.ndarray, number: int) -> list[int]:
+        trace, x = [], x.astype(np.float64)
+        for layer in range(self.depth):
+            a = x @ self.p[f"weights.{layer}"].T + self.p[f"biases.{layer}"]
+            z, deviation, normal = a, None, None
+            hidden = layer + 1 < self.depth
+            if hidden and self.normalised:
+                deviation = np.sqrt(a.var(axis=1, keepdims=True) + 1e-5)
+                normal = (a - a.mean(axis=1, keepdims=True)) / deviation
+                z = normal * self.p[f"gains.{layer}"] + self.p[f"offsets.{layer}"]
+            trace.append((x, deviation, normal, z))
+            x = np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)][: self.columns], axis=1)
+        shares = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        error = (shares - np.eye(z.shape[1])[classes]) / len(z)
+        moved = {}
+        for layer in reversed(range(self.depth)):
+            x, deviation, normal, z = trace[layer]
+            if layer + 1 < self.depth:
+                halves = np.split(error, self.columns, axis=1)
+                error = halves[0] * (z > 0) - (halves[1] * (z < 0) if self.columns == 2 else 0)
+                if self.normalised:
+                    moved |= {f"gains.{layer}": (error * normal).sum(0), f"offsets.{layer}": error.sum(0)}
+                    scaled = error * self.p[f"gains.{layer}"]
+                    centred = scaled - scaled.mean(axis=1, keepdims=True)
+                    error = (centred - normal * (scaled * normal).mean(axis=1, keepdims=True)) / deviation
+            moved |= {f"weights.{layer}": error.T @ x, f"biases.{layer}": error.sum(0)}
+            error = error @ self.p[f"weights.{layer}"]
+        for name, gradient in moved.items():
+            decay = self.run.regulariser.strength if name.startswith(("weights", "biases")) else 0
+            self.p[name] -= STEP_SIZE * (gradient + decay * self.p[name])
+        return self.replace([z for *_, z in trace[:-1]], number)
+
+    def replace(self, sums: list[np.ndarray], number: int) -> list[int]:
+        chosen = []
+        for layer, z in enumerate(sums):
+            age, f, u = (self.m[f"{kind}.{layer}"] for kind in ("age", "mean_activation", "utility"))
+            age += 1
+            y = np.zeros(z.shape[1])
+            for column, h in enumerate([np.maximum(z, 0), np.maximum(-z, 0)][: self.columns]):
+                mean = f if self.columns == 1 else f[column]
+                mean[:] = DECAY * mean + (1 - DECAY) * h.mean(0)
+                outgoing = np.split(self.p[f"weights.{layer + 1}"], self.columns, axis=1)[column]
+                y += np.abs(h).mean(0) * np.abs(outgoing).mean(0)
+            u[:] = DECAY * u + (1 - DECAY) * y
+            eligible = np.flatnonzero(age > THRESHOLD)
+            debt = self.m[f"debt.{layer}"] + RATE * len(eligible)
+            self.m[f"debt.{layer}"] = np.array(debt % 1)
+            chosen.append(sorted(eligible, key=(u / (1 - DECAY**age)).__getitem__)[: int(debt)])
+        for layer, units in enumerate(chosen):
+            fan_in = self.p[f"weights.{layer}"].shape[1]
+            for unit in units:
+                position = (layer, unit, number)
+                self.p[f"weights.{layer}"][unit] = uniform(
+                    sqrt(6 / fan_in), self.run.seed, Purpose.REPLACEMENT, position, fan_in
+                )
+                self.p[f"biases.{layer}"][unit] = 0
+                for column in range(self.columns):
+                    self.p[f"weights.{layer + 1}"][:, column * len(sums[layer][0]) + unit] = 0
+                if self.normalised:
+                    self.p[f"gains.{layer}"][unit], self.p[f"offsets.{layer}"][unit] = 1, 0
+                for kind in ("age", "mean_activation", "utility"):
+                    self.m[f"{kind}.{layer}"][..., unit] = 0
+        return [len(units) for units in chosen]
+
+
+NORMALISED = {"name": "mlp", "width": 7, "depth": 2, "normalisation": "layer_norm"}
+OTHERS = {
+    "layer_norm": {"model": NORMALISED, "regulariser": {"name": "l2", "strength": 0.01}},
+    "crelu": {"model": {"width": 7, "depth": 2}, "activation": "crelu"},
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("size", [1, 16])
+def test_layer_norm_and_crelu_step_as_a_numpy_form(kind, size):
+    run = made(size, **OTHERS[kind])
+    learner, replaced = ReferenceLearner(run, initial_network(run)), np.zeros(2, int)
+    rows, classes = examples(run, 300)
+    for step in range(300):
+        oracle = DenseOracle(run, learner.network())
+        _, _, units = take(learner, rows[step], classes[step], step)
+        assert units == oracle.step(rows[step], classes[step], step)
+        assert_close(learner.network(), oracle.p, oracle.m)
+        replaced += units
+    assert replaced.min() > 5
+
+
+def test_smooth_leaky_is_its_formula():
+    run = made(activation={"name": "smooth_leaky", "sharpness": 4.0})
+    z = np.linspace(-9, 9, 101)
+    expected = 0.1 * z + 0.9 * z / (1 + np.exp(-4 * z / 3))
+    np.testing.assert_allclose(run.activation(torch.from_numpy(z)), expected, rtol=1e-12)
+
+
+# --- A model of one's own --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block(Layer):
+    """x + V h(W x + b), and S x in place of x where the sizes differ. Its units are those of h."""
+
+    size: int
+
+    @property
+    def features(self) -> int:
+        return self.size
+
+    def forward(self, parameters, inputs, linear):
+        z = linear(inputs, parameters["weights"], parameters["biases"])
+        h = self.activation(z)
+        shortcut = inputs @ parameters["shortcut"].T if "shortcut" in parameters else inputs
+        return Passed(z, h, shortcut + h @ parameters["outward"].T)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual(Model):
+    size: int = integer(8, at_least=1)
+    units: int = integer(6, at_least=1)
+    blocks: int = integer(2, at_least=1)
+
+    def layers(self, inputs, outputs, activation):
+        layers, incoming = [], prod(inputs)
+        for _ in range(self.blocks):
+            bound, renewed = (
+                self.initial_bound(activation, incoming),
+                self.replacement_bound(activation, incoming),
+            )
+            parameters = {
+                "weights": Parameter((self.units, incoming), bound=bound, renewed=renewed),
+                "biases": Parameter((self.units,)),
+                "outward": Parameter((self.size, activation.columns * self.units), bound=0.2, unit_axis=1),
+            }
+            if incoming != self.size:
+                parameters["shortcut"] = Parameter((self.size, incoming), bound=bound, unit_axis=None)
+            layers.append(
+                Block(units=self.units, activation=activation, parameters=parameters, size=self.size)
+            )
+            incoming = self.size
+        return [*layers, dense(incoming, outputs, None, bound=1 / sqrt(incoming))]
+
+
+def test_a_unit_of_an_own_layer_starts_over_and_nothing_else_does():
+    run = made(model=Residual(), replacement=CBP | {"rate": 1.0, "maturity_threshold": 0})
+    learner = ReferenceLearner(run, initial_network(run))
+    rows, classes = examples(run, 1)
+    assert take(learner, rows[0], classes[0], 5)[2] == [6, 6]
+    network, start = learner.network(), initial_network(run)
+    for layer, fan_in in enumerate((60, 8)):
+        for unit in range(6):
+            draws = uniform(sqrt(6 / fan_in), 0, Purpose.REPLACEMENT, (layer, unit, 5), fan_in)
+            assert np.array_equal(network.parameters[f"weights.{layer}"][unit], draws)
+        assert not network.parameters[f"outward.{layer}"].any() and not network.biases[layer].any()
+    moved = network.parameters["shortcut.0"] - start.parameters["shortcut.0"]
+    assert moved.any() and np.abs(moved).max() < 0.1 and network.weights[2].any()
+
+
+def test_parameters_of_an_own_layer_are_told_from_what_is_remembered():
+    run = made(model=Residual())
+    network = initial_network(run)
+    again = Network.from_arrays(dict(sorted(network.arrays().items())))
+    assert again.parameters.keys() == network.parameters.keys()
+    assert again.memory.keys() == network.memory.keys()
+
+
+# --- The compiled engine ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything(Model):
+    """A convolution, a fully connected layer with layer normalisation, and a block of one's own."""
+
+    def layers(self, inputs, outputs, activation):
+        convolution, *_ = Cnn(channels=(3,), kernel=(3,), hidden=(), pool=(2,)).layers(
+            inputs, outputs, activation
+        )
+        normalised = dense(convolution.features, 6, activation, bound=0.3, renewed=0.3, normalised=True)
+        return [
+            convolution,
+            normalised,
+            *Residual(blocks=1).layers((normalised.features,), outputs, activation),
+        ]
+
+
+def test_compiled_steps_as_the_reference():
+    run = made(model=Everything(), activation="crelu")
+    reference, compiled = (
+        engine(run, initial_network(run)) for engine in (ReferenceLearner, CompiledLearner)
+    )
+    rows, classes = examples(run, 200)
+    for step in range(200):
+        ours, theirs = (take(one, rows[step], classes[step], step) for one in (reference, compiled))
+        assert ours[2] == theirs[2] and ours[0] == pytest.approx(theirs[0], rel=1e-3)
+    expected, found = reference.network(), compiled.network()
+    for name, array in expected.arrays().items():
+        np.testing.assert_allclose(found.arrays()[name], array, rtol=2e-3, atol=2e-4, err_msg=name)
+    assert isinstance(run.layers[0], Convolution)
