@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from benchmarks import floor, paper_code
-from plasticity.datasets.permuted_mnist import IMAGES, PIXELS, PermutedDigits, PermutedMnist
+from plasticity.datasets.image_sets import IMAGE_SETS
+from plasticity.datasets.permuted_mnist import PermutedDigits, PermutedMnist
 from plasticity.datasets.task import SparseRows, Task
 from plasticity.engines import ENGINES, Learner, get
 from plasticity.engines.native import NativeLearner
@@ -62,10 +63,10 @@ def examples() -> PermutedDigits:
         return PermutedMnist().open(seed=0, root=None)
     except UserError:
         print("MNIST is not on this machine: made-up digits take its place.")
-    draw = np.random.default_rng(0)
-    labels = draw.integers(0, 10, IMAGES).astype(np.int32)
-    strokes = draw.random((10, PIXELS)) < 0.25
-    digits = strokes[labels] * (draw.random((IMAGES, PIXELS), np.float32) - 0.24).clip(0)
+    draw, images, pixels = np.random.default_rng(0), IMAGE_SETS["mnist"].number, PermutedMnist().inputs
+    labels = draw.integers(0, 10, images).astype(np.int32)
+    strokes = draw.random((10, pixels)) < 0.25
+    digits = strokes[labels] * (draw.random((images, pixels), np.float32) - 0.24).clip(0)
     return PermutedDigits(PermutedMnist(), 0, SparseRows.of(digits.astype(np.float32)), labels)
 
 

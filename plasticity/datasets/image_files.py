@@ -1,4 +1,4 @@
-"""Files of images and labels, as data sets come in them, each with its name, its MD5 sum and its shape.
+"""Files of images and labels, as data sets are kept in them, each with its name, its MD5 sum and its shape.
 
 The format is MNIST's own, IDX: a header (two zero bytes, the type of an item, the number of dimensions, each
 dimension as a big-endian 32-bit integer), then the items in row-major order.
@@ -8,11 +8,8 @@ import gzip
 import hashlib
 import math
 import struct
-import zipfile
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 
@@ -81,6 +78,9 @@ class GzippedFile(IdxFile):
     def received(self, content: bytes) -> bytes:
         return content
 
+    def encode(self, items: np.ndarray) -> bytes:
+        return gzip.compress(super().encode(items), compresslevel=1, mtime=0)
+
     def check(self, content: bytes) -> None:
         if self.md5:
             super().check(content)
@@ -98,31 +98,7 @@ class GzippedFile(IdxFile):
 
 
 Contents = dict[IdxFile, bytes]
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A zip file that holds the files of a set among others.
-
-    Args:
-        name: its name.
-        md5: its MD5 sum.
-        folder: the folder in it that holds the files.
-    """
-
-    name: str
-    md5: str
-    folder: str
-
-    def extract(self, file: BinaryIO, wanted: Sequence[IdxFile]) -> Contents:
-        """The files extracted from a copy of the archive. Raises Unobtainable for any other archive."""
-        digest = hashlib.md5(usedforsecurity=False)
-        file.seek(0)
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-        check_sum(self.name, digest.hexdigest(), self.md5)
-        with zipfile.ZipFile(file) as archive:
-            return {one: archive.read(f"{self.folder}/{one.name}") for one in wanted}
+"""What files hold, whole."""
 
 
 def check_sum(name: str, found: str, expected: str) -> None:

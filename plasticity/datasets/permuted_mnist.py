@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plasticity.datasets.image_sets import IMAGE_SETS, MOST_IMAGES
-from plasticity.datasets.images import MOST_TASKS, PIXELS, ImageDataset, ImageStream
+from plasticity.datasets.image_sets import MOST_IMAGES
+from plasticity.datasets.images import MOST_TASKS, ImageDataset, ImageStream
 from plasticity.part import integer
 from plasticity.streams import Purpose, sample
-
-IMAGES = IMAGE_SETS["mnist"].number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,4 +25,5 @@ class PermutedDigits(ImageStream):
     """The tasks of one seed."""
 
     def permutation(self, number: int) -> np.ndarray:
-        return sample(PIXELS, PIXELS, self.seed, Purpose.PERMUTATION, (number,))
+        inputs = self.dataset.inputs
+        return sample(inputs, inputs, self.seed, Purpose.PERMUTATION, (number,))
