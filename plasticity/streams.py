@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     CHANCE = 10
     LABELS = 11
     CHOSEN_IMAGES = 12
+    CLASS_PAIRS = 13
 
 
 def words(seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:

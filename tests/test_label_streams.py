@@ -175,6 +175,13 @@ TINY = [
 RUNS = {
     "labels": ["dataset=label_permuted_mnist", "dataset.examples_per_task=2000"],
     "random": ["dataset=random_label_mnist", "dataset.images_per_task=64", "dataset.epochs=20"],
+    "pairs": [
+        "dataset=class_pairs",
+        "dataset.images=mnist",
+        "dataset.images_per_class=50",
+        "dataset.epochs=20",
+        "dataset.batch_size=10",
+    ],
     "signed": ["dataset.pixels=signed", "dataset.examples_per_task=500", "model.initial=uniform"],
 }
 

@@ -426,7 +426,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "dataset.name",
         ["mnist", "", 0],
-        "one of bit_flipping, label_permuted_mnist, permuted_mnist, random_label_mnist" + IMPORT,
+        "one of bit_flipping, class_pairs, label_permuted_mnist, permuted_mnist, random_label_mnist" + IMPORT,
     ),
     (
         "dataset.tasks",
@@ -480,7 +480,7 @@ NAMES = {
     "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu, crelu, smooth_leaky",
     "replacement": "cbp",
     "regulariser": "one of none, l2",
-    "dataset": "one of bit_flipping, label_permuted_mnist, permuted_mnist, random_label_mnist",
+    "dataset": "one of bit_flipping, class_pairs, label_permuted_mnist, permuted_mnist, random_label_mnist",
     "optimiser": "sgd",
 }
 

@@ -65,6 +65,7 @@ def test_purposes_keep_their_numbers():
         "CHANCE": 10,
         "LABELS": 11,
         "CHOSEN_IMAGES": 12,
+        "CLASS_PAIRS": 13,
     }
 
 

@@ -62,6 +62,7 @@ class Task:
         targets: int32, [rows], classes; or float32, [rows, outputs], for a squared error.
         order: int32, [examples]. The row of each example, in the order in which they are shown.
         permutation: int32, [inputs]. Column i of a row is shown as input permutation[i]; None for no permutation.
+        test: examples that are never learnt from, on which the network is scored after the task; None for no test.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Task:
     targets: np.ndarray
     order: np.ndarray
     permutation: np.ndarray | None = None
+    test: "Task | None" = None
 
     @property
     def examples(self) -> int:

@@ -62,6 +62,9 @@ class Learner(Protocol):
             Diverged: when the loss is no longer finite.
         """
 
+    def score(self, task: Task) -> float:
+        """The mean score of all examples of a task, such as `Task.test`, without learning from them."""
+
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:
         """h of each hidden layer for a task's first examples, without learning from them.
 

@@ -109,14 +109,24 @@ class NativeLearner:
             advance(end - first)
         layers = self._of_first_example()
         loss = self.learner.total_loss / steps
-        classes = isinstance(self.run.dataset.objective, CrossEntropy)
         return TaskResult(
-            score=self.learner.right / task.examples if classes else loss,
+            score=self.learner.right / task.examples if self._has_classes() else loss,
             loss=loss,
             weight_magnitude=np.array([layer.total_magnitude for layer in layers]) / steps,
             replaced=np.array([layer.replaced for layer in layers[:-1]], np.int64),
             losses=of_steps,
         )
+
+    def _has_classes(self) -> bool:
+        return isinstance(self.run.dataset.objective, CrossEntropy)
+
+    def score(self, task: Task) -> float:
+        output, targets = self.memory[-1], task.targets[task.order]
+        hidden = self.activations(task, task.examples)[-1].astype(np.float64)
+        outputs = hidden @ output.weight.T + output["bias"]
+        if self._has_classes():
+            return float(np.mean(outputs.argmax(axis=1) == targets))
+        return float(np.mean(np.square(outputs - targets)))
 
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:
         shown = min(examples, task.examples)

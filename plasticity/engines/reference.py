@@ -1,6 +1,7 @@
 """The reference engine: one step at a time in plain PyTorch, the definition that others are compared with."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any, cast
 
@@ -20,6 +21,9 @@ from plasticity.streams import Purpose, uniform, unit_interval
 
 ADVANCE_EVERY = 250
 """Number of steps between two reports of progress."""
+
+SCORED_AT_ONCE = 500
+"""Number of examples in a forward pass without learning."""
 
 
 class ReferenceEngine:
@@ -158,8 +162,7 @@ class ReferenceLearner:
         total, scores = 0.0, 0.0
         before, after = list[float](), list[float]()
         magnitude, replaced = np.zeros(len(self.layers)), np.zeros(len(self.layers) - 1, np.int64)
-        integer = task.targets.dtype.kind == "i"
-        targets = torch.from_numpy(task.targets[task.order].astype(np.int64 if integer else np.float32))
+        targets = _targets(task)
         size = self.run.dataset.batch_size
         steps = task.examples // size
         for step in range(steps):
@@ -176,6 +179,16 @@ class ReferenceLearner:
                 advance(step % ADVANCE_EVERY + 1)
         of_steps = StepLosses(np.array(before), np.array(after)) if losses else None
         return TaskResult(scores / task.examples, total / steps, magnitude / steps, replaced, of_steps)
+
+    @torch.no_grad()
+    def score(self, task: Task) -> float:
+        total, targets = 0.0, _targets(task)
+        for first in range(0, task.examples, SCORED_AT_ONCE):
+            some = replace(task, order=task.order[first : first + SCORED_AT_ONCE])
+            outputs, *_ = self.forward(torch.from_numpy(some.inputs(some.examples)))
+            scores = self.objective.score(outputs, targets[first : first + some.examples])
+            total += scores.sum(dtype=torch.float64).item()
+        return total / task.examples
 
     @torch.no_grad()
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:
@@ -198,6 +211,12 @@ class ReferenceLearner:
             {name: parameter.detach().numpy().copy() for name, parameter in self.parameters.items()},
             memory=replacement | optimiser,
         )
+
+
+def _targets(task: Task) -> Tensor:
+    """The targets of a task's examples: int64, [examples], or float32, [examples, outputs]."""
+    integer = task.targets.dtype.kind == "i"
+    return torch.from_numpy(task.targets[task.order].astype(np.int64 if integer else np.float32))
 
 
 def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor, Tensor]:

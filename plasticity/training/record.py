@@ -30,18 +30,26 @@ def learn_record(
         advance: as in `Learner.learn`.
     """
     number, measured = run.dataset.tasks_per_record, dict[str, float | int]()
-    results = []
+    results, tests = list[TaskResult](), list[float]()
     for task_number in range(record * number, (record + 1) * number):
         task = stream.task(task_number)
         measurement = Measurement(diagnostics, run, learner, task)
         measured |= measurement.before()
         results.append(learner.learn(task, advance, measurement.of_steps))
+        tests += [] if task.test is None else [learner.score(task.test)]
         measured |= measurement.during(results[-1]) | measurement.after()
-    return _row(run, record * number, results) | measured
+    return _row(run, record * number, results, tests) | measured
 
 
-def _row(run: Run, task: int, results: Sequence[TaskResult]) -> Row:
-    """The row of a record. Layers are numbered from 1; no units of the output layer are ever replaced."""
+def _row(run: Run, task: int, results: Sequence[TaskResult], tests: Sequence[float]) -> Row:
+    """The row of a record. Layers are numbered from 1; no units of the output layer are ever replaced.
+
+    Args:
+        run: the run.
+        task: number of the record's first task.
+        results: of its tasks.
+        tests: the scores on the tests of those that have one.
+    """
     score_name = run.dataset.objective.score_name
     layers = [f"layer_{layer}" for layer in range(1, len(run.layers))]
     magnitudes = [float(value) for value in np.mean([result.weight_magnitude for result in results], axis=0)]
@@ -49,6 +57,7 @@ def _row(run: Run, task: int, results: Sequence[TaskResult]) -> Row:
     return (
         {"task": task, score_name: float(np.mean([result.score for result in results]))}
         | {"loss": float(np.mean([result.loss for result in results]))}
+        | ({f"test_{score_name}": float(np.mean(tests))} if tests else {})
         | {"weight_magnitude": sum(magnitudes)}
         | {
             f"weight_magnitude.{name}": value
