@@ -11,6 +11,7 @@ from plasticity.datasets import ClassPairs, LabelPermutedMnist, PermutedMnist, R
 from plasticity.datasets.image_sets import IMAGE_SETS, LabelledImages
 from plasticity.engines import get
 from plasticity.errors import ConfigError
+from plasticity.machine import folders
 from plasticity.networks.network import initial_network
 from plasticity.run import Run
 
@@ -122,6 +123,15 @@ def test_sizes_of_the_protocol_and_what_is_refused():
     assert "dataset.images_per_class=600 is refused: it must be at most 500" in refused(images="cifar100")
     assert "at most 2400 with dataset.images=emnist_balanced" in refused(images_per_class=2_401)
     assert "dataset.batch_size=7 is refused" in refused(batch_size=7)
+
+
+@pytest.mark.skipif(
+    not (folders.data() / "emnist_balanced").is_dir(), reason="EMNIST is not in this machine's cache"
+)
+def test_the_real_images_of_two_classes():
+    task = ClassPairs(images_per_class=2_400, epochs=1).open(0, None).task(1_000 - 1)
+    assert np.bincount(task.targets).tolist() == [2_400, 2_400]
+    assert np.bincount(task.test.targets).tolist() == [400, 400] and task.inputs(1).shape == (1, 784)
 
 
 # --- Other sets ------------------------------------------------------------------------------------------------
