@@ -272,11 +272,14 @@ def small_run(
     inputs: int = 3, width: int = 2, depth: int = 1, outputs: int = 2,
     activation: str = "relu", loss: str = "cross_entropy", step_size: float = 0.1,
     weight_decay: float = 0.0, seed: int = 0, layers: tuple[int, ...] | None = None,
-    widths: tuple[int, ...] | None = None, batch_size: int = 1, **replacement: Any,
+    widths: tuple[int, ...] | None = None, batch_size: int = 1, normalisation: str = "none", **replacement: Any,
 ) -> Run:  # fmt: skip
     """A run of a small network; all layers are replaced unless `layers` says otherwise."""
     return Run(
-        model=Mlp(widths=widths) if widths else Mlp(width=width, depth=depth),
+        model=Mlp(
+            **({"widths": widths} if widths else {"width": width, "depth": depth}),
+            normalisation=normalisation,
+        ),
         activation=activation,
         replacement=ContinualBackpropagation(layers="all" if layers is None else layers, **replacement),
         regulariser=L2(strength=weight_decay) if weight_decay else NoRegulariser(),

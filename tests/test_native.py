@@ -477,6 +477,22 @@ def widest_run(activation: str, width: int = 37, **options: object) -> Run:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_layer_normalisation_equals_the_reference(activation, size):
+    compared = replaced = 0
+    for seed, width in enumerate((7, 16, 37)):
+        run = small_run(
+            inputs=9, width=width, depth=2, outputs=4, activation=activation, weight_decay=0.05, seed=seed,
+            normalisation="layer_norm", batch_size=size, rate=0.05, maturity_threshold=5, decay_rate=0.9,
+            bias_compensation=seed == 1,
+        )  # fmt: skip
+        assert all(np.all(initial_network(run).parameters[f"gains.{layer}"] == 1) for layer in range(2))
+        found = compare(run, segments(run, number=4, steps=30 * size))
+        compared, replaced = compared + found[0], replaced + found[1]
+    assert compared >= 9 and replaced > 30
+
+
 @pytest.mark.skipif(len(variants()) < 2, reason="this processor has no choice of kernels")
 @pytest.mark.parametrize("activation", NATIVE_ACTIVATIONS)
 def test_kernels_for_all_processors_agree_bit_for_bit(activation):

@@ -12,6 +12,7 @@ from plasticity.engines.forms import Form, form
 from plasticity.engines.kernel import binding, build
 from plasticity.engines.kernel.memory import ExampleMemory, LayerMemory
 from plasticity.errors import Diverged
+from plasticity.networks.layer import of_layer
 from plasticity.networks.network import Network
 from plasticity.objectives import CrossEntropy
 from plasticity.part import Part, nested
@@ -27,8 +28,6 @@ class NativeEngine:
     name = "native"
 
     def unsupported(self, run: Run) -> str | None:
-        if getattr(run.model, "normalisation", "none") != "none":
-            return f"model.normalisation={run.model.normalisation} has no native form"  # type: ignore[attr-defined]
         try:
             for key, part in _parts_of_steps(run).items():
                 if form(part, run) is None:
@@ -72,8 +71,10 @@ class NativeLearner:
         self.kernel = binding.kernel()
         self.batch = run.dataset.batch_size
         self.examples = ExampleMemory(run.dataset.inputs, run.dataset.outputs, self.batch)
-        shapes = zip(run.layer_sizes, run.layer_sizes[1:], network.weights, network.biases, strict=False)
-        self.memory = [LayerMemory(*shape, self.batch) for shape in shapes]
+        self.memory = [
+            LayerMemory(of_layer(run.layers, number, network.parameters), self.batch)
+            for number in range(len(run.layers))
+        ]
         for each in self.forms:
             each.arrange(self.memory)
         structures = [memory.structure(place) for place in range(self.batch) for memory in self.memory]
@@ -141,8 +142,12 @@ class NativeLearner:
         memory: dict[str, np.ndarray] = {}
         for each in self.forms:
             memory |= each.remembered(self.memory, self._of_first_example(), self.learner.clock)
-        weights, biases = zip(*((layer.weight, layer["bias"].copy()) for layer in self.memory), strict=True)
-        return Network.of(weights, biases, memory)
+        parameters = {
+            f"{kind}.{number}": array
+            for number, layer in enumerate(self.memory)
+            for kind, array in layer.parameters().items()
+        }
+        return Network(parameters, memory)
 
 
 def _form(part: Part, run: Run) -> Form:

@@ -185,7 +185,7 @@ class ReferenceLearner:
         total, targets = 0.0, _targets(task)
         for first in range(0, task.examples, SCORED_AT_ONCE):
             some = replace(task, order=task.order[first : first + SCORED_AT_ONCE])
-            outputs, *_ = self.forward(torch.from_numpy(some.inputs(some.examples)))
+            outputs = self.forward(torch.from_numpy(some.inputs(some.examples)))[-1].outputs
             scores = self.objective.score(outputs, targets[first : first + some.examples])
             total += scores.sum(dtype=torch.float64).item()
         return total / task.examples

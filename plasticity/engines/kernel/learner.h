@@ -35,6 +35,13 @@ typedef enum { LOSSES(NUMBER) } Loss;
     X(float *, activation)    /* [stride], h; for the output layer, its logits or predictions */                \
     X(float *, slope)         /* [stride], dh/dz */                                                             \
     X(float *, error)         /* [stride, and room for one more], dloss/dz */                                   \
+    /* Layer normalisation: null where there is none. */                                                        \
+    X(float *, gain)          /* [stride], not scaled as weights are */                                         \
+    X(float *, offset)        /* [stride], likewise */                                                          \
+    X(float *, of_gain)       /* [stride], their gradients, summed over a step's examples */                    \
+    X(float *, of_offset)                                                                                       \
+    X(float *, normal)        /* [stride], (a − mean) / deviation in the current step ... */                    \
+    X(float, deviation)       /* ... and √(variance of a + 1e-5) */                                             \
     /* Continual backpropagation, for hidden layers only. */                                                    \
     X(double, rate)           /* replacement rate; 0 for a layer outside the replacement set */                 \
     X(double, debt)           /* units owed */                                                                  \

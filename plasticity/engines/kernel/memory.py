@@ -1,5 +1,6 @@
 """The kernel's memory: arrays aligned and padded as `learner.h` requires, and structures that point to them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,14 +37,12 @@ class LayerMemory:
     """A linear layer and the units that it feeds.
 
     Args:
-        inputs: number of inputs.
-        units: number of units.
-        weight: float32, [units, inputs].
-        bias: float32, [units].
+        parameters: weights, float32, [units, inputs], biases, [units], and with normalisation gains and offsets.
         batch: examples per step, each of which has a current step of its own.
     """
 
-    def __init__(self, inputs: int, units: int, weight: np.ndarray, bias: np.ndarray, batch: int):
+    def __init__(self, parameters: Mapping[str, np.ndarray], batch: int):
+        units, inputs = parameters["weights"].shape
         self.inputs, self.units = inputs, units
         rows, stride = padded(inputs + 1), padded(units)  # one more row, of zeros
         self.body_length, self.tail_length = body_and_tail(units)
@@ -69,11 +68,19 @@ class LayerMemory:
         }
         self.current["z"] = self.current["activation"]  # h overwrites z, which is faster
         self.current["observed"] = self.current["activation"]
-        self["bias"][:] = bias
+        self["bias"][:] = parameters["biases"]
         of_inputs = np.zeros((inputs, self.body_length + self.tail_length), np.float32)
-        of_inputs[:, :units] = weight.T
+        of_inputs[:, :units] = parameters["weights"].T
         self.arrays["body"][:inputs] = of_inputs[:, : self.body_length]
         self.arrays["tail"][:inputs] = of_inputs[:, self.body_length :]
+        if "gains" in parameters:
+            self._normalise(parameters["gains"], parameters["offsets"])
+
+    def _normalise(self, gains: np.ndarray, offsets: np.ndarray) -> None:
+        for name in ("gain", "offset", "of_gain", "of_offset"):
+            self.arrays[name] = aligned(padded(self.units))
+        self["gain"][:], self["offset"][:] = gains, offsets
+        self.current["normal"] = aligned(self.current["activation"].shape)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The units' part of an array, without its padding: [units]."""
@@ -104,6 +111,11 @@ class LayerMemory:
         """Takes all units of the layer below as inputs in use; otherwise the kernel lists them in each step."""
         self.current["row"][:, : self.inputs] = np.arange(self.inputs)
         self.current["value"] = below.current["activation"]
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of the parameters, by the names that layers have for them."""
+        names = {"biases": "bias"} | ({"gains": "gain", "offsets": "offset"} if "gain" in self.arrays else {})
+        return {"weights": self.weight} | {kind: self[name].copy() for kind, name in names.items()}
 
     def keep_pre_activations(self) -> None:
         """Keeps z in an array of its own, not in that of h."""

@@ -181,6 +181,8 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     for (int i = 0; i < next->units; i++)
         *weight(next, unit, i) = 0;
     next->row_magnitude[unit] = 0;
+    if (layer->gain)
+        layer->gain[unit] = 1, layer->offset[unit] = 0;
     layer->bias[unit] = layer->utility[unit] = layer->mean_activation[unit] = 0;
     layer->born[unit] = net->clock;
     layer->fading[unit] = 1;

@@ -6,6 +6,7 @@
 #include "denormals.h"
 #include "examples.h"
 #include "kernel.h"
+#include "normalisation.h"
 #include "replacement.h"
 
 /* Rounds once and without bias, which a scale that is itself rounded would not do. */
@@ -64,6 +65,8 @@ static void predict(const Learner *net, Layer *first, Fetch *next)
 {
     for (Layer *layer = first; layer < first + net->depth; layer++) {
         linear(net, layer, layer->z);
+        if (layer->gain)
+            normalise(layer, layer->z);
         fetch_some(next);
         pass_on(net, layer, layer + 1);
     }
@@ -116,6 +119,8 @@ static void pass_back(const Learner *net, Layer *below, vec scale)
         const vec error = multiply(scale, load(below->error + i));
         store(below->error + i, net->activation == RELU ? error : multiply(error, load(below->slope + i)));
     }
+    if (below->gain)
+        normalise_back(below);
 }
 
 INLINE void move_bias(Layer *layer, float rate)
@@ -138,6 +143,8 @@ static void learn_from_error(Learner *net, Fetch *next)
             memset(below->error, 0, sizeof(float[below->stride]));
         descend(layer, rate, below ? below->error : NULL);
         move_bias(layer, rate);
+        if (layer->gain)
+            move_gains(layer, (float)-net->step_size);
         if (below)
             pass_back(net, below, scale);
         fetch_some(next);
@@ -165,6 +172,8 @@ static void learn_from_errors(Learner *net)
             descend(layer, rate, NULL);
             move_bias(layer, rate);
         }
+        if (net->layer[number].gain)
+            move_gains(&net->layer[number], (float)(-net->step_size / net->batch));
         if (number < net->depth)
             observe(net, &net->layer[number], &net->layer[number + 1]);
     }
