@@ -1,8 +1,8 @@
 """Plugins that Hydra discovers: plasticity's config source, its sweeper, and its launchers."""
 
+import pickle
 import re
 from collections.abc import Sequence
-from copy import deepcopy
 from functools import cache
 from math import inf
 from pathlib import Path
@@ -77,12 +77,12 @@ class PartsSource(ConfigSource):
             path = self._file(config_path)
             if not path.is_file():
                 raise ConfigLoadError(f"Config not found : {path}")
-            config, header = _loaded(path, config_path.startswith("hydra/"))
+            config, header = pickle.loads(_loaded(path, config_path.startswith("hydra/")))
         return ConfigResult(
-            config=deepcopy(config),
+            config=config,
             path=f"{SCHEME}://{self.path}",
             provider=self.provider,
-            header=dict(header),
+            header=header,
         )
 
     def available(self) -> bool:
@@ -109,12 +109,15 @@ class PartsSource(ConfigSource):
 
 
 @cache
-def _loaded(path: Path, of_hydra: bool) -> tuple[DictConfig, dict[str, str | None]]:
-    """A file in the folder, completed with the defaults of its part, and the package that its header names."""
+def _loaded(path: Path, of_hydra: bool) -> bytes:
+    """A file in the folder, completed with the defaults of its part, and the package that its header names.
+
+    Pickled, since Hydra changes what it loads, and each composition needs a copy: this one is the quickest.
+    """
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
     head = ConfigSource._get_header_dict(path.read_text(encoding="utf-8")[:512])
-    return (config if of_hydra else _completed(config)), head
+    return pickle.dumps((config if of_hydra else _completed(config), head))
 
 
 def _completed(config: DictConfig, key: str = "_target_") -> DictConfig:

@@ -1,5 +1,7 @@
 """Composes the runs of a sweep through Hydra: once per distinct choice of groups, since that takes some 100 ms."""
 
+import pickle
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from plasticity.composition.arguments import respelt
@@ -34,6 +37,8 @@ class Composer:
         self.through_hydra = through_hydra
         self.parse = lru_cache(maxsize=None)(OverridesParser.create(config_loader=loader).parse_override)
         self.compose = lru_cache(maxsize=None)(self._compose)
+        self.of_any_set = lru_cache(maxsize=None)(self._of_any_set)
+        self.refers = lru_cache(maxsize=None)(self._refers)
         self.is_choice = lru_cache(maxsize=None)(self._is_choice)
         self.layers = lru_cache(maxsize=None)(self._layers)
 
@@ -48,30 +53,49 @@ class Composer:
         Raises:
             HydraException, OmegaConfBaseException: when it cannot be composed.
         """
+        composed, layers, values = self._parts(overrides)
+        config: DictConfig = pickle.loads(composed)
+        if layers is not None:
+            OmegaConf.update(config, "replacement.layers", layers)
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        return config
+
+    def interpolates(self, key: str, overrides: Sequence[str]) -> bool:
+        """Whether other values of a combination may depend on that of a key, as `${seed}` does.
+
+        Raises:
+            HydraException, OmegaConfBaseException: when it cannot be composed.
+        """
+        composed, layers, _ = self._parts(overrides)
+        return self.refers(composed, key) or bool(_reference(key).search(f"{layers} {overrides}"))
+
+    def _parts(self, overrides: Sequence[str]) -> tuple[bytes, Any, list[Override]]:
+        """What a combination's choices are composed to, its replacement set if that is a value, and its values."""
         overrides = [respelt(text) for text in overrides]
         choices = tuple(text for text in overrides if self.is_choice(text))
         values = [self.parse(text) for text in overrides if not self.is_choice(text)]
         sets = [layers for text in choices if (layers := self.layers(text)) is not None]
-        base = self._of_any_set(choices) if sets else None
-        config = (self.compose(choices) if base is None else base).copy()
-        if base is not None:
-            OmegaConf.update(config, "replacement.layers", sets[-1])
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        return config
+        shared = self.of_any_set(choices) if sets else None
+        return (self.compose(choices), None, values) if shared is None else (shared, sets[-1], values)
 
-    def _of_any_set(self, choices: Sequence[str]) -> DictConfig | None:
+    def _of_any_set(self, choices: tuple[str, ...]) -> bytes | None:
         """What is composed in place of all replacement sets; None where a set is more than one value."""
         try:
             base = self.compose(tuple(ANY_SET if self.layers(text) is not None else text for text in choices))
         except HYDRA_ERRORS:
             return None  # so that messages name the original choice
-        return base if f"replacement={base.replacement.layers}" == ANY_SET else None
+        return base if f"replacement={pickle.loads(base).replacement.layers}" == ANY_SET else None
 
-    def _compose(self, choices: tuple[str, ...]) -> DictConfig:
+    def _compose(self, choices: tuple[str, ...]) -> bytes:
+        """Pickled, since each combination changes a copy: unpickling is the quickest way to one."""
         config = self.through_hydra(list(choices))
         with open_dict(config):
             config.pop("hydra")  # large, and of no use to a run
-        return config
+        return pickle.dumps(config)
+
+    def _refers(self, composed: bytes, key: str) -> bool:
+        text = str(OmegaConf.to_container(pickle.loads(composed), resolve=False))
+        return _reference(key).search(text) is not None
 
     def _is_choice(self, text: str) -> bool:
         """Whether an override chooses files of a group, or sets a value of Hydra's."""
@@ -93,3 +117,8 @@ class Composer:
         file = source.load_config(path)
         content: Any = OmegaConf.to_container(file.config, resolve=False)
         return content["layers"] if list(content) == ["layers"] and not file.header["package"] else None
+
+
+def _reference(key: str) -> re.Pattern[str]:
+    """Finds interpolations that name a key."""
+    return re.compile(rf"\$\{{[^}}]*{key}")

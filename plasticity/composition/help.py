@@ -26,9 +26,4 @@ def help_text(config_dirs: Iterable[Path] = ()) -> str:
         for group, names in sorted(choices.items())
         if group[:5] != "hydra"
     ]
-    return (
-        str(text["template"])
-        .replace("$APP_CONFIG_GROUPS", "\n".join(groups))
-        .replace("${hydra.help.header}", text["header"])
-        .replace("${hydra.help.footer}", text["footer"])
-    )
+    return str(text["template"]).replace("$APP_CONFIG_GROUPS", "\n".join(groups))

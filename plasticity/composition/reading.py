@@ -1,6 +1,5 @@
 """Reads a composed config as a run and its settings, and a sweep as a list of runs."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -129,10 +128,9 @@ class Reader:
 
     def _read(self, overrides: Sequence[str]) -> tuple[Run | None, Settings] | None:
         """What combinations have in common; None if other values depend on their seeds."""
-        config = self.composer(overrides)
-        if re.search(r"\$\{[^}]*seed", str(OmegaConf.to_container(config, resolve=False))):
+        if self.composer.interpolates("seed", overrides):
             return None
-        return read(config, self.notes)
+        return read(self.composer(overrides), self.notes)
 
 
 def check_directories(composed: DictConfig) -> None:

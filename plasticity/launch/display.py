@@ -4,15 +4,15 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from typing import TYPE_CHECKING, Self
 
 from plasticity.machine.progress import clock
 from plasticity.objectives import Objective
 from plasticity.run import Run
 from plasticity.store import RunState
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 LOG_SECONDS = 15.0
 """Time between two lines if there is no terminal."""
@@ -52,7 +52,7 @@ class _Run:
     began: float = 0.0
     tasks_done: int = 0
     score: float | None = None
-    bar: TaskID | None = None
+    bar: "TaskID | None" = None
     running: bool = False
 
     @property
@@ -70,6 +70,9 @@ class Display:
     """
 
     def __init__(self, runs: Sequence[Run], labels: Sequence[str]):
+        from rich.console import Console  # what computes nothing, such as a dry run, starts sooner without it
+        from rich.progress import BarColumn, Progress, TextColumn
+
         self.runs = {
             run.identity: _Run(label, run.dataset.tasks, run.steps, run.dataset.objective)
             for run, label in zip(runs, labels, strict=True)
