@@ -1,21 +1,12 @@
-"""Plugins that Hydra discovers: plasticity's config source, its sweeper, and its launchers."""
+"""Plugins that Hydra discovers: plasticity's sweeper and its launchers."""
 
-import pickle
-import re
 from collections.abc import Sequence
-from functools import cache
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -25,123 +16,8 @@ if TYPE_CHECKING:
     from plasticity.launch.sweep import Ended
     from plasticity.run import Run
 
-SCHEME = "parts"
 LISTS = (f"{__name__}.Combinations", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
 """Sweepers that compute a list. All others choose what to compute next by the scores of what was computed."""
-
-SET = re.compile(r"replacement/(layer_[1-9][0-9]*)(\.yaml)?")
-METHOD = re.compile(r"replacement/((?:\w+\.)+(?!yaml$)\w+)")
-"""A replacement method chosen by its import path, in all layers: replacement=my_parts.Mine."""
-
-CLASS = re.compile(r"([a-z_/]+)/((?:\w+\.)+(?!yaml$)\w+)")
-"""A part chosen by its import path, as in activation=my_parts.Slope."""
-
-
-def _open(*keys: str) -> DictConfig:
-    """Groups that accept any key from the command line: a part's class defines its keys and checks them."""
-    groups = OmegaConf.create({key: {} for key in keys})
-    for key in keys:
-        OmegaConf.set_struct(groups[key], False)
-    return groups
-
-
-PARTS = ("model", "activation", "replacement", "regulariser", "dataset", "optimiser", "diagnostics")
-ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tracker", "tuned", "method"))
-
-
-class PartsSource(ConfigSource):
-    """The files in the folder `conf/`, completed with the defaults of the parts that they name.
-
-    In addition, replacement=layer_N exists for any N, and a part can be chosen by its import path.
-    """
-
-    @staticmethod
-    def scheme() -> str:
-        return SCHEME
-
-    def load_config(self, config_path: str) -> ConfigResult:
-        header: dict[str, str | None] = {"package": None}
-        if found := SET.fullmatch(config_path):
-            config = OmegaConf.create({"layers": found[1]})
-        elif found := METHOD.fullmatch(config_path):
-            choice = {"override /replacement/method": found[1]}
-            config = OmegaConf.create({"defaults": [choice], "replacement": {"layers": "all"}})
-            header["package"] = "_global_"
-        elif found := CLASS.fullmatch(config_path):
-            config = _completed(OmegaConf.create({"_target_": found[2]}), found[1].replace("/", "."))
-            if found[1] == "replacement/method":
-                header["package"] = "replacement"
-            elif found[1] == "diagnostics":  # there may be several, each under its own name
-                header["package"] = f"diagnostics.{found[2].rpartition('.')[2]}"
-        else:
-            path = self._file(config_path)
-            if not path.is_file():
-                raise ConfigLoadError(f"Config not found : {path}")
-            config, header = pickle.loads(_loaded(path, config_path.startswith("hydra/")))
-        return ConfigResult(
-            config=config,
-            path=f"{SCHEME}://{self.path}",
-            provider=self.provider,
-            header=header,
-        )
-
-    def available(self) -> bool:
-        return Path(self.path).is_dir()
-
-    def is_group(self, config_path: str) -> bool:
-        return (Path(self.path) / config_path).is_dir()
-
-    def is_config(self, config_path: str) -> bool:
-        generated = SET.fullmatch(config_path) or CLASS.fullmatch(config_path)
-        return bool(generated) or self._file(config_path).is_file()
-
-    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        entries = list((Path(self.path) / config_path).iterdir())
-        groups = {entry.name for entry in entries if entry.is_dir()}
-        files = {entry.stem for entry in entries if entry.suffix == ".yaml"}
-        if config_path.strip("/") == "replacement":
-            files |= {"layer_1", "layer_2", "layer_3"}
-        wanted = {ObjectType.GROUP: groups, ObjectType.CONFIG: files}
-        return sorted(groups | files if results_filter is None else wanted.get(results_filter, set()))
-
-    def _file(self, config_path: str) -> Path:
-        return Path(self.path) / (config_path if config_path.endswith(".yaml") else f"{config_path}.yaml")
-
-
-@cache
-def _loaded(path: Path, of_hydra: bool) -> bytes:
-    """A file in the folder, completed with the defaults of its part, and the package that its header names.
-
-    Pickled, since Hydra changes what it loads, and each composition needs a copy: this one is the quickest.
-    """
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
-    head = ConfigSource._get_header_dict(path.read_text(encoding="utf-8")[:512])
-    return pickle.dumps((config if of_hydra else _completed(config), head))
-
-
-def _completed(config: DictConfig, key: str = "_target_") -> DictConfig:
-    """A config completed with the defaults of the part that it names, if any; `key` is for error messages."""
-    if "_target_" in config:
-        from plasticity.part import MISSING, Part, checked_fields, find, plain
-
-        part = find(Part, config["_target_"], key)
-        for name, entry in checked_fields(part).items():
-            if name not in config and entry.default is not MISSING:
-                config[name] = plain(entry.default)
-    return config
-
-
-class PartsSearchPath(SearchPathPlugin):
-    """Makes Hydra read the project's own config folder as a `PartsSource`."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from plasticity.composition.groups import conf_directory
-
-        own = conf_directory().resolve()
-        for entry in search_path.get_path():
-            if entry.path is not None and Path(entry.path.removeprefix("file://")).resolve() == own:
-                entry.path = f"{SCHEME}://{own}"
 
 
 class Combinations(Sweeper):
