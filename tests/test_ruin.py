@@ -162,6 +162,13 @@ def test_keys_of_a_later_version_are_ignored(command):
     assert command(*SWEEP).stdout.startswith("2 runs: 2 finished")
 
 
+def contents_of(directory):
+    """The files below a directory, with what they hold and when they were written."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()
+    }
+
+
 def test_a_config_that_cannot_be_read_is_rewritten_for_the_folder_is_named_by_it(command):
     unreadable = [b"", b"model: [", b"3", b"\xff", b"model: {width: -3}\n", None]
     sweep = [*SWEEP[:-1], f"seed=range({len(unreadable) + 1})"]
@@ -174,8 +181,13 @@ def test_a_config_that_cannot_be_read_is_rewritten_for_the_folder_is_named_by_it
             (folder / "config.yaml").unlink()
         else:
             (folder / "config.yaml").write_bytes(contents)
+    (healthy / "checkpoint.npz").write_bytes(b"left by a process that was killed at its very end")
+    there = contents_of(command.runs)
+    assert "7 runs: 7 finished" in command(*sweep, "launch.dry_run=true").stdout
+    assert contents_of(command.runs) == there
     again = command(*sweep)
     assert again.returncode == 0 and "7 runs: 7 finished" in again.stdout
+    assert not (healthy / "checkpoint.npz").exists()
     assert str(healthy) not in again.stdout
     for folder in ruined:
         assert f"{folder}/config.yaml could not be read, and was rewritten." in again.stdout

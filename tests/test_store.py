@@ -312,6 +312,8 @@ def test_a_run_killed_at_its_very_end_loses_its_checkpoint_at_the_next_launch(tm
     with folder.claim():
         assert plan([run], tmp_path, force=False, engine="auto").finished() == [run]
         assert folder.has_checkpoint()  # another process holds the run
+    assert plan([run], tmp_path, force=False, engine="auto", dry=True).finished() == [run]
+    assert folder.has_checkpoint()  # a dry run changes nothing
     assert plan([run], tmp_path, force=False, engine="auto").finished() == [run]
     assert not folder.has_checkpoint() and (folder.path / "state.json").read_bytes() == state
     killed_at_its_very_end(run, RunFolder.of(tmp_path / "more", run))

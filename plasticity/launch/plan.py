@@ -3,14 +3,13 @@
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plasticity.diagnostics import Diagnostic
 from plasticity.engines import Choice, decide
-from plasticity.errors import UserError
 from plasticity.launch import lacks
+from plasticity.launch.tidy import tidy
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
 from plasticity.store.claim import closed
@@ -69,6 +68,70 @@ class Plan:
         return found
 
 
+@dataclass
+class Survey:
+    """What there is of the runs asked for. It reads their folders, and changes nothing.
+
+    Args:
+        runs_dir, force, diagnostics, measure_finished, snapshot_every: as in `plan`.
+
+    Attributes:
+        finished: the runs that are finished and are to stay so.
+        unreadable: those of them whose config cannot be read.
+        lacking: what finished runs lack of what is asked for.
+        resumed: those that continue from a checkpoint.
+        outdated: those whose checkpoint was computed by other code.
+        left: those to be computed, with the number of steps that each still has to take.
+        notes: sentences about runs that are computed again.
+    """
+
+    runs_dir: Path
+    force: bool
+    diagnostics: Sequence[Diagnostic]
+    measure_finished: bool
+    snapshot_every: int
+    finished: list[tuple[Run, RunState]] = field(default_factory=list)
+    unreadable: list[Run] = field(default_factory=list)
+    lacking: list[lacks.Lack] = field(default_factory=list)
+    resumed: list[tuple[Run, RunState]] = field(default_factory=list)
+    outdated: list[tuple[Run, RunState]] = field(default_factory=list)
+    left: list[tuple[Run, int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def look(self, run: Run) -> None:
+        """Looks at a run.
+
+        Raises:
+            UserError: when its folder holds another run.
+        """
+        folder = RunFolder.of(self.runs_dir, run)
+        described, state = folder.check(run), folder.state(run)
+        if not state.is_finished or self.force:
+            self._unfinished(folder, run, state)
+            return
+        self.finished.append((run, state))
+        if not described:
+            self.unreadable.append(run)
+        if missing := lacks.lack(folder, run, state, self.diagnostics, self.snapshot_every):
+            self.lacking.append(missing)
+            if self.measure_finished:
+                self.left.append((run, run.steps * _computed_again(folder, missing)))
+
+    def _unfinished(self, folder: RunFolder, run: Run, state: RunState) -> None:
+        if problem := closed(folder.path):
+            self.notes.append(f"{problem}.")
+        elif state.is_ruined:
+            self.notes.append(f"{folder.path} is computed again: {state.reason}.")
+        tasks_left = run.dataset.tasks
+        if not self.force and folder.has_checkpoint() and state.provenance:
+            if other_code(state.provenance, run):
+                self.outdated.append((run, state))
+            else:
+                self.resumed.append((run, state))
+                tasks_left -= state.tasks_done
+        self.left.append((run, tasks_left * run.dataset.steps_per_task))
+
+
 def plan(
     runs: Sequence[Run | None],
     runs_dir: Path,
@@ -78,8 +141,9 @@ def plan(
     measure_finished: bool = False,
     snapshot_every: int = 0,
     cluster: bool = False,
+    dry: bool = False,
 ) -> Plan:
-    """Sorts runs by what is left to do for them.
+    """Sorts runs by what is left to do for them, and puts the folders of finished ones in order.
 
     Args:
         runs: the runs asked for, duplicates included; None for a combination that is absent.
@@ -90,62 +154,29 @@ def plan(
         measure_finished: whether to compute the diagnostics and snapshots that finished runs lack.
         snapshot_every: number of tasks from one snapshot to the next; 0 for that after the last task alone.
         cluster: whether other machines compute them.
+        dry: change nothing on disk.
 
     Raises:
         UserError: for a run that the engine cannot compute, or whose folder holds another run.
     """
     asked = {run.identity: run for run in runs if run is not None}
-    left: list[tuple[Run, int]] = []
-    finished: list[tuple[Run, RunState]] = []
-    notes: list[str] = []
-    found: list[lacks.Lack] = []
-    resumed: list[tuple[Run, RunState]] = []
-    outdated: list[tuple[Run, RunState]] = []
+    found = Survey(runs_dir, force, diagnostics, measure_finished, snapshot_every)
     for run in asked.values():
-        folder = RunFolder.of(runs_dir, run)
-        described, state = folder.check(run), folder.state(run)
-        if state.is_finished and not force:
-            finished.append((run, state))
-            _remove_checkpoint(folder, run)
-            if not described:
-                notes.append(_rewritten_config(folder, run))
-            if missing := lacks.lack(folder, run, state, diagnostics, snapshot_every):
-                found.append(missing)
-                if measure_finished:
-                    left.append((run, run.steps * _computed_again(folder, missing)))
-            continue
-        if problem := closed(folder.path):
-            notes.append(f"{problem}.")
-        elif state.is_ruined:
-            notes.append(f"{folder.path} is computed again: {state.reason}.")
-        tasks_left = run.dataset.tasks
-        if not force and folder.has_checkpoint() and state.provenance:
-            if other_code(state.provenance, run):
-                outdated.append((run, state))
-            else:
-                resumed.append((run, state))
-                tasks_left -= state.tasks_done
-        left.append((run, tasks_left * run.dataset.steps_per_task))
-    left.sort(key=lambda entry: entry[1] * entry[0].work, reverse=True)
-    engines = decide(engine, [run for run, _ in left])
-    begun = [(run, choice) for (run, _), choice in zip(left, engines, strict=True)]
+        found.look(run)
+    left = sorted(found.left, key=lambda entry: entry[1] * entry[0].work, reverse=True)
+    to_compute = [run for run, _ in left]
+    engines = decide(engine, to_compute)
+    tidied = [] if dry else tidy([run for run, _ in found.finished], found.unreadable, runs_dir)
     return Plan(
         asked=list(asked.values()),
-        to_compute=[run for run, _ in left],
+        to_compute=to_compute,
         steps_left=[steps for _, steps in left],
         engines=engines,
-        resumed=len(resumed),
-        measured=len(found) if measure_finished else 0,
+        resumed=len(found.resumed),
+        measured=len(found.lacking) if measure_finished else 0,
         absent=sum(run is None for run in runs),
         restart=uuid.uuid4().hex[:12] if force else None,
-        notes=[
-            *notes,
-            *_other_code(finished),
-            *_starting_over(outdated),
-            *_other_machine(resumed, cluster),
-            *_other_engine(finished, begun),
-            *([] if measure_finished else lacks.notes(found, runs_dir, snapshot_every)),
-        ],
+        notes=[*tidied, *_notes(found, list(zip(to_compute, engines, strict=True)), cluster)],
     )
 
 
@@ -156,28 +187,16 @@ def _computed_again(folder: RunFolder, missing: lacks.Lack) -> bool:
     return bool(missing.snapshots or missing.ruined) or not from_snapshots
 
 
-def _rewritten_config(folder: RunFolder, run: Run) -> str:
-    """Rewrites the unreadable config of a finished run, which its folder's name identifies. Returns a note."""
-    try:
-        with folder.claim() as held:
-            if held:
-                folder.create(run)
-    except (OSError, UserError) as error:
-        why = getattr(error, "strerror", None) or error
-        return f"{folder.path / 'config.yaml'} can be neither read nor rewritten ({why})."
-    return f"{folder.path / 'config.yaml'} could not be read, and was rewritten."
-
-
-def _remove_checkpoint(folder: RunFolder, run: Run) -> None:
-    """Removes the checkpoint that a finished run still has if its process was killed at its very end."""
-    if not folder.has_checkpoint():
-        return
-    with (
-        suppress(OSError, UserError),
-        folder.claim() as held,
-    ):  # if it can't be removed, it only takes up room
-        if held and folder.state(run).is_finished:
-            folder.remove_checkpoint()
+def _notes(found: Survey, left: Sequence[tuple[Run, Choice]], cluster: bool) -> list[str]:
+    """What the user should read about runs of earlier launches, given the engines of those that are left."""
+    return [
+        *found.notes,
+        *_other_code(found.finished),
+        *_starting_over(found.outdated),
+        *_other_machine(found.resumed, cluster),
+        *_other_engine(found.finished, left),
+        *([] if found.measure_finished else lacks.notes(found.lacking, found.runs_dir, found.snapshot_every)),
+    ]
 
 
 def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:

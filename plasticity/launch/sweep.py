@@ -121,6 +121,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, clus
         settings.launch.missing_measures == "compute",
         settings.snapshots.every,
         cluster,
+        settings.launch.dry_run,
     )
     for note in [*refused, *settings.without_effect(cluster), *todo.notes]:
         print(note, flush=True)
