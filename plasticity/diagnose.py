@@ -162,9 +162,10 @@ def _take(found: dict[int, Row] | Exception, subject: Subject, task: int, data_r
 def main() -> None:
     """Reads the arguments and measures."""
     parser = argparse.ArgumentParser(
-        prog="python -m plasticity.diagnose",
+        prog="python -m plasticity.analysis diagnose",
         description="Measures finished runs from their snapshots, and adds the measures to their rows as columns.",
-        epilog="For example: python -m plasticity.diagnose runs diagnostics=full diagnostics.rank.examples=500",
+        epilog="For example: "
+        "python -m plasticity.analysis diagnose runs diagnostics=full diagnostics.rank.examples=500",
     )
     parser.add_argument(
         "given",

@@ -11,6 +11,7 @@ from conftest import ROOT
 from fabricate import fabricate
 
 from analysis import summarise
+from analysis.__main__ import COMMANDS, main
 from analysis.entry import command
 from analysis.paper import CELLS, COLUMNS, NETWORKS, run
 from analysis.paper.claims import CLAIMS
@@ -72,6 +73,14 @@ def test_one_command_has_them_all_and_the_earlier_spellings_still_say_something(
     answer = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == code and re.search(said, answer.stdout + answer.stderr)
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_each_command_says_how_it_is_called(name, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["analysis", name, "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out.startswith(f"usage: python -m plasticity.analysis {name} ")
 
 
 def test_a_command_imports_only_what_it_needs():

@@ -8,8 +8,10 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from plasticity.composition import methods
 from plasticity.composition.compose import compose
 from plasticity.composition.methods import method_name
+from plasticity.errors import UserError
 
 TINY = ["dataset.tasks=2", "dataset.examples_per_task=40", "model.width=6", "model.depth=2"]
 CONF = ["--config-dir", "my_conf"]
@@ -155,4 +157,51 @@ def test_a_launch_says_that_values_were_tuned_for_another_activation(command):
     said = command("tuned=width_20", "activation=tanh", "launch.dry_run=true").stdout
     assert said.startswith("tuned=width_20: its values were tuned for activation=relu, and not for tanh.\n")
     refused = command("tuned=width_20", "method=l2", "regulariser=none", "launch.dry_run=true")
-    assert "tuned.method=l2 is refused: it must be one of cbp, bp without regulariser=l2." in refused.stderr
+    assert refused.stderr == "method=l2 is refused: it must be one of cbp, bp without regulariser=l2.\n"
+
+
+@pytest.mark.parametrize("key", ["method", "tuned.method"])
+def test_a_method_that_a_run_contradicts_is_refused_under_the_key_that_was_given(key):
+    with pytest.raises(UserError) as refused:
+        compose("tuned=width_20", f"{key}=bp", "replacement=all")
+    assert str(refused.value) == f"{key}=bp is refused: it must be cbp where units are replaced."
+
+
+EARLIER = """# @package _global_
+defaults:
+  - /tuned_method
+  - override /activation: relu
+model: {width: 20}
+tuned:
+  network: narrow
+  cbp: {step_size: 0.001, rate: 1e-3}
+  bp: {step_size: 0.0005}
+"""
+
+
+def test_a_tuned_file_in_the_earlier_format_is_refused_with_what_to_write(tmp_path):
+    (tmp_path / "tuned").mkdir()
+    for text in (EARLIER, EARLIER.replace("  - /tuned_method\n", "")):
+        (tmp_path / "tuned" / "narrow.yaml").write_text(text)
+        with pytest.raises(UserError) as refused:
+            compose("tuned=narrow", config_dir=tmp_path)
+        said = str(refused.value)
+        assert "tuned" in said.partition(" is refused: it must be ")[0] and "\n" not in said
+        assert "tuned: {methods: {cbp: {optimiser.step_size: 0.001, replacement.rate: 0.001}}}" in said
+        assert "optimiser: {step_size: '${tuned:optimiser.step_size}'}" in said
+
+
+@pytest.mark.parametrize("inherited", ["cbp", "/method/cbp", "{/method: cbp}"])
+def test_a_method_that_inherits_another_is_refused(tmp_path, inherited, monkeypatch):
+    monkeypatch.setattr(methods, "_further", [tmp_path])
+    methods.recipes.cache_clear()
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "both.yaml").write_text(
+        f"# @package _global_\ndefaults: [{inherited}, override /regulariser: l2]\nmethod: {{name: both}}\n"
+    )
+    with pytest.raises(
+        UserError, match=r"both.yaml is refused: a method states all of its parts itself.*cbp"
+    ):
+        methods.recipes()
+    monkeypatch.undo()
+    methods.recipes.cache_clear()

@@ -174,9 +174,17 @@ def _recipe(path: Path) -> Recipe:
     try:
         content: Any = OmegaConf.to_container(OmegaConf.load(path))
         about = content.pop("method", None) or {}
-        defaults = [next(iter(one.items())) for one in content.pop("defaults", []) if isinstance(one, dict)]
+        listed = content.pop("defaults", [])
+        defaults = [next(iter(one.items())) for one in listed if isinstance(one, dict)]
     except Exception as error:
         raise UserError(f"{path} cannot be read as a method ({type(error).__name__}: {error}).") from error
+    inherited = [one for one in listed if isinstance(one, str) and one != "_self_"]
+    inherited += [f"{key}: {choice}" for key, choice in defaults if key.split()[-1].strip("/") == "method"]
+    if inherited:
+        raise UserError(
+            f"{path} is refused: a method states all of its parts itself, so that its defaults must be choices "
+            f"such as override /regulariser: l2, and not another file ({inherited[0]})."
+        )
     content.pop("hydra", None)
     if about.get("name") != path.stem:
         raise ConfigError("method.name", about.get("name"), f"{path.stem} in {path}, as the file is called")

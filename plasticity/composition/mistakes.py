@@ -1,5 +1,6 @@
 """Turns errors of Hydra and OmegaConf into sentences: the key, its value and, where known, what is valid."""
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -18,6 +19,13 @@ from plasticity.run import Run
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 """What Hydra raises for a command line or a config file that is wrong."""
 
+EARLIER_TUNED = (
+    "be without /tuned_method among its defaults, hold its values as tuned: {methods: {cbp: {optimiser.step_size: "
+    "0.001, replacement.rate: 0.001}}}, and apply each where it belongs, as in optimiser: {step_size: "
+    "'${tuned:optimiser.step_size}'}; see conf/tuned/width_20.yaml."
+)
+"""What to write in place of a file of `tuned/` from before values stood by method under the keys of a run."""
+
 
 def explain(error: BaseException) -> UserError:
     """The error as a `UserError`, which ends the command with its text."""
@@ -26,6 +34,9 @@ def explain(error: BaseException) -> UserError:
         if isinstance(cause, UserError):
             return cause
     if isinstance(error, MissingConfigException):
+        if error.missing_cfg_file == "tuned_method":
+            where = re.search("In '(.+?)'", str(error))
+            return UserError(f"{where[1] if where else 'tuned'} is refused: it must {EARLIER_TUNED}")
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if known := error.options or options(group):  # Hydra gives none for a list of choices
             return ConfigError(group, name, one_of(known))

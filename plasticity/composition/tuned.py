@@ -15,6 +15,9 @@ DEFAULT = "<default>"
 
 KEYS = ("network", "activation", "methods", "method")
 
+EARLIER = {"step_size": "optimiser.step_size", "rate": "replacement.rate", "strength": "regulariser.strength"}
+"""What files of `tuned/` once called the values of a method, directly under `tuned`; and what they are called now."""
+
 
 def value(key: str, *, _root_: DictConfig) -> Any:
     """The tuned value of a key for the method of the run that a config describes: `${tuned:optimiser.step_size}`.
@@ -63,9 +66,12 @@ def check(tuned: Mapping[str, Any], method: str | None, run: Run) -> None:
         ConfigError: naming the key.
     """
     for key, given in tuned.items():
+        if key in recipes() and isinstance(given, Mapping):
+            raise _earlier(key, given)
         if key not in KEYS:
             raise unknown_key(f"tuned.{key}", given, [f"tuned.{name}" for name in KEYS])
     known, given = list(tuned.get("methods") or {}), tuned.get("method")
+    typed = "method" if given is None else "tuned.method"
     if "network" not in tuned:
         raise ConfigError("tuned.method", given, "left out, or chosen together with tuned=NETWORK")
     if given is not None and given not in known:
@@ -78,10 +84,22 @@ def check(tuned: Mapping[str, Any], method: str | None, run: Run) -> None:
     others = [name for name in known if name in recipes() and recipes()[name].missing(parts) is None]
     if run.replacement.layers and not recipe.replaces:
         replacing = [name for name in others if recipes()[name].replaces]
-        raise ConfigError("tuned.method", method, f"{one_of(replacing)} where units are replaced")
+        raise ConfigError(typed, method, f"{one_of(replacing)} where units are replaced")
     if lacking is not None:
         chosen = f"{lacking}={recipe.part(lacking).name}"  # type: ignore[attr-defined]
-        raise ConfigError("tuned.method", method, f"{one_of(others)} without {chosen}")
+        raise ConfigError(typed, method, f"{one_of(others)} without {chosen}")
+
+
+def _earlier(method: str, values: Mapping[str, Any]) -> ConfigError:
+    """The error for a file of `tuned/` as it was written before values stood by method under the keys of a run."""
+    now = {EARLIER.get(key, key): value for key, value in values.items()}
+    listed = ", ".join(f"{key}: {value}" for key, value in now.items())
+    applied = next(iter(now), "optimiser.step_size")
+    group, _, key = applied.partition(".")
+    return ConfigError(
+        f"tuned.{method}", dict(values), f"written as tuned: {{methods: {{{method}: {{{listed}}}}}}}, and each key "
+        f"applied where it belongs, as in {group}: {{{key}: '${{tuned:{applied}}}'}}; see conf/tuned/width_20.yaml",
+    )  # fmt: skip
 
 
 def notes(tuned: Mapping[str, Any], method: str | None, run: Run) -> Iterator[str]:

@@ -120,9 +120,10 @@ def _report(outcomes: Sequence[Delivery], target: Place) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m plasticity.track",
+        prog="python -m plasticity.analysis publish",
         description="Publishes the runs of a directory to Weights & Biases, each once: finished, failed and "
         "interrupted ones. What arrived is read back; repeating the command publishes nothing twice.",
+        epilog="python -m plasticity.track is the same command.",
     )
     parser.add_argument("--runs", default="runs", metavar="DIR", help="directory of runs (default: runs)")
     parser.add_argument("--project", default="plasticity", help="default: plasticity")

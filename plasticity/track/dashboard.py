@@ -90,7 +90,7 @@ def save(entity: str, project: str) -> str:
 def main() -> None:
     """Reads the arguments and saves the workspace."""
     parser = argparse.ArgumentParser(
-        prog="python -m plasticity.track.dashboard",
+        prog="python -m plasticity.analysis dashboard",
         description="Creates or updates a workspace on Weights & Biases: curves over tasks for each replacement "
         "set, scores, and a table of runs.",
     )

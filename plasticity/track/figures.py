@@ -40,7 +40,7 @@ def publication(files: Sequence[Path], name: str) -> Publication:
 def main() -> None:
     """Reads the arguments, publishes the files, and says where they are."""
     parser = argparse.ArgumentParser(
-        prog="python -m plasticity.track.figures",
+        prog="python -m plasticity.analysis publish_figures",
         description="Shows figures and tables on Weights & Biases, in a run of their own. Repeating the command "
         "replaces them.",
     )
