@@ -16,7 +16,7 @@ DEFAULT = "<default>"
 KEYS = ("network", "activation", "methods", "method")
 
 EARLIER = {"step_size": "optimiser.step_size", "rate": "replacement.rate", "strength": "regulariser.strength"}
-"""What files of `tuned/` once called the values of a method, directly under `tuned`; and what they are called now."""
+"""What files of `tuned/` once called the values of a method, directly under `tuned`; and what they are now."""
 
 
 def value(key: str, *, _root_: DictConfig) -> Any:
