@@ -231,6 +231,33 @@ def test_a_failing_run_costs_no_other_and_its_job_says_so(cluster):
     assert "RuntimeError: not finished:" in logs(cluster)
 
 
+def test_a_job_that_fails_to_measure_a_finished_run_counts_as_failed(cluster, tmp_path):
+    """With what can be measured here, where the part is tried, but not in a job."""
+    (tmp_path / "mine.py").write_text(BROKEN)
+    cluster.folder = tmp_path
+    assert cluster(*SHORT, "snapshots.every=1", "diagnostics=none").returncode == 0
+    before = cluster.states(), cluster.tables()
+    asked = [*SLURM, *SHORT, "diagnostics=mine.Broken", "launch.missing_measures=compute", "launch.wait=true"]
+    done = cluster(*asked)
+    assert done.returncode == 1 and (cluster.states(), cluster.tables()) == before, done.stdout + done.stderr
+    (log,) = cluster.runs.glob(".jobs/*/logs/*.out")
+    assert f"Failed: it was not measured, as the log of its job says: {log}." in done.stdout
+    assert "no measure in a job" in log.read_text()
+
+
+BROKEN = """import os
+from dataclasses import dataclass
+from plasticity import Diagnostic
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(Diagnostic):
+    def __call__(self, view):
+        if "SLURM_JOB_ID" in os.environ:
+            raise ValueError("no measure in a job")
+        return {"seen": 1.0}
+"""
+
+
 def test_a_wrong_partition_is_refused_with_slurms_words(cluster):
     done = cluster(*SLURM, *SHORT, "seed=0,1", "hydra.launcher.partition=nowhere")
     assert done.returncode != 0 and "Traceback" not in done.stderr

@@ -1,13 +1,15 @@
-"""Jobs that ended and left runs unfinished without saying so: what their logs say."""
+"""Jobs that ended and left something undone: which runs, and what their logs say."""
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from plasticity.composition.settings import Settings
+from plasticity.launch import lacks
 from plasticity.launch.jobs import submissions
 from plasticity.run import Run
-from plasticity.store import RunFolder
+from plasticity.store import RunFolder, RunState
 from plasticity.store.claim import holder
 
 SUCCESS = "Job completed successfully"
@@ -65,10 +67,7 @@ def ended(runs: Iterable[Run], runs_dir: Path, living: Iterable[str]) -> list[st
     Returns:
         a paragraph for each kind of end, with the tail of a log and its path
     """
-    last: dict[str, Recorded] = {}
-    for submission in submissions(runs_dir):
-        for its_id, identities in submission.jobs().items():
-            last |= dict.fromkeys(identities, Recorded(its_id, submission.logs))
+    last = _last_jobs(runs_dir)
     alive = set(living)
     kinds: dict[tuple[bool, str], list[Recorded]] = {}
     for job, its_runs in _by_job(runs, last).items():
@@ -80,6 +79,41 @@ def ended(runs: Iterable[Run], runs_dir: Path, living: Iterable[str]) -> list[st
     more = sum(map(len, list(kinds.values())[MOST_KINDS:]))
     rest = [f"{more} more jobs ended in other ways; logs: {runs_dir / '.jobs'}"] if more else []
     return said[:MOST_KINDS] + rest
+
+
+def undone(runs: Iterable[Run], restart: str | None, settings: Settings) -> dict[str, RunState]:
+    """The runs that stay finished as they were, since their jobs neither measured them nor started them over.
+
+    Args:
+        runs: those that were to be measured or, if the launch starts its runs over, those in its own jobs; none of
+            their jobs is alive.
+        restart: as in `Session`.
+        settings: what was asked for.
+
+    Returns:
+        for each, by identity, that this has failed
+    """
+    last, found = _last_jobs(settings.runs), {}
+    for run in runs:
+        folder = RunFolder.of(settings.runs, run)
+        state = folder.state(run)
+        if not state.is_finished or run.identity not in last:
+            continue
+        lacking = lacks.lack(folder, run, state, settings.diagnostics, settings.snapshots.every)
+        if state.starts_over(restart) if restart else lacking:
+            what = "started over" if restart else "measured"
+            why = f"it was not {what}, as the log of its job says: {last[run.identity].log}"
+            found[run.identity] = replace(state, status="failed", reason=why)
+    return found
+
+
+def _last_jobs(runs_dir: Path) -> dict[str, Recorded]:
+    """The job that was submitted last for each run, by the run's identity."""
+    last: dict[str, Recorded] = {}
+    for submission in submissions(runs_dir):
+        for its_id, identities in submission.jobs().items():
+            last |= dict.fromkeys(identities, Recorded(its_id, submission.logs))
+    return last
 
 
 def _by_job(runs: Iterable[Run], last: Mapping[str, Recorded]) -> dict[Recorded, list[Run]]:

@@ -29,7 +29,7 @@ class Plan:
         engines: the engine that would compute each of those on this machine, and why.
         resumed: number of runs that continue from a checkpoint.
         absent: number of combinations that are not runs.
-        measured: number of runs that are finished and only lack measures or snapshots.
+        to_measure: those of them that are finished, and only lack measures or snapshots.
         restart: identity of this launch, if it starts its runs over; see `Session`.
         notes: sentences that the user should read about runs of earlier launches.
     """
@@ -40,18 +40,18 @@ class Plan:
     engines: list[Choice]
     resumed: int
     absent: int
-    measured: int = 0
+    to_measure: list[Run] = field(default_factory=list)
     restart: str | None = None
     notes: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
         """A summary for the user, before anything starts."""
-        number, left = len(self.asked), len(self.to_compute)
+        number, left, measured = len(self.asked), len(self.to_compute), len(self.to_measure)
         absent = f" ({self.absent} absent)" if self.absent else ""
         return (
-            f"{number} run{'' if number == 1 else 's'}{absent}: {number - left + self.measured} finished"
-            f"{f' ({self.measured} to be measured)' if self.measured else ''}, "
-            f"{self.resumed} resumed, {left - self.resumed - self.measured} new"
+            f"{number} run{'' if number == 1 else 's'}{absent}: {number - left + measured} finished"
+            f"{f' ({measured} to be measured)' if measured else ''}, "
+            f"{self.resumed} resumed, {left - self.resumed - measured} new"
         )
 
     def finished(self) -> list[Run]:
@@ -173,7 +173,7 @@ def plan(
         steps_left=[steps for _, steps in left],
         engines=engines,
         resumed=len(found.resumed),
-        measured=len(found.lacking) if measure_finished else 0,
+        to_measure=[missing.run for missing in found.lacking] if measure_finished else [],
         absent=sum(run is None for run in runs),
         restart=uuid.uuid4().hex[:12] if force else None,
         notes=[*tidied, *_notes(found, list(zip(to_compute, engines, strict=True)), cluster)],

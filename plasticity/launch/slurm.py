@@ -17,7 +17,7 @@ from plasticity.composition.cluster import Cluster
 from plasticity.composition.settings import Settings
 from plasticity.errors import ConfigError, UserError
 from plasticity.launch.code import freeze, users_modules
-from plasticity.launch.ended import ended
+from plasticity.launch.ended import ended, undone
 from plasticity.launch.environment import IN_A_JOB, as_of_no_job
 from plasticity.launch.estimate import seconds_per_step, spoken
 from plasticity.launch.job import Job
@@ -84,7 +84,8 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         print("Stopped watching. The jobs continue; the same command watches them again.", flush=True)
         return Ended(INTERRUPTED, states(todo.asked, Outcome(), settings))
     _print(ended(todo.to_compute, settings.runs, living=()))
-    return close(todo, Outcome(), settings)
+    left = undone(runs if todo.restart else todo.to_measure, todo.restart, settings)
+    return close(todo, Outcome(left), settings)
 
 
 def _print(paragraphs: Sequence[str]) -> None:
