@@ -20,17 +20,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from plasticity.errors import Damaged, UserError
 from plasticity.machine.files import atomic_write, exists, set_aside, sweep
-from plasticity.run import Run, completed, flatten
-from plasticity.store import rows
+from plasticity.run import Run
+from plasticity.store import config, rows
 from plasticity.store.checkpoint import Checkpoint
 from plasticity.store.claim import claim, closed, holder
 from plasticity.store.rows import Row, Rows
 from plasticity.store.snapshot import Snapshot
-from plasticity.store.state import RunState
+from plasticity.store.state import RunState, judged
 
 SNAPSHOTS = "snapshots"
 FILES = ("config.yaml", "state.json", "tasks.csv", "checkpoint.npz", "claim", "traceback.txt")
@@ -76,7 +74,7 @@ class RunFolder:
         """
         self.make()
         if not self.check(run):
-            atomic_write(self.path / "config.yaml", yaml.safe_dump(run.values(), sort_keys=False))
+            config.write(self.path / "config.yaml", run)
 
     def check(self, run: Run) -> bool:
         """Makes sure that the folder, if there is one, is that of a run.
@@ -95,12 +93,9 @@ class RunFolder:
         except Damaged:
             return False
         if found != run:
-            ours, theirs = flatten(run.values()), flatten(found.values())
-            different = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
-            listed = ", ".join(f"{key}={theirs.get(key)} instead of {ours.get(key)}" for key in different)
             raise UserError(
                 f"{self.path} is refused: it must hold the requested run, but its config.yaml has "
-                f"{listed}. Move it away, or choose another runs_dir."
+                f"{config.differences(found, run)}. Move it away, or choose another runs_dir."
             )
         return True
 
@@ -121,13 +116,7 @@ class RunFolder:
         Raises:
             OSError, ValueError: when it cannot be read.
         """
-        try:
-            config = yaml.load((self.path / "config.yaml").read_text(), Loader=_YAML_LOADER)
-        except yaml.YAMLError as error:
-            raise ValueError(f"config.yaml is not YAML ({str(error).partition(chr(10))[0]})") from error
-        if not isinstance(config, dict):
-            raise ValueError("config.yaml does not describe a run")
-        return config
+        return config.read(self.path / "config.yaml")
 
     def stored_state(self) -> RunState:
         """The state in `state.json`: "new" if there is none, "unreadable" if it makes no sense."""
@@ -154,25 +143,10 @@ class RunFolder:
         if not state.is_finished:
             return state
         try:
-            tasks = run.dataset.tasks if run else total_tasks(self.config(), state)
+            tasks = run.dataset.tasks if run else config.total_tasks(self.config(), state)
         except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
             return replace(state, status="unreadable", reason=f"config.yaml cannot be read ({error})")
-        done, problem = 0, None
-        try:
-            lines = rows.whole(self.path / "tasks.csv").splitlines()
-            done = rows.check(lines, state.tasks_per_record, state.score_name) * state.tasks_per_record
-            if done != tasks:
-                problem = f"tasks.csv holds {done:,} of {tasks:,} tasks"
-            elif state.tasks_done != tasks or state.score is None:
-                problem = (
-                    f"state.json has {state.tasks_done:,} of {tasks:,} tasks and the score {state.score}"
-                )
-        except (OSError, ValueError) as error:
-            problem = f"tasks.csv is invalid: {error}"
-        if problem is None:
-            return state
-        reason = f"{problem}, though the run was finished"
-        return replace(state, status="incomplete", tasks_done=done, score=None, reason=reason)
+        return judged(state, self.path / "tasks.csv", tasks)
 
     def write_state(self, state: RunState) -> None:
         """Replaces the run's state."""
@@ -303,11 +277,3 @@ class RunFolder:
     def write_traceback(self, text: str) -> None:
         """Keeps the traceback of an unexpected error."""
         atomic_write(self.path / "traceback.txt", text)
-
-
-def total_tasks(config: Mapping[str, Any], state: RunState) -> int:
-    """The number of tasks of a run, from its config or, for a data set that counts differently, from its state."""
-    return int(completed(config)["dataset"].get("tasks", state.tasks))
-
-
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

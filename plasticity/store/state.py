@@ -1,8 +1,11 @@
 """The state of a run."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from plasticity.store import rows
 
 if TYPE_CHECKING:
     from plasticity.run import Run
@@ -154,3 +157,27 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "tasks_per_record": (int,),
 }
 """The types that each value of a stored state may have."""
+
+
+def judged(state: RunState, path: Path, tasks: int) -> RunState:
+    """A state that says "finished", after a look at the rows: "incomplete" if they are not all there.
+
+    Args:
+        state: the state.
+        path: the file of the rows.
+        tasks: the number of tasks of the run.
+    """
+    done, problem = 0, None
+    try:
+        lines = rows.whole(path).splitlines()
+        done = rows.check(lines, state.tasks_per_record, state.score_name) * state.tasks_per_record
+        if done != tasks:
+            problem = f"{path.name} holds {done:,} of {tasks:,} tasks"
+        elif state.tasks_done != tasks or state.score is None:
+            problem = f"state.json has {state.tasks_done:,} of {tasks:,} tasks and the score {state.score}"
+    except (OSError, ValueError) as error:
+        problem = f"{path.name} is invalid: {error}"
+    if problem is None:
+        return state
+    reason = f"{problem}, though the run was finished"
+    return replace(state, status="incomplete", tasks_done=done, score=None, reason=reason)
