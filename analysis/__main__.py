@@ -10,6 +10,7 @@ from .entry import command
 COMMANDS = {
     "runs": (".runs", "every run, its progress and its score; means by any key"),
     "curves": (".curves", "any column by task, with a curve for each value of any key"),
+    "table": (".tables.table", "a table of any runs: rows and columns by any key, compared with a baseline"),
     "search": (".search", "the settings of a search, ranked; writes the choice as a tuned network"),
     "collect": (".collect", "run folders → compact files such as those in results/"),
     "diagnose": ("plasticity.diagnose", "measures finished runs from their snapshots"),

@@ -73,6 +73,11 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
 def table_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of commands that show tables of Table 1's runs; `show` takes them."""
     run_arguments(parser)
+    format_arguments(parser)
+
+
+def format_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say how a table is written; `show` takes them."""
     parser.add_argument("--format", choices=[*FORMATS, "csv"], default="text")
     parser.add_argument(
         "--standalone", action="store_true", help="with --format latex: a document, not a table to \\input"
@@ -105,7 +110,7 @@ def show(frame: pd.DataFrame, table: Table, notes: Sequence[str], arguments: arg
         frame: what CSV contains; the notes then go to standard error.
         table: what the other formats show.
         notes: sentences.
-        arguments: those of `table_arguments`.
+        arguments: those of `format_arguments`.
 
     Raises:
         UserError: when the arguments are incompatible, or the file cannot be written.

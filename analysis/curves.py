@@ -13,7 +13,7 @@ from .command import config_argument, parsed, source_arguments, sources
 from .entry import command
 from .load import load_runs, summarise
 from .points import LINE, PANEL, explain
-from .selection import asks_for_method, column, grouped, mixture, where, with_method
+from .selection import column, grouped, mixture, where, with_derived
 
 MOST = 12
 """The most curves that can still be told apart."""
@@ -23,8 +23,7 @@ def main() -> None:
     """Reads the arguments, finds the runs, draws."""
     arguments = _arguments()
     paths = sources(arguments) or ["runs"]
-    methods = asks_for_method([*arguments.by, *arguments.panel], arguments.where)
-    runs, said = _chosen(paths, arguments.where, methods)
+    runs, said = _chosen(paths, arguments.where, [*arguments.by, *arguments.panel])
     by, panel = (
         [column(runs, key, option) for key in keys]
         for keys, option in ((arguments.by, "--by"), (arguments.panel, "--panel"))
@@ -48,7 +47,9 @@ def main() -> None:
     print("\n".join([*said, f"Written to {' and '.join(map(str, files))}."]))
 
 
-def _chosen(paths: Sequence[str], conditions: list[str], methods: bool) -> tuple[pd.DataFrame, list[str]]:
+def _chosen(
+    paths: Sequence[str], conditions: list[str], keys: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
     """The runs to draw, and sentences about those left out.
 
     Raises:
@@ -57,7 +58,7 @@ def _chosen(paths: Sequence[str], conditions: list[str], methods: bool) -> tuple
     runs = summarise(*paths)
     if runs.empty:
         raise UserError(f"There are no runs in {', '.join(paths)} yet: python launch.py computes one.")
-    runs = where(with_method(runs) if methods else runs, conditions)
+    runs = where(with_derived(runs, keys, conditions), conditions)
     if any(condition.startswith("status=") for condition in conditions):
         return runs, []
     unfinished = int((runs["status"] != "finished").sum())

@@ -14,6 +14,8 @@ from plasticity.composition.methods import method_name
 from plasticity.errors import UserError
 from plasticity.run import Run, flatten, number_text
 
+from .folders import config_values
+
 Label = Callable[[Run], str]
 """What a run is called in a figure or table."""
 
@@ -73,6 +75,14 @@ class Experiment:
     def finished(self) -> set[str]:
         """Identities of the runs that have a score."""
         return set(self.found.loc[self.found["score"].notna(), "run"])
+
+    def described(self) -> pd.DataFrame:
+        """`found`, with the config of every run, there or not, in columns as `analysis.summarise` has them."""
+        configs = pd.DataFrame(
+            [config_values(run.values()) for run in self.runs.values()], index=list(self.runs)
+        )
+        others = self.found.drop(columns=[name for name in configs if name != "seed"], errors="ignore")
+        return others.join(configs.drop(columns="seed"), on="run")
 
     def labelled(self, tasks: pd.DataFrame, labels: Mapping[str, Label]) -> pd.DataFrame:
         """The rows of its finished runs, with a categorical column for each of some labels.

@@ -74,7 +74,7 @@ def _read(folder: RunFolder) -> dict[str, Any]:
         "finished": state.finished,
         "seconds": state.seconds,
         "command": command(config),
-        **{key: _plain(value) for key, value in flatten(config).items()},
+        **config_values(config),
         **{
             f"provenance.{key}": value
             for key, value in state.provenance.items()
@@ -113,9 +113,16 @@ def _held(folder: RunFolder) -> bool:
         return True  # a read-only directory: its claims cannot be tested
 
 
-def _plain(value: Any) -> Any:
-    """A config value in a form that fits a column: lists as text, such as "1,3", "none" if empty."""
-    return ",".join(map(str, value)) or "none" if isinstance(value, list) else value
+def config_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config by dotted key, in a form that fits columns: lists as text, such as "1,3", "none" if empty.
+
+    Args:
+        config: nested plain values, as in `config.yaml`.
+    """
+    return {
+        key: ",".join(map(str, value)) or "none" if isinstance(value, list) else value
+        for key, value in flatten(config).items()
+    }
 
 
 def _scores(folder: RunFolder, state: RunState) -> list[float]:

@@ -18,7 +18,7 @@ from .entry import command
 from .experiments import Experiment
 from .load import config_columns, summarise
 from .render import Cell, Section, Table, text
-from .selection import asks_for_method, column, mixture, shown, where, with_method
+from .selection import column, mixture, shown, where, with_derived
 from .statistics import describe
 
 ALWAYS = "optimiser.step_size"
@@ -112,9 +112,7 @@ def main() -> None:
     if runs.empty:
         directories = ", ".join(paths)
         raise UserError("\n".join(notes) or f"There are no runs in {directories} yet: {_what_now(paths)}.")
-    if asks_for_method(arguments.by or [], arguments.where):
-        runs = with_method(runs)
-    runs = where(runs, arguments.where)
+    runs = where(with_derived(runs, arguments.by or [], arguments.where), arguments.where)
     keys = [column(runs, key, "--by") for key in arguments.by or []]
     if keys:
         notes += mixture(runs, keys, "Means are over runs")

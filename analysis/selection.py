@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+import numpy as np
 import pandas as pd
 
 from plasticity.composition.methods import DEFAULTS as PART_KEYS
@@ -12,6 +13,7 @@ from plasticity.replacement.layers import NAME, resolve
 from plasticity.run import number_text, short_key
 
 from .load import config_columns
+from .networks import network_name
 
 LAYERS = "replacement.layers"
 """The column of the layers that a run replaces."""
@@ -33,10 +35,7 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
         if not equals:
             raise UserError(f"--where {condition} is refused: it must be KEY=VALUE.")
         name = column(runs, key)
-        if name == LAYERS and NAME.fullmatch(value):  # which layers these are depends on the network
-            chosen = runs[[_is_set(run, value) for _, run in runs.iterrows()]]
-        else:
-            chosen = runs[runs[name].map(lambda own, asked=value: _same(own, asked))]
+        chosen = runs[matching(runs, name, value)]
         if chosen.empty:
             values = sorted({shown(own) or "nothing" for own in runs[name]})
             there = ", ".join(values[:20] + ["…"] * (len(values) > 20))
@@ -45,13 +44,23 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
     return runs
 
 
+def matching(runs: pd.DataFrame, name: str, value: str) -> np.ndarray:
+    """Which runs have a value in a column, spelt as on the command line, such as a name of layers: [runs]."""
+    if name == LAYERS and NAME.fullmatch(value):  # which layers these are depends on the network
+        return np.array([_is_set(run, value) for _, run in runs.iterrows()], bool)
+    return np.array([_same(own, value) for own in runs[name]], bool)
+
+
 def column(runs: pd.DataFrame, key: str, option: str = "--where") -> str:
-    """The column that a key names; a group, such as `activation`, stands for its name, `replacement` for its set.
+    """The column that a key names.
+
+    A group, such as `activation`, stands for its name, `replacement` for its set, and `engine`, like all else that
+    is known of how a run was computed, for its column of provenance.
 
     Raises:
         UserError: when there is none; it names the option that gave the key.
     """
-    for name in (LAYERS if key == "replacement" else key, f"{key}.name"):
+    for name in (LAYERS if key == "replacement" else key, f"{key}.name", f"provenance.{key}"):
         if name in runs:
             return name
     columns = [str(name) for name in runs]
@@ -135,9 +144,19 @@ def mixture(runs: pd.DataFrame, keys: Sequence[str], means: str) -> list[str]:
     return [f"{means} that differ in {', '.join(others)}: add {them} to --by, or choose with --where."]
 
 
-def asks_for_method(keys: Sequence[str], conditions: Sequence[str]) -> bool:
-    """Whether any of some keys and conditions is about the method of runs."""
-    return "method" in [*keys, *(condition.partition("=")[0] for condition in conditions)]
+def with_derived(runs: pd.DataFrame, keys: Sequence[str], conditions: Sequence[str] = ()) -> pd.DataFrame:
+    """Some runs with the columns of `DERIVED` that any of some keys and conditions are about.
+
+    Args:
+        runs: as returned by `analysis.summarise`.
+        keys: such as "method".
+        conditions: such as "method=bp".
+    """
+    asked = {*keys, *(condition.partition("=")[0] for condition in conditions)}
+    for name, derive in DERIVED.items():
+        if name in asked:
+            runs = derive(runs)
+    return runs
 
 
 def with_method(runs: pd.DataFrame) -> pd.DataFrame:
@@ -151,3 +170,12 @@ def with_method(runs: pd.DataFrame) -> pd.DataFrame:
     values = [dict(zip(keys, row, strict=True)) for row in kinds.itertuples(index=False)]
     named = kinds.assign(method=[name_of(Shape.of_values(each)) for each in values])
     return runs.merge(named, on=keys, how="left")
+
+
+def with_network(runs: pd.DataFrame) -> pd.DataFrame:
+    """Some rows with a column `tuned`: the file in `tuned/` whose values a run has, or nothing."""
+    return runs.assign(tuned=runs.apply(lambda run: network_name(run.to_dict()), axis="columns"))
+
+
+DERIVED = {"method": with_method, "tuned": with_network}
+"""What adds the columns that are not stored with runs, but follow from their configs."""

@@ -17,6 +17,9 @@ from scipy.special import chdtri, ndtr, stdtr, stdtrit
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 
+DIFFERS, EQUIVALENT, UNDECIDED = "differs", "equivalent", "undecided"
+"""What tests say of a difference."""
+
 POWER = 0.8
 """The probability of a decision that a planned number of seeds has to give."""
 

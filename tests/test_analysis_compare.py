@@ -7,23 +7,23 @@ from fabricate import cell, put
 from scipy import stats
 
 from analysis import summarise
+from analysis.paper import COMPARISON, NAMES, TABLE
 from analysis.paper.calibration import draw
-from analysis.paper.compare import (
-    ROUNDING,
-    Pooled,
-    compare,
-    comparison,
-    normal_score,
-    p_different,
-    rounded,
-    summary,
-)  # fmt: skip
-from analysis.paper.grid import cells
+from analysis.paper.grid import cells, compare
 from analysis.statistics import Estimate
+from analysis.tables import beside
+from analysis.tables.published import Pooled, normal_score, p_different, rounded
+
+ROUNDING = 0.05
+"""What one decimal leaves open."""
 
 
 def compared(directory):
     return compare(cells(summarise(directory)))
+
+
+def comparison(found):
+    return beside.comparison(found.rename(columns={own: name for name, own in NAMES.items()}), COMPARISON)
 
 
 def test_a_difference_by_hand(tmp_path):
@@ -43,7 +43,7 @@ def test_a_difference_by_hand(tmp_path):
 def test_the_pooled_error_is_that_of_the_t_test_but_for_rounding():
     ours, theirs = np.array([70.1, 71.2, 72.9, 70.4]), np.array([69.0, 71.5, 73.4])
     row = pd.Series({"seeds": 4, "std": np.std(ours), "published_std": np.std(theirs)})
-    estimate = Pooled.of(row).difference(float(np.mean(ours) - np.mean(theirs)))
+    estimate = Pooled.of(row, TABLE.published).difference(float(np.mean(ours) - np.mean(theirs)))
     oracle = stats.ttest_ind(ours, theirs)
     assert estimate.degrees == oracle.df
     assert estimate.p_different() == pytest.approx(oracle.pvalue, abs=1e-3)
@@ -70,7 +70,7 @@ def test_verdicts(tmp_path):
     value, error, degrees = found.loc[first, ["difference", "error", "degrees"]]
     alone = stats.t.sf((0.95 - abs(value)) / sqrt(error**2 - 0.0025 / 3), degrees)
     assert found.loc[first, "p_equivalent"] == pytest.approx(4 * alone)
-    said = summary(found)
+    said = comparison(found).notes
     assert said[0] == (
         "Of 51 distinct cells, 1 are equivalent to the published within ± 1 point, 1 differ, 2 are "
         "undecided, and 47 cannot be judged."
@@ -117,16 +117,16 @@ def test_cells_of_one_experiment_that_are_printed_with_one_decimal(seeds, deviat
     theirs = generator.normal(0.234, deviation, (number, 3))
     means, spreads = theirs.mean(axis=1).round(1), theirs.std(axis=1).round(1)
     rows = pd.DataFrame({"seeds": seeds, "std": ours.std(axis=1), "published_std": spreads})
-    pooled = [Pooled.of(row) for _, row in rows.iterrows()]
+    pooled = [Pooled.of(row, TABLE.published) for _, row in rows.iterrows()]
     differences = ours.mean(axis=1) - means
     estimates = [own.difference(value) for own, value in zip(pooled, differences, strict=True)]
     tolerance = 4 * sqrt(0.05 * 0.95 / number)
-    assert np.mean([p_different(estimate) < 0.05 for estimate in estimates]) < 0.05 + tolerance
+    assert np.mean([p_different(estimate, ROUNDING) < 0.05 for estimate in estimates]) < 0.05 + tolerance
     for edge in (-1, 1):
         shifted = [own.difference(value + edge) for own, value in zip(pooled, differences, strict=True)]
         assert np.mean([own.p_equivalent(1 - ROUNDING) < 0.05 for own in shifted]) < 0.05 + tolerance
     if deviation > 0.1:  # otherwise most of the error is rounding, the same for all with this mean
-        scores = [normal_score(rounded(estimate)) for estimate in estimates]
+        scores = [normal_score(rounded(estimate, ROUNDING)) for estimate in estimates]
         assert np.std(scores) == pytest.approx(1, abs=4 / sqrt(2 * number))
         assert np.mean(np.abs(scores) > 1.96) == pytest.approx(0.05, abs=tolerance)
 

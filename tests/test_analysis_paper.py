@@ -2,7 +2,7 @@ import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
-from analysis.paper import COLUMNS, NETWORKS, ROWS, names, published, run
+from analysis.paper import COLUMNS, GRID, NETWORKS, names, published, run
 from plasticity.composition.reading import read
 
 ASKED = {
@@ -33,7 +33,7 @@ def test_names_of_networks():
     assert names("depth_2") == "Depth 2"
     assert names("depth_8_equal_parameters") == "Depth 8 (same number of parameters)"
     assert len({names(network) for network in NETWORKS}) == 11
-    assert len(ROWS) == 14
+    assert sum(len(section.rows) for section in GRID.sections) == 14
 
 
 def test_published_cells():

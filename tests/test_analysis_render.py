@@ -5,11 +5,14 @@ import pytest
 from fabricate import put
 
 from analysis import summarise
-from analysis.paper import COLUMNS
-from analysis.paper.compare import compare, comparison
-from analysis.paper.grid import aggregate, cells
-from analysis.paper.layout import layout
+from analysis.paper import COLUMNS, COMPARISON, GRID, TABLE
+from analysis.paper.grid import as_cells, cells
 from analysis.render import Cell, Section, Table, render
+from analysis.tables.beside import comparison
+from analysis.tables.layout import described, layout
+from analysis.tables.measure import Measure
+from analysis.tables.published import compare
+from analysis.tables.summary import summarised, with_best
 
 AWKWARD = "100 % of $x_1 & {y}: #~^ \\ <b> – | “naïve” --seeds"
 
@@ -25,7 +28,13 @@ def found(tmp_path):
 @pytest.fixture
 def table(found):
     """Table 1 of them."""
-    return aggregate(found)
+    return table_1(found)
+
+
+def table_1(found):
+    summary = with_best(summarised(as_cells(found), GRID, 100, "std"), "row", TABLE.among, 1, higher=True)
+    legend = described(Measure("online accuracy", True, True, "few tasks"), "std")
+    return layout(summary, GRID, "std", 1, legend, TABLE.best_is)
 
 
 def test_text_is_aligned():
@@ -36,7 +45,7 @@ def test_text_is_aligned():
 
 
 def test_markdown(table):
-    said = render(layout(table, "std", 3, "few tasks"), "markdown")
+    said = render(table, "markdown")
     assert "| Network | All Layers | Layer 1 | Layer 2 | Layer 3 | Last Layer |" in said
     assert "| ReLU | 84.1 ± 0.1 | <u>83.1 ± 0.1</u> | 71.1 ± 0.1 |" in said
     assert "| **Varying Network Depths** |  |  |  |  |  |" in said
@@ -45,14 +54,14 @@ def test_markdown(table):
 
 
 def test_html(table):
-    said = render(layout(table, "std", 3, "few tasks"), "html")
+    said = render(table, "html")
     assert "<td>ReLU</td><td>84.1 ± 0.1</td><td><u>83.1 ± 0.1</u></td>" in said
     assert said.count("<tr>") == 1 + 4 + 14
     assert "$x_1 &amp; {y}: #~^ \\ &lt;b&gt;" in render(Table(["a"], [], [AWKWARD]), "html")
 
 
 def test_latex_is_a_table_of_six_columns(table):
-    source = render(layout(table, "std", 3, "few tasks"), "latex")
+    source = render(table, "latex")
     lines = source.splitlines()
     assert lines[0] == r"% Needs \usepackage{booktabs}."
     assert lines[1].startswith("% Mean online accuracy over few tasks, in percent, ± population")
@@ -65,7 +74,7 @@ def test_latex_is_a_table_of_six_columns(table):
 
 
 def test_standalone_latex_is_a_document_with_notes(table):
-    source = render(layout(table, "std", 3, "few tasks"), "latex", standalone=True)
+    source = render(table, "latex", standalone=True)
     assert source.startswith("\\documentclass{article}\n") and source.endswith("\\end{document}\n")
     assert r"\footnotesize Mean online accuracy over few tasks" in source
     assert "%" not in source.replace(r"\%", "")
@@ -88,7 +97,7 @@ def test_latex_breaks_long_texts_into_lines_and_turns_wide_documents():
 @pytest.mark.parametrize("standalone", [False, True])
 @pytest.mark.parametrize("compared", [False, True])
 def test_latex_compiles(found, tmp_path, compared, standalone):
-    shown = comparison(compare(found)) if compared else layout(aggregate(found), "std", 3, "few tasks")
+    shown = comparison(compare(as_cells(found), COMPARISON), COMPARISON) if compared else table_1(found)
     shown.notes.append(AWKWARD)
     (tmp_path / "table.tex").write_text(render(shown, "latex", standalone))
     if not standalone:

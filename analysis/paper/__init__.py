@@ -1,8 +1,7 @@
 """Table 1 of the paper: its rows, its columns, its published numbers, and the runs behind each cell."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
@@ -10,61 +9,27 @@ from plasticity.composition.compose import compose_all
 from plasticity.errors import ImpossibleLayer
 from plasticity.run import Run
 
-SECTIONS = {
-    "width": "Varying Network Widths",
-    "activation": "Varying Network Activation Functions",
-    "depth": "Varying Network Depths",
-    "depth_equal_parameters": "Varying Network Depths, Same Number of Parameters",
-}
-"""Title of each section."""
+from ..tables.declaration import declare
+from ..tables.grid import declared as declared_grid
+from ..tables.measure import Measure
+from ..tables.published import Comparison
 
+TABLE = declare("table_1", {})
+"""Table 1, as `conf/table/table_1.yaml` declares it."""
 
-@dataclass(frozen=True)
-class Row:
-    """A row of Table 1.
+GRID = declared_grid(TABLE)
+"""Its sections, rows and columns; the key of a row is its network's file in `conf/tuned/`."""
 
-    Attributes:
-        section: a key of `SECTIONS`.
-        label: the network's name in the table.
-        network: its file in `conf/tuned/`, which holds its hyperparameters.
-    """
-
-    section: str
-    label: str
-    network: str
-
-
-ROWS = (
-    Row("width", "Width 20", "width_20"),
-    Row("width", "Width 50", "width_50"),
-    Row("width", "Width 100", "width_100"),
-    Row("width", "Width 150", "width_150"),
-    Row("width", "Width 200", "width_200"),
-    Row("activation", "ReLU", "width_100"),
-    Row("activation", "SELU", "selu"),
-    Row("activation", "Tanh", "tanh"),
-    Row("depth", "Depth 2", "depth_2"),
-    Row("depth", "Depth 5", "width_100"),
-    Row("depth", "Depth 8", "depth_8"),
-    Row("depth_equal_parameters", "Depth 2", "depth_2_equal_parameters"),
-    Row("depth_equal_parameters", "Depth 5", "width_100"),
-    Row("depth_equal_parameters", "Depth 8", "depth_8_equal_parameters"),
+COMPARISON = Comparison.of(
+    TABLE, GRID, Measure("online accuracy", percent=True, higher_is_better=True, over="")
 )
+"""Its comparison with the published numbers."""
 
-NETWORKS = tuple(dict.fromkeys(row.network for row in ROWS))
+NETWORKS = tuple(GRID.rows)
 """The networks of Table 1, each once."""
 
-COLUMNS = {
-    "all": "All Layers",
-    "layer_1": "Layer 1",
-    "layer_2": "Layer 2",
-    "layer_3": "Layer 3",
-    "last": "Last Layer",
-}
+COLUMNS = {column.key: column.label for column in GRID.columns}
 """Title of each column, by the replacement set as in `conf/replacement/`."""
-
-INDIVIDUAL = ("layer_1", "layer_2", "layer_3", "last")
-"""The columns that replace one layer."""
 
 DEEPER = tuple(f"layer_{number}" for number in range(4, 8))
 """The layers that the table leaves out, where a network has them before its last one."""
@@ -77,16 +42,11 @@ CELLS: dict[str, tuple[str, str]] = {
 """The replacement set and tuned method that a network is run with: the table's columns, at the step size of
 continual backpropagation, and the baselines that they are compared with."""
 
-PUBLISHED = Path(__file__).with_name("published_table_1.csv")
-PUBLISHED_SEEDS = 3
+NAMES = {"row": "network", "column": "replacement"}
+"""What the table's rows and columns are called in frames about the paper."""
 
-
-def names(network: str) -> str:
-    """The names of a network in all of its rows: "Width 100 = ReLU = Depth 5"."""
-    equal = {"depth_equal_parameters": " (same number of parameters)"}
-    rows = [row for row in ROWS if row.network == network]
-    suffix = equal.get(rows[0].section, "")
-    return " = ".join(dict.fromkeys(row.label + suffix for row in rows))
+names = GRID.name
+"""The names of a network in all of its rows: "Width 100 = ReLU = Depth 5"."""
 
 
 def run(network: str, cell: str, seed: int, tasks: int, examples_per_task: int) -> Run | None:
@@ -139,11 +99,4 @@ def _declared(*methods: str) -> dict[tuple[str, str], Run]:
 
 def published() -> pd.DataFrame:
     """The published table, a row per cell: section, network, replacement, mean and std in percent."""
-    wide = pd.read_csv(PUBLISHED, comment="#").set_index(["section", "network"])
-    parts = [
-        wide[[f"{replacement}_mean", f"{replacement}_std"]]
-        .set_axis(["mean", "std"], axis=1)
-        .assign(replacement=replacement)
-        for replacement in COLUMNS
-    ]
-    return pd.concat(parts).reset_index()[["section", "network", "replacement", "mean", "std"]]
+    return COMPARISON.numbers().rename(columns=NAMES)

@@ -18,8 +18,7 @@ from ..entry import command
 from ..look import canvas, styled
 from ..statistics import CONFIDENCE
 from . import COLUMNS
-from .compare import compare
-from .grid import cells
+from .grid import cells, compare
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

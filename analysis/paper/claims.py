@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..statistics import CONFIDENCE, POWER, SIGNIFICANCE
-from . import declared
+from . import TABLE, declared
 from .contrasts import Weights, fall
 
-HOLDS, FAILS, EQUIVALENT = "holds", "does not hold", "equivalent"
-UNDECIDED, ABSENT = "undecided", "not computed"
+HOLDS, FAILS, ABSENT = "holds", "does not hold", "not computed"
 
-MARGIN = 1.0
+MARGIN = TABLE.margin
 """The smallest difference between scores that counts, in percentage points.
 
 It separates what the paper treats as an effect from what it treats as none: in its Table 1 the columns of a ReLU

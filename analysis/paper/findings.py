@@ -7,12 +7,12 @@ import pandas as pd
 from ..command import parsed, show, sources, table_arguments, table_runs
 from ..entry import command
 from ..render import Cell, Section, Table
-from ..statistics import MOST_SEEDS
+from ..statistics import MOST_SEEDS, UNDECIDED
+from ..tables.layout import p_value
 from . import CELLS
-from .claims import CLAIMS, EXPLANATIONS, UNDECIDED
+from .claims import CLAIMS, EXPLANATIONS
 from .grid import cells
 from .judgement import findings
-from .layout import p_value
 from .notes import measured, notes
 
 COLUMNS = ["Network", "Verdict", "Value", "95 % interval", "p differs", "p equivalent", "Seeds", "Detail"]

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from plasticity.errors import UserError
 from plasticity.run import LEFT_OUT
 
-from ..statistics import describe
-from . import COLUMNS, INDIVIDUAL, NETWORKS, ROWS, run
+from ..tables.published import compare as compare_any
+from ..tables.summary import summarised, with_best
+from . import COLUMNS, COMPARISON, GRID, NAMES, NETWORKS, TABLE, run
+
+DIGITS = 1
+"""Digits of a percentage, as in the paper."""
 
 DATASET = ["dataset.tasks", "dataset.examples_per_task"]
 
@@ -78,32 +81,25 @@ def cells(
     return joined
 
 
+def as_cells(found: pd.DataFrame) -> pd.DataFrame:
+    """What `cells` found, as `analysis.tables.cells.cells` returns it for Table 1."""
+    places = {paper: general for general, paper in NAMES.items()}
+    return found.rename(columns=places).assign(setting=0)
+
+
 def aggregate(found: pd.DataFrame) -> pd.DataFrame:
     """Aggregates what `cells` found into a grid; see `grid`."""
-    by_cell = dict(tuple(found.groupby(["network", "replacement"])["score"]))
-    rows = []
-    for row in ROWS:
-        for replacement in COLUMNS:
-            scores = by_cell.get((row.network, replacement), pd.Series(dtype=float))
-            values = 100 * scores.dropna().to_numpy(float)
-            rows.append(
-                {"section": row.section, "network": row.label, "replacement": replacement}
-                | describe(values)
-                | {"seeds": len(values), "missing": len(scores) - len(values)}
-            )
-    table = pd.DataFrame(rows)
-    by_row = table.groupby(["section", "network"], sort=False)
-    table["best"] = np.concatenate([best(row) for _, row in by_row])
-    return table
+    table = summarised(as_cells(found), GRID, 100, TABLE.statistic)
+    return (
+        with_best(table, TABLE.best, TABLE.among, DIGITS, higher=True)
+        .drop(columns="key")
+        .rename(columns=NAMES)
+    )
 
 
-def best(row: pd.DataFrame) -> np.ndarray:
-    """Which cells of a row are its best individual layer, to the digit shown: bool, [cells]."""
-    individual = row["replacement"].isin(INDIVIDUAL) & (row["seeds"] + row["missing"] > 0)
-    if (row.loc[individual, "seeds"] == 0).any():
-        return np.zeros(len(row), bool)
-    shown = row["mean"].map(lambda mean: float(f"{mean:.1f}"))
-    return (individual & (shown == shown[individual].max())).to_numpy()
+def compare(found: pd.DataFrame) -> pd.DataFrame:
+    """What `cells` found, compared with the published table; see `analysis.tables.published.compare`."""
+    return compare_any(as_cells(found), COMPARISON).rename(columns=NAMES)
 
 
 def further_seeds(runs: pd.DataFrame, found: pd.DataFrame) -> list[int]:

@@ -12,9 +12,19 @@ from math import isinf, nan
 
 import pandas as pd
 
-from ..statistics import SIGNIFICANCE, Interval, fieller, holm, paired, seeds_to_decide, spread
+from ..statistics import (
+    EQUIVALENT,
+    SIGNIFICANCE,
+    UNDECIDED,
+    Interval,
+    fieller,
+    holm,
+    paired,
+    seeds_to_decide,
+    spread,
+)
 from . import NETWORKS, names
-from .claims import ABSENT, CLAIMS, EQUIVALENT, FAILS, MARGIN, UNDECIDED, Claim
+from .claims import ABSENT, CLAIMS, FAILS, MARGIN, Claim
 from .contrasts import ComparedNetwork, Weights, fall
 
 

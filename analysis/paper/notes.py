@@ -1,18 +1,16 @@
 """The notes below a table: where its numbers come from, and every run that it lacks."""
 
-import re
 import shlex
-from collections import Counter
-from typing import cast
 
 import pandas as pd
 
 from plasticity.run import LEFT_OUT
 from plasticity.training.score import window_text
 
-from ..experiments import problem
+from ..tables.notes import lacking as lines
+from ..tables.notes import versions
 from . import CELLS, COLUMNS, NETWORKS, names
-from .grid import further_seeds, other_lengths
+from .grid import as_cells, further_seeds, other_lengths
 
 
 def notes(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:
@@ -39,20 +37,10 @@ def missing(found: pd.DataFrame) -> list[str]:
     if lacking.empty:
         return []
     experiment = "table_1" if set(found["replacement"]) <= set(COLUMNS) else "paper"
-    lacking = lacking.assign(problem=lacking.apply(problem, axis=1))
-    lines: dict[tuple[str, str, str], list[str]] = {}
-    for key, cell in lacking.groupby(["network", "problem", "replacement"], sort=False):
-        network, why, replacement = map(str, cast(tuple[object, ...], key))
-        seeds = ", ".join(map(str, cell["seed"]))
-        name = COLUMNS.get(replacement, replacement.replace("_", " ")).lower()
-        lines.setdefault((network, seeds, why), []).append(name)
     number = lacking["run"].nunique()
     return [
         f"Missing: {number} of {found['run'].nunique()} runs of experiment={experiment}.",
-        *(
-            f"{names(network)}, {', '.join(replacements)}, seed {seeds}: {why}."
-            for (network, seeds, why), replacements in lines.items()
-        ),
+        *lines(as_cells(found), names, lambda key: COLUMNS.get(key, key.replace("_", " ")).lower()),
         f"To compute what is missing: {_command(experiment, lacking)}",
     ]
 
@@ -72,25 +60,6 @@ def _command(experiment: str, lacking: pd.DataFrame) -> str:
     }
     needed = [override for override, differs in overrides.items() if differs]
     return shlex.join(["python", "launch.py", f"experiment={experiment}", *needed])
-
-
-def versions(found: pd.DataFrame) -> list[str]:
-    """A sentence if the runs shown were computed by different versions, commits or engines."""
-    keys = ["provenance.version", "provenance.commit", "provenance.engine"]
-    shown = found.dropna(subset="score").drop_duplicates("run").reindex(columns=keys).fillna("unknown")
-    counts = Counter(shown.itertuples(index=False, name=None))
-    if len(counts) < 2:
-        return []
-    listed = "; ".join(
-        f"{number} by {version} ({_short(commit)}), engine {engine}"
-        for (version, commit, engine), number in counts.most_common()
-    )
-    return [f"The runs were computed by different versions: {listed}."]
-
-
-def _short(commit: str) -> str:
-    """A commit, abbreviated for people; "-dirty" stays."""
-    return re.sub(r"^([0-9a-f]{12})[0-9a-f]+", r"\1", commit)
 
 
 def _further(runs: pd.DataFrame, found: pd.DataFrame) -> list[str]:

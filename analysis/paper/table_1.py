@@ -1,21 +1,22 @@
 """The command that shows Table 1, measured: python -m plasticity.analysis table_1 --help."""
 
 import argparse
+from dataclasses import replace
 
 import pandas as pd
 
 from ..command import parsed, show, sources, table_arguments, table_runs
 from ..entry import command
 from ..render import Table
-from . import COLUMNS
-from .compare import compare, comparison
-from .grid import aggregate, cells
-from .layout import STATISTICS, layout
+from ..tables.beside import comparison
+from ..tables.declaration import STATISTICS
+from ..tables.layout import described, layout
+from ..tables.published import compare
+from ..tables.summary import summarised, with_best
+from ..tables.table import ADDED, CSV
+from . import COLUMNS, COMPARISON, GRID, NAMES, TABLE
+from .grid import DIGITS, as_cells, cells
 from .notes import measured, notes
-
-CSV = ["section", "network", "replacement", "mean", "std", "seeds", "missing"]
-ADDED = {"std": [], "sem": ["sem"], "ci": ["low", "high"]}
-"""Columns that a statistic adds to the CSV."""
 
 
 def main() -> None:
@@ -29,12 +30,15 @@ def main() -> None:
 
 def _contents(found: pd.DataFrame, arguments: argparse.Namespace) -> tuple[pd.DataFrame, Table]:
     """What to show, as columns and as a table."""
+    own = as_cells(found)
     if arguments.compare:
-        compared = compare(found)
-        return compared, comparison(compared)
-    table = aggregate(found)
+        compared = compare(own, COMPARISON)
+        return compared.rename(columns=NAMES), comparison(compared, COMPARISON)
     statistic = arguments.statistic
-    return table[CSV + ADDED[statistic]], layout(table, statistic, arguments.seeds, measured(found))
+    table = with_best(summarised(own, GRID, 100, statistic), TABLE.best, TABLE.among, DIGITS, higher=True)
+    legend = described(replace(COMPARISON.measure, over=measured(found)), statistic)
+    shown = layout(table, GRID, statistic, DIGITS, legend, TABLE.best_is or "")
+    return table[CSV + ADDED[statistic]].rename(columns=NAMES), shown
 
 
 def _arguments() -> argparse.Namespace:
@@ -46,8 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--statistic",
         choices=list(STATISTICS),
-        default="std",
-        help="population standard deviation (default), standard error, or Student's 95 %% interval",
+        default=TABLE.statistic,
+        help="population standard deviation (default), standard error, Student's 95 %% interval, or the "
+        "interquartile mean",
     )
     parser.add_argument("--compare", choices=["published"], help="compare each cell with the paper's numbers")
     return parsed(parser)

@@ -29,6 +29,11 @@ def use(directory: Path) -> None:
         recipes.cache_clear()
 
 
+def further_directories() -> tuple[Path, ...]:
+    """The directories of configs that `use` added."""
+    return tuple(_further)
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a recipe is compared with: the parts of a run, or of a config that describes one.

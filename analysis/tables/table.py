@@ -1,0 +1,233 @@
+"""The command that makes a table of any runs: python -m plasticity.analysis table --help."""
+
+import argparse
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from plasticity.errors import UserError
+
+from ..command import config_argument, format_arguments, parsed, show, source_arguments, sources, table_runs
+from ..entry import command
+from ..load import config_columns
+from ..render import Table
+from ..results import DIRECTORY
+from ..robust import FEW
+from . import notes
+from .baseline import compared
+from .beside import comparison
+from .cells import Asked, ask, cells
+from .declaration import STATISTICS, Declaration, declare
+from .grid import Grid, baseline, resolve
+from .layout import described, differences, explanation, layout
+from .listing import listing
+from .measure import Measure, measured
+from .published import Comparison, compare
+from .summary import summarised, with_best
+
+CSV = ["section", "row", "column", "mean", "std", "seeds", "missing"]
+ADDED = {"std": [], "sem": ["sem"], "ci": ["low", "high"], "iqm": ["low", "high"]}
+"""Columns that a statistic adds to the CSV."""
+
+COMPARED = [
+    *("base", "pairs", "difference", "difference_low", "difference_high"),
+    *("p_different", "p_equivalent", "better", "verdict"),
+]
+"""Columns that a baseline adds to the CSV."""
+
+OPTIONS = (
+    *("rows", "columns", "sections", "experiment", "where", "score", "statistic", "digits"),
+    *("baseline", "margin", "best"),
+)
+"""The options that override what a table declares."""
+
+BEST = {"none": "", "row": "the best of each row", "column": "the best of each column"}
+
+
+def main() -> None:
+    """Reads the arguments, finds the runs, writes the table."""
+    arguments = _arguments()
+    paths = sources(arguments)
+    if paths is None and arguments.table is None:
+        paths = ["runs"]
+    declaration = declare(arguments.table, {name: getattr(arguments, name) for name in OPTIONS})
+    if arguments.lines and not declaration.baseline:
+        raise UserError("--lines is refused: it lists what --baseline compares.")
+    asked = ask(declaration, table_runs(paths), arguments.config_dir)
+    runs, measure = measured(asked.runs, declaration.score, paths or [str(DIRECTORY)])
+    contents = Contents.of(declaration, replace(asked, runs=runs), measure)
+    if arguments.compare:
+        frame, table = contents.beside_published()
+    elif declaration.baseline:
+        frame, table = contents.beside_baseline(arguments.lines)
+    else:
+        frame, table = contents.alone()
+    show(frame, table, contents.notes(), arguments)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a table shows.
+
+    Attributes:
+        declaration: the table.
+        asked: its runs.
+        measure: what its cells are means of.
+        grid: its sides.
+        found, others: as returned by `analysis.tables.cells.cells`, of its cells and of their baselines.
+        summary: as returned by `analysis.tables.summary.with_best`.
+    """
+
+    declaration: Declaration
+    asked: Asked
+    measure: Measure
+    grid: Grid
+    found: pd.DataFrame
+    others: pd.DataFrame
+    summary: pd.DataFrame
+
+    @classmethod
+    def of(cls, declaration: Declaration, asked: Asked, measure: Measure) -> "Contents":
+        """The contents of a table.
+
+        Raises:
+            UserError: when it would be empty, or something of the declaration does not fit the runs.
+        """
+        grid = resolve(declaration, asked.runs)
+        found = cells(asked.runs, grid)
+        if found.empty:
+            raise UserError("None of the runs belongs to a cell of the table.")
+        others = found[:0]
+        if declaration.baseline:
+            others = cells(asked.runs, grid, baseline(declaration, asked.runs))
+        best, higher = declaration.best, measure.higher_is_better
+        if best != "none" and higher is None:
+            raise UserError(
+                f"--best {best} is refused: whether more of {measure.name} is better is not known."
+            )
+        summary = summarised(found, grid, measure.factor, declaration.statistic)
+        digits = shown_digits(declaration, measure)
+        summary = with_best(summary, best, declaration.among, digits, higher is not False)
+        return cls(declaration, asked, measure, grid, found, others, summary)
+
+    @property
+    def digits(self) -> int:
+        """Digits after the decimal point."""
+        return shown_digits(self.declaration, self.measure)
+
+    def alone(self) -> tuple[pd.DataFrame, Table]:
+        """The cells, as columns and for people."""
+        statistic = self.declaration.statistic
+        best_is = self.declaration.best_is or BEST[self.declaration.best]
+        legend = described(self.measure, statistic)
+        table = layout(self.summary, self.grid, statistic, self.digits, legend, best_is)
+        return self.summary[CSV + ADDED[statistic]], table
+
+    def beside_baseline(self, lines: bool) -> tuple[pd.DataFrame, Table]:
+        """The cells, compared with the baseline: below them or, with `lines`, as a list of comparisons."""
+        given, margin = self.declaration.baseline, self.declaration.margin
+        called = ", ".join(one.partition("=")[2] for one in given)
+        against = compared(
+            self.found, self.others, self.measure.factor, margin, self.measure.higher_is_better
+        )
+        if against.empty:
+            raise UserError(
+                f"--baseline {' '.join(given)} is refused: no cell has another with these values."
+            )
+        said = explanation(against, called, margin, " points" if self.measure.percent else "")
+        joined = self.summary.merge(against, on=["key", "column"], how="left")
+        frame, table = self.alone()
+        if lines:
+            listed = listing(joined, self.grid, self.declaration.statistic, self.digits)
+            table = replace(listed, notes=[table.notes[0], *said, *listed.notes])
+        else:
+            below = differences(against, self.grid, called, self.digits)
+            table = replace(table, sections=[*table.sections, *below], notes=[*table.notes, *said])
+        return joined[[*frame, *COMPARED]], table
+
+    def beside_published(self) -> tuple[pd.DataFrame, Table]:
+        """The cells, compared with the published ones."""
+        asked = Comparison.of(self.declaration, self.grid, self.measure)
+        frame = compare(self.found, asked)
+        return frame, comparison(frame, asked)
+
+    def notes(self) -> list[str]:
+        """What the cells hide, and what they lack."""
+        chosen = all(self.declaration.columns.keys.values())
+        least = (
+            int(self.summary.loc[self.summary["seeds"] > 0, "seeds"].min())
+            if self.summary["seeds"].any()
+            else FEW
+        )
+        narrow = self.declaration.statistic == "iqm" and least < FEW
+        everything = pd.concat([self.found, self.others]).drop_duplicates(["row", "column", "run"])
+        keys = [
+            key for key in config_columns(self.asked.runs) if key not in ("setting", *self.declaration.keys)
+        ]
+        return [
+            *([] if chosen else [f"Columns: {self.grid.column_head}."]),
+            *(
+                [f"Bootstrap intervals over fewer than {FEW} seeds, here {least}, are too narrow."]
+                if narrow
+                else []
+            ),
+            *notes.mixture(self.found, keys),
+            *(notes.uncompared(self.found, self.others, self.grid) if self.declaration.baseline else []),
+            *notes.missing(everything, self.grid, self.asked),
+            *notes.nowhere(everything, self.asked),
+            *notes.versions(self.found),
+        ]
+
+
+def shown_digits(declaration: Declaration, measure: Measure) -> int:
+    """Digits after the decimal point."""
+    return declaration.digits if declaration.digits is not None else 1 if measure.percent else 2
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m plasticity.analysis table",
+        description="A table of any runs: rows and columns are values of config keys, cells are means over seeds.",
+        epilog="Example: python -m plasticity.analysis table --rows method --columns replacement=all,layer_1,none "
+        "--baseline method=bp replacement=none --margin 1",
+    )
+    source_arguments(parser, "runs; for --table, the committed results")
+    config_argument(parser)
+    values, condition = "KEY[=VALUE,VALUE]", "KEY=VALUE"
+    for option, metavar, help_text in (
+        ("--rows", values, "such as method; VALUEs choose some, in this order"),
+        ("--columns", values, "such as replacement=all,layer_1,none"),
+        ("--sections", values, "rows under a title for each value"),
+        (
+            "--experiment",
+            ("NAME", condition),
+            "the runs of an experiment, as given to launch.py (default: all runs)",
+        ),
+        ("--where", condition, "only runs with these values"),
+        ("--baseline", condition, "differences, paired by seed, to the cell with these values"),
+    ):
+        parser.add_argument(option, nargs="+", metavar=metavar, help=help_text)
+    for option, metavar, kind, help_text in (
+        ("--table", "NAME|FILE", str, "a table declared in conf/table/, or in a file; options override it"),
+        ("--score", "COLUMN", str, "in place of the score: seconds, or a column such as dead_units.layer_1"),
+        ("--digits", "N", int, "after the decimal point (default: 1 in percent, else 2)"),
+        ("--margin", "M", float, "the smallest difference that counts: adds a test of equivalence"),
+    ):
+        parser.add_argument(option, metavar=metavar, type=kind, help=help_text)
+    parser.add_argument(
+        "--statistic",
+        choices=list(STATISTICS),
+        help="Student's 95 %% interval (default), population standard deviation, standard error, or the "
+        "interquartile mean with its bootstrap interval",
+    )
+    parser.add_argument("--best", choices=["row", "column"], help="underline the best of each")
+    parser.add_argument(
+        "--lines", action="store_true", help="with --baseline: a line per comparison, with p values"
+    )
+    parser.add_argument("--compare", choices=["published"], help="with the numbers that the table declares")
+    format_arguments(parser)
+    return parsed(parser)
+
+
+if __name__ == "__main__":
+    command(main)
