@@ -82,7 +82,7 @@ def _is_set(run: pd.Series, name: str) -> bool:
 
 def _same(own: object, asked: str) -> bool:
     """Whether a run's value is the one asked for, however its number or list is spelt."""
-    if isinstance(own, (int, float)) and not isinstance(own, bool):
+    if isinstance(own, (int, float)) and not isinstance(own, bool) and own == own:
         try:
             return float(asked) == own
         except ValueError:

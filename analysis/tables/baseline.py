@@ -28,7 +28,7 @@ def compared(
 
     Columns:
         key, column: keys of its row and column.
-        base: the baseline's mean over its seeds.
+        base: the baseline's mean over its seeds; NaN without any.
         pairs: number of seeds that both have.
         difference, difference_low, difference_high: its mean, with Student's 95 % interval; NaN with too few pairs.
         p_different, p_equivalent: of the t test against 0, and of two one-sided tests against ± margin; adjusted.
@@ -90,7 +90,7 @@ class Pair:
         numbers = {
             "key": cell["row"].iloc[0],
             "column": cell["column"].iloc[0],
-            "base": float(others.mean()),
+            "base": float(others.mean()) if len(others) else nan,
             "pairs": len(differences),
             "difference": float(differences.mean()) if len(differences) else nan,
             "difference_low": interval.low if interval else nan,

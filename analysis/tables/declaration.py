@@ -91,28 +91,31 @@ def declare(table: str | None, options: Mapping[str, Any]) -> Declaration:
 
     Args:
         table: the name of a file in `table/`, or the path of one; None for none.
-        options: values by field; those of None are left out.
+        options: values by field; those of None are left out. Other rows or columns go without what the file says
+            of its own.
 
     Raises:
         UserError: when there is no such table, or something is wrong with it.
     """
-    given = {key: value for key, value in options.items() if value not in (None, [])}
+    given = {key: value for key, value in options.items() if value is not None}
     values = {} if table is None else read(table)
-    if "rows" in given or "columns" in given:
-        values.pop("published", None)  # numbers of other cells
-    if "rows" in given and "sections" not in given:
-        values.pop("sections", None)
-    for side in ("rows", "columns"):
+    if {"rows", "columns"} & set(given):
+        values = {key: value for key, value in values.items() if key not in OF_ITS_CELLS}
+    for side, example in (("rows", "method"), ("columns", "replacement")):
         if side not in values and side not in given:
             raise UserError(
-                f"The table has no {side}: name their keys with --{side}, such as --{side} method, "
-                f"or a declared table with --table, {one_of(list(tables()))} or a file."
+                f"The table has no {side}: name their keys, such as --{side} {example}, or a declared table with "
+                f"--table, {one_of(list(tables()))} or a file."
             )
-    source = "" if table is None else f"{table}: "
     try:
         return build(Declaration, values | given)
     except ConfigError as error:
-        raise UserError(f"{source if error.key.partition('.')[0] not in given else ''}{error}") from error
+        source = "--" if error.key.partition(".")[0] in given else f"{table}: "
+        raise UserError(f"{source}{error}") from error
+
+
+OF_ITS_CELLS = ("sections", "head", "column_head", "best", "among", "best_is", "published")
+"""What a declaration says of its own rows and columns, and not of others."""
 
 
 def tables() -> dict[str, Path]:

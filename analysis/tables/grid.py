@@ -67,7 +67,9 @@ class Grid:
         return {row.key: row for section in self.sections for row in section.rows}
 
     def name(self, key: str) -> str:
-        """The labels of a row in all of its sections: "Width 100 = ReLU = Depth 5"."""
+        """The labels of a row in all of its sections, "Width 100 = ReLU = Depth 5"; of no row, the key."""
+        if key not in self.rows:
+            return key
         called = self._called(key)
         others = [self._called(other) for other in self.rows if other != key]
         section = next(section for section in self.sections for row in section.rows if row.key == key)

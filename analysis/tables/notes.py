@@ -43,7 +43,7 @@ def missing(found: pd.DataFrame, grid: Grid, asked: Asked) -> list[str]:
     """What the cells of a table lack, and the commands that compute it.
 
     Args:
-        found: as returned by `analysis.tables.cells.cells`, of the cells, or of those and their baselines.
+        found: as returned by `analysis.tables.cells.cells`, and further runs that it needs.
         grid: the cells.
         asked: the runs that the table asks for.
     """
@@ -56,7 +56,7 @@ def missing(found: pd.DataFrame, grid: Grid, asked: Asked) -> list[str]:
     measure = [f"{unmeasured} of them are finished, and lack the number shown."] if unmeasured else []
     return [
         f"Missing: {len(none)} of {found['run'].nunique()} runs{of}.",
-        *lacking(found, grid.name, lambda key: titles[key]),
+        *lacking(found, grid.name, lambda key: titles.get(key, key)),
         *diverged(none),
         *measure,
         *commands(none, asked, bool(unmeasured)),
@@ -79,16 +79,19 @@ def commands(none: pd.DataFrame, asked: Asked, unmeasured: bool) -> list[str]:
         asked: the runs that the table asks for.
         unmeasured: whether some of them are finished and lack measures.
     """
-    more = " launch.missing_measures=compute" if unmeasured else ""
+    end = " launch.missing_measures=compute" if unmeasured else ""
     if asked.experiment:
-        return [f"To compute what is missing: {asked.experiment.command}{more}"]
+        return [f"To compute what is missing: {asked.experiment.command}{end}"]
     listed = []
     for _, own in none.groupby("setting", sort=False):
         seeds = ",".join(map(str, sorted(set(own["seed"]))))
         several = "launch.py -m" if "," in seeds else "launch.py"
         command = re.sub(r"\bseed=\d+", f"seed={seeds}", str(own["command"].iloc[0]))
-        listed.append(command.replace("launch.py", several, 1) + more)
-    left = [f"… and {len(listed) - MOST} more settings."] if len(listed) > MOST else []
+        listed.append(command.replace("launch.py", several, 1) + end)
+    more = (
+        f"… and {len(listed) - MOST} more settings: --experiment names all in one, and --where chooses some."
+    )
+    left = [more] if len(listed) > MOST else []
     return [*(f"To compute what is missing: {command}" for command in listed[:MOST]), *left]
 
 

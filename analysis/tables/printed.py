@@ -70,7 +70,7 @@ def _rows(key: str, value: Any) -> tuple[dict[str, tuple[Number | None, ...]], i
             digits |= {len(part or "") for part in (found[2], found[4])} if found else set()
         rows[str(row)] = tuple(numbers)
     if len({len(numbers) for numbers in rows.values()}) > 1:
-        raise ConfigError(key, "these rows", "as long as one another: a number for each column")
+        raise ConfigError(key, "rows of different lengths", "a number for each column in every row")
     if len(digits) != 1:
-        raise ConfigError(key, "these numbers", "printed with the same number of digits")
+        raise ConfigError(key, "numbers of different lengths", "as many decimals in every number")
     return rows, digits.pop()

@@ -134,7 +134,8 @@ class Contents:
             raise UserError(
                 f"--baseline {' '.join(given)} is refused: no cell has another with these values."
             )
-        said = explanation(against, called, margin, " points" if self.measure.percent else "")
+        unit = f" point{'s' * (margin != 1)}" if self.measure.percent else ""
+        said = explanation(against, called, margin, unit)
         joined = self.summary.merge(against, on=["key", "column"], how="left")
         frame, table = self.alone()
         if lines:
@@ -160,7 +161,9 @@ class Contents:
             else FEW
         )
         narrow = self.declaration.statistic == "iqm" and least < FEW
-        everything = pd.concat([self.found, self.others]).drop_duplicates(["row", "column", "run"])
+        more = self.others[~self.others["run"].isin(set(self.found["run"]))].drop_duplicates("run")
+        elsewhere = more.assign(row="baseline", column=", ".join(self.declaration.baseline))
+        everything = pd.concat([self.found, elsewhere])
         keys = [
             key for key in config_columns(self.asked.runs) if key not in ("setting", *self.declaration.keys)
         ]
@@ -203,10 +206,12 @@ def _arguments() -> argparse.Namespace:
             ("NAME", condition),
             "the runs of an experiment, as given to launch.py (default: all runs)",
         ),
-        ("--where", condition, "only runs with these values"),
         ("--baseline", condition, "differences, paired by seed, to the cell with these values"),
     ):
         parser.add_argument(option, nargs="+", metavar=metavar, help=help_text)
+    parser.add_argument(
+        "--where", nargs="+", action="extend", metavar=condition, help="only runs with these values"
+    )
     for option, metavar, kind, help_text in (
         ("--table", "NAME|FILE", str, "a table declared in conf/table/, or in a file; options override it"),
         ("--score", "COLUMN", str, "in place of the score: seconds, or a column such as dead_units.layer_1"),

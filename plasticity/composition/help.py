@@ -24,6 +24,6 @@ def help_text(config_dirs: Iterable[Path] = ()) -> str:
     groups = [
         f"{group}: {', '.join(sorted(names))}"
         for group, names in sorted(choices.items())
-        if group[:5] != "hydra"
+        if group[:5] != "hydra" and group != "table"  # these are for the analysis
     ]
     return str(text["template"]).replace("$APP_CONFIG_GROUPS", "\n".join(groups))
