@@ -61,6 +61,10 @@ class Part:
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Part)}
 
+    def remarks(self, run: Any) -> list[str]:
+        """Sentences about what a user may not expect of the part in a run, said once before a launch."""
+        return []
+
     def canonical(self, run: Any) -> Self:
         """The form shared by all parts of this kind that compute the same numbers in a run.
 

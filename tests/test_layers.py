@@ -1,13 +1,17 @@
 """Layers beside a Linear with an elementwise activation: convolutions, layer normalisation, CReLU, one's own."""
 
+import sys
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import sqrt
+from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import ROOT, Command
 
-from plasticity import ConfigError, Layer, Model, Parameter, Passed, Run, dense, integer
+from plasticity import ConfigError, Model, Run, dense
 from plasticity.engines.compiled_learner import CompiledLearner
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.networks.cnn import Cnn
@@ -229,52 +233,15 @@ def test_smooth_leaky_is_its_formula():
 # --- A model of one's own --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Block(Layer):
-    """x + V h(W x + b), and S x in place of x where the sizes differ. Its units are those of h."""
-
-    size: int
-
-    @property
-    def features(self) -> int:
-        return self.size
-
-    def forward(self, parameters, inputs, linear):
-        z = linear(inputs, parameters["weights"], parameters["biases"])
-        h = self.activation(z)
-        shortcut = inputs @ parameters["shortcut"].T if "shortcut" in parameters else inputs
-        return Passed(z, h, shortcut + h @ parameters["outward"].T)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Residual(Model):
-    size: int = integer(8, at_least=1)
-    units: int = integer(6, at_least=1)
-    blocks: int = integer(2, at_least=1)
-
-    def layers(self, inputs, outputs, activation):
-        layers, incoming = [], prod(inputs)
-        for _ in range(self.blocks):
-            bound, renewed = (
-                self.initial_bound(activation, incoming),
-                self.replacement_bound(activation, incoming),
-            )
-            parameters = {
-                "weights": Parameter((self.units, incoming), bound=bound, renewed=renewed),
-                "biases": Parameter((self.units,)),
-                "outward": Parameter((self.size, activation.columns * self.units), bound=0.2, unit_axis=1),
-            }
-            if incoming != self.size:
-                parameters["shortcut"] = Parameter((self.size, incoming), bound=bound, unit_axis=None)
-            layers.append(
-                Block(units=self.units, activation=activation, parameters=parameters, size=self.size)
-            )
-            incoming = self.size
-        return [*layers, dense(incoming, outputs, None, bound=1 / sqrt(incoming))]
+RECIPE = (ROOT / "docs" / "parts" / "models.md").read_text().split("```python\n")[1].split("```")[0]
+my_models = ModuleType("my_models")
+sys.modules["my_models"] = my_models
+exec(RECIPE, vars(my_models))
+Residual = my_models.Residual
 
 
 def test_a_unit_of_an_own_layer_starts_over_and_nothing_else_does():
-    run = made(model=Residual(), replacement=CBP | {"rate": 1.0, "maturity_threshold": 0})
+    run = made(model=Residual(units=6, size=8), replacement=CBP | {"rate": 1.0, "maturity_threshold": 0})
     learner = ReferenceLearner(run, initial_network(run))
     rows, classes = examples(run, 1)
     assert take(learner, rows[0], classes[0], 5)[2] == [6, 6]
@@ -311,7 +278,7 @@ class Everything(Model):
         return [
             convolution,
             normalised,
-            *Residual(blocks=1).layers((normalised.features,), outputs, activation),
+            *Residual(blocks=1, units=6, size=8).layers((normalised.features,), outputs, activation),
         ]
 
 
@@ -328,3 +295,47 @@ def test_compiled_steps_as_the_reference():
     for name, array in expected.arrays().items():
         np.testing.assert_allclose(found.arrays()[name], array, rtol=2e-3, atol=2e-4, err_msg=name)
     assert isinstance(run.layers[0], Convolution)
+
+
+# --- On the command line ---------------------------------------------------------------------------------
+
+TINY = (
+    "dataset.tasks=2",
+    "dataset.examples_per_task=60",
+    "replacement.maturity_threshold=5",
+    "engine=reference",
+)
+CNN_KEYS = (
+    "model.channels=[3]", "model.kernel=[5]", "model.stride=[2]", "model.pool=[3]", "model.hidden=[6]",
+)  # fmt: skip
+MEASURES = ("dead_units", "dormant_units", "effective_rank", "utility_mean", "probing_accuracy_before")
+
+
+def first_row(command: Command) -> dict:
+    return pd.read_csv(command.folders()[0] / "tasks.csv").to_dict("records")[0]
+
+
+def test_what_is_not_defined_for_a_convolution_is_left_out_and_said_once(command: Command):
+    ended = command(*TINY, "model=cnn", *CNN_KEYS, "diagnostics=full", "activation=crelu")
+    assert ended.returncode == 0, ended.stderr
+    said, row = ended.stdout + ended.stderr, first_row(command)
+    assert said.count("diagnostics=curvature_rank is not defined for layer 1 of model=cnn: left out.") == 1
+    assert (
+        "model=cnn with dataset=permuted_mnist: pixels that are neighbours to a convolution are not so"
+        in said
+    )
+    assert {f"{measure}.layer_{layer}" for measure in MEASURES for layer in (1, 2)} <= row.keys()
+    assert "curvature_rank.layer_2" in row and not {"curvature_rank.layer_1", "curvature_rank"} & row.keys()
+
+
+def test_an_own_model_works_with_methods_and_diagnostics(command: Command, tmp_path):
+    (tmp_path / "my_models.py").write_text(RECIPE)
+    command.folder = tmp_path
+    ended = command(
+        *TINY, "model=my_models.Residual", "model.units=5", "model.size=7", "diagnostics=full",
+        "replacement.rate=0.01", "regulariser=l2",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    row = first_row(command)
+    assert {f"{measure}.layer_{layer}" for measure in MEASURES for layer in (1, 2)} <= row.keys()
+    assert row["replaced.layer_2"] > 0 and row["weight_magnitude.layer_1"] > 0

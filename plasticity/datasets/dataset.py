@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from plasticity.datasets.task import Task
 from plasticity.errors import ConfigError
@@ -31,6 +31,7 @@ class Dataset(Part):
         examples_per_task: number of examples of each task.
         tasks_per_record: number of tasks that a row of the results covers.
         batch_size: number of examples per step; the gradient is averaged over them.
+        permutes: whether its tasks permute the inputs.
     """
 
     if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Dataset(Part):
 
         @property
         def examples_per_task(self) -> int: ...
+
+    permutes: ClassVar[bool] = False
 
     batch_size: int = integer(1, at_least=1)
 

@@ -17,6 +17,8 @@ class PermutedMnist(ImageDataset, name="permuted_mnist"):
     tasks: int = integer(1_100, at_least=1, at_most=MOST_TASKS)
     examples_per_task: int = integer(10_000, at_least=1, at_most=MOST_IMAGES)
 
+    permutes = True
+
     def open(self, seed: int, root: str | None) -> "PermutedDigits":
         return PermutedDigits(self, seed, *self.rows(root))
 

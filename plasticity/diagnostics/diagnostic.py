@@ -49,6 +49,13 @@ class Diagnostic(Part):
         """The layers, numbered from 1, for which it is not defined in a run, and has no columns."""
         return []
 
+    def remarks(self, run: "Run") -> list[str]:
+        layers = self.undefined(run)
+        if not layers:
+            return []
+        named = f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"
+        return [f"diagnostics={self.name} is not defined for {named} of model={run.model.name}: left out."]
+
     def due(self, task: int) -> bool:
         """Whether the measurement is taken for a task."""
         return task % self.every == 0

@@ -31,7 +31,7 @@ class Plan:
         absent: number of combinations that are not runs.
         to_measure: those of them that are finished, and only lack measures or snapshots.
         restart: identity of this launch, if it starts its runs over; see `Session`.
-        notes: sentences that the user should read about runs of earlier launches.
+        notes: sentences that the user should read, mostly about runs of earlier launches.
     """
 
     asked: list[Run]
@@ -176,7 +176,11 @@ def plan(
         to_measure=[missing.run for missing in found.lacking] if measure_finished else [],
         absent=sum(run is None for run in runs),
         restart=uuid.uuid4().hex[:12] if force else None,
-        notes=[*tidied, *_notes(found, list(zip(to_compute, engines, strict=True)), cluster)],
+        notes=[
+            *tidied,
+            *_remarks(to_compute, diagnostics),
+            *_notes(found, list(zip(to_compute, engines, strict=True)), cluster),
+        ],
     )
 
 
@@ -185,6 +189,17 @@ def _computed_again(folder: RunFolder, missing: lacks.Lack) -> bool:
     measures = missing.measures
     from_snapshots = len(served(folder, missing.run, measures)) == len(measures)
     return bool(missing.snapshots or missing.ruined) or not from_snapshots
+
+
+def _remarks(runs: Sequence[Run], diagnostics: Sequence[Diagnostic]) -> list[str]:
+    """What the parts of runs and diagnostics have to say about them, each sentence once."""
+    said = dict.fromkeys(
+        sentence
+        for run in runs
+        for part in (*run.parts().values(), *diagnostics)
+        for sentence in part.remarks(run)
+    )
+    return list(said)
 
 
 def _notes(found: Survey, left: Sequence[tuple[Run, Choice]], cluster: bool) -> list[str]:

@@ -108,6 +108,14 @@ class Cnn(Model, name="cnn"):
         values: tuple[int, ...] = getattr(self, key)
         return values[number if len(values) > 1 else 0]
 
+    def remarks(self, run: Any) -> list[str]:
+        if not run.dataset.permutes:
+            return []
+        return [
+            f"model={self.name} with dataset={run.dataset.name}: pixels that are neighbours to a convolution are "
+            "not so in the image."
+        ]
+
     def canonical(self, run: Any) -> "Cnn":
         for key in ("kernel", "stride", "padding", "pool"):
             values = getattr(self, key)
