@@ -65,6 +65,17 @@ def test_every_pair_comes_once_and_either_class_may_be_the_first(few, seed):
     assert pairs[:4] == [stream(seed, tasks=4).pair(number) for number in range(4)]
 
 
+def test_once_all_pairs_have_come_they_come_again_in_another_order(few):
+    pairs = CLASSES * (CLASSES - 1) // 2
+    once, again = stream(tasks=pairs), stream(tasks=3 * pairs, repeat=True)
+    turns = [[tuple(sorted(again.pair(turn * pairs + place))) for place in range(pairs)] for turn in range(3)]
+    assert turns[0] == [tuple(sorted(once.pair(place))) for place in range(pairs)]
+    assert sorted(turns[0]) == sorted(turns[1]) == sorted(turns[2]) and turns[0] != turns[1] != turns[2]
+    values = SHORT | {"name": "class_pairs", "images": "kmnist"}
+    runs = [Run.of({"dataset": values | {"tasks": pairs, "repeat": repeat}}) for repeat in (False, True)]
+    assert runs[0].identity == runs[1].identity
+
+
 def test_a_task_shows_as_many_images_of_either_class_once_in_an_epoch(few):
     tasks, seen, orders = stream(), {}, []
     for number in range(15):
@@ -117,7 +128,7 @@ def test_sizes_of_the_protocol_and_what_is_refused():
     assert Run.of({"dataset": {"name": "class_pairs", "tasks": 1_081}}).dataset.tasks == 1_081
     assert refused(tasks=1_082) == (
         "dataset.tasks=1082 is refused: it must be at most 1081, the number of pairs of classes with "
-        "dataset.images=emnist_balanced."
+        "dataset.images=emnist_balanced, unless dataset.repeat=true."
     )
     assert "at most 45, the number of pairs" in refused(images="cifar10")
     assert "dataset.images_per_class=600 is refused: it must be at most 500" in refused(images="cifar100")

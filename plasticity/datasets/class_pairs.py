@@ -12,13 +12,13 @@ from plasticity.datasets.image_sets import IMAGE_SETS, MOST_IMAGES, LabelledImag
 from plasticity.datasets.images import MOST_TASKS, ImageDataset, labelled, shown
 from plasticity.datasets.task import Task
 from plasticity.errors import ConfigError
-from plasticity.part import choice, integer
+from plasticity.part import choice, flag, integer
 from plasticity.streams import Purpose, sample
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassPairs(ImageDataset, name="class_pairs"):
-    """A task is a pair of classes, shown for several epochs in batches; no pair comes twice.
+    """A task is a pair of classes, shown for several epochs in batches; no pair comes twice, unless all have come.
 
     The form of Continual ImageNet (Dohare et al. 2024, github.com/shibhansh/loss-of-plasticity, lop/imagenet).
     Images per class, epochs and the size of batches are theirs. They take two classes at a time from an order of
@@ -28,6 +28,7 @@ class ClassPairs(ImageDataset, name="class_pairs"):
     Attributes:
         images_per_class: number of images of a class that the seed chooses for all tasks.
         epochs: how often each image is shown in a task, in a different order each time.
+        repeat: whether there may be more tasks than pairs: once all have come, they come again in another order.
     """
 
     outputs = 2
@@ -37,6 +38,7 @@ class ClassPairs(ImageDataset, name="class_pairs"):
     images_per_class: int = integer(600, at_least=1, at_most=MOST_IMAGES)
     epochs: int = integer(250, at_least=1, at_most=1_000_000)
     batch_size: int = integer(100, at_least=1)
+    repeat: bool = flag(False)
 
     @property
     def examples_per_task(self) -> int:
@@ -58,13 +60,17 @@ class ClassPairs(ImageDataset, name="class_pairs"):
     def canonical(self, run: Any) -> Self:
         chosen = IMAGE_SETS[self.images]
         pairs = comb(chosen.classes, 2)
-        if self.tasks > pairs:
-            valid = f"at most {pairs}, the number of pairs of classes with dataset.images={self.images}"
+        if self.tasks > pairs and not self.repeat:
+            valid = (
+                f"at most {pairs}, the number of pairs of classes with dataset.images={self.images}, unless "
+                "dataset.repeat=true"
+            )
             raise ConfigError("dataset.tasks", self.tasks, valid)
         if self.images_per_class > chosen.images_per_class:
             valid = f"at most {chosen.images_per_class} with dataset.images={self.images}"
             raise ConfigError("dataset.images_per_class", self.images_per_class, valid)
-        return super().canonical(run)
+        self = super().canonical(run)
+        return self if self.tasks > pairs else replace(self, repeat=False)
 
 
 class PairsOfClasses:
@@ -79,8 +85,7 @@ class PairsOfClasses:
 
     def __init__(self, dataset: ClassPairs, seed: int, training: LabelledImages, test: LabelledImages):
         self.dataset, self.seed, self.training, self.test = dataset, seed, training, test
-        pairs = np.array(list(combinations(range(IMAGE_SETS[dataset.images].classes), 2)))
-        self.pairs = pairs[sample(len(pairs), dataset.tasks, seed, Purpose.CLASS_PAIRS, (0,))]
+        self.pairs = np.array(list(combinations(range(IMAGE_SETS[dataset.images].classes), 2)))
 
     def task(self, number: int) -> Task:
         """Task `number`, from 0. Its rows are the images of its two classes."""
@@ -100,8 +105,12 @@ class PairsOfClasses:
 
     def pair(self, number: int) -> tuple[int, int]:
         """The two classes of a task, class 0 of the task first."""
+        number_of_pairs = len(self.pairs)
+        turn, place = divmod(number, number_of_pairs)
+        order = sample(number_of_pairs, number_of_pairs, self.seed, Purpose.CLASS_PAIRS, (0, turn))
         first, second = sample(2, 2, self.seed, Purpose.CLASS_PAIRS, (1, number))
-        return int(self.pairs[number][first]), int(self.pairs[number][second])
+        pair = self.pairs[order[place]]
+        return int(pair[first]), int(pair[second])
 
     def chosen(self, label: int) -> np.ndarray:
         """Which images for training are shown of a class: int64, [images_per_class]."""
