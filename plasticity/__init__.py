@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from plasticity.datasets import Dataset, SparseRows, Task
     from plasticity.diagnostics import Diagnostic, View
     from plasticity.errors import ConfigError, UserError
+    from plasticity.interventions import Intervention
     from plasticity.loading import load_network
     from plasticity.networks.dense import dense
     from plasticity.networks.layer import Layer, Parameter, Passed
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from plasticity.objectives import Objective
     from plasticity.optimisers import Optimiser
     from plasticity.part import Part, choice, flag, integer, number, part, text
+    from plasticity.perturbations import Perturbation
     from plasticity.regularisers import Regulariser
     from plasticity.replacement import Replacement, Step
     from plasticity.run import Run
@@ -51,6 +53,7 @@ _HOME = {
     "diagnostics": ("Diagnostic", "View"),
     "errors": ("ConfigError", "UserError"),
     "composition.compose": ("compose",),
+    "interventions": ("Intervention",),
     "loading": ("load_network",),
     "networks.dense": ("dense",),
     "networks.layer": ("Layer", "Parameter", "Passed"),
@@ -60,6 +63,7 @@ _HOME = {
     "objectives": ("Objective",),
     "optimisers": ("Optimiser",),
     "part": ("Part", "choice", "flag", "integer", "number", "part", "text"),
+    "perturbations": ("Perturbation",),
     "regularisers": ("Regulariser",),
     "replacement": ("Replacement", "Step"),
     "run": ("Run",),

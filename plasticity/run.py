@@ -13,12 +13,14 @@ from typing import Any
 from plasticity.activations import Activation, ReLU
 from plasticity.datasets import Dataset, PermutedMnist
 from plasticity.errors import ConfigError, UserError
+from plasticity.interventions import Intervention, NoIntervention
 from plasticity.networks.cnn import Cnn as Cnn  # so that it is known by its name
 from plasticity.networks.layer import Layer
 from plasticity.networks.mlp import Mlp
 from plasticity.networks.model import Model
 from plasticity.optimisers import SGD, Optimiser
 from plasticity.part import Part, integer, part, plain, unknown_key
+from plasticity.perturbations import NoPerturbation, Perturbation
 from plasticity.regularisers import NoRegulariser, Regulariser
 from plasticity.replacement import ContinualBackpropagation, Replacement
 
@@ -45,12 +47,16 @@ LEFT_OUT: dict[str, Any] = {
         "batch_size": 1,
     },
     "optimiser": {"name": "sgd", "step_size": 0.005},
+    "intervention": {"name": "none"},
+    "perturbation": {"name": "none"},
     "seed": 0,
 }
 """What an identity leaves out: the values of the paper's base run. The names of existing run folders depend on
 them, so they never change, even if the defaults do. A key that is added later is added here with the value that
 runs had before; a field of `Run` that is missing here leaves out its default."""
 
+LATER = ("intervention", "perturbation")
+"""The parts that stored runs may lack, since runs did not have them at first."""
 
 LAYERS = "the network's layers, from plasticity.Layer"
 
@@ -66,6 +72,8 @@ class Run:
         regulariser: what is added to the gradient.
         dataset: the stream of tasks.
         optimiser: how the gradient becomes a step.
+        intervention: what is done to the network at the start of a task.
+        perturbation: what is then added to its parameters.
         seed: the seed of every random draw, from 0 to 2⁶³ − 1.
 
     Raises:
@@ -78,6 +86,8 @@ class Run:
     regulariser: Regulariser = part(Regulariser, NoRegulariser())
     dataset: Dataset = part(Dataset, PermutedMnist())
     optimiser: Optimiser = part(Optimiser, SGD())
+    intervention: Intervention = part(Intervention, NoIntervention())
+    perturbation: Perturbation = part(Perturbation, NoPerturbation())
     seed: int = integer(0, at_least=0, at_most=2**63 - 1)
 
     def __post_init__(self) -> None:
@@ -202,7 +212,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
             added = {name: known[name] for name in known if same and name not in shape}
             value = added | dict(value)
         whole[key] = value
-    return whole
+    return {key: dict(LEFT_OUT[key]) for key in LATER} | whole
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Purpose(IntEnum):
     LABELS = 11
     CHOSEN_IMAGES = 12
     CLASS_PAIRS = 13
+    RESET = 14
+    PERTURBATION = 15
 
 
 def words(seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:

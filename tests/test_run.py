@@ -44,6 +44,8 @@ def test_defaults_are_the_base_network():
             "examples_per_task": 10_000, "batch_size": 1,
         },
         "optimiser": {"name": "sgd", "step_size": 0.005},
+        "intervention": {"name": "none"},
+        "perturbation": {"name": "none"},
         "seed": 0,
     }  # fmt: skip
 
@@ -175,6 +177,8 @@ def test_what_identities_leave_out_never_changes():
             "examples_per_task": 10_000, "batch_size": 1,
         },
         "optimiser": {"name": "sgd", "step_size": 0.005},
+        "intervention": {"name": "none"},
+        "perturbation": {"name": "none"},
         "seed": 0,
     }  # fmt: skip
 
@@ -482,6 +486,8 @@ NAMES = {
     "regulariser": "one of none, l2",
     "dataset": "one of bit_flipping, class_pairs, label_permuted_mnist, permuted_mnist, random_label_mnist",
     "optimiser": "sgd",
+    "intervention": "one of none, reset, fire",
+    "perturbation": "one of none, shrink_and_perturb",
 }
 
 
@@ -564,5 +570,5 @@ def test_unknown_key_that_is_like_no_other_lists_them_all():
     error = refused({"q": 3})
     assert str(error) == (
         "q=3 is refused: it must be a known key, one of "
-        "model, activation, replacement, regulariser, dataset, optimiser, seed."
+        "model, activation, replacement, regulariser, dataset, optimiser, intervention, perturbation, seed."
     )

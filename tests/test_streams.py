@@ -66,6 +66,8 @@ def test_purposes_keep_their_numbers():
         "LABELS": 11,
         "CHOSEN_IMAGES": 12,
         "CLASS_PAIRS": 13,
+        "RESET": 14,
+        "PERTURBATION": 15,
     }
 
 

@@ -115,7 +115,7 @@ class Recipe:
 
     def fits(self, shape: Shape) -> bool:
         """Whether a run has the recipe's parts, and no others of a kind that methods choose."""
-        kinds = {key for recipe in recipes().values() for key in recipe.parts}
+        kinds = _kinds()
         same = all(shape.parts[key] is self.part(key) for key in kinds - {"replacement"})
         exact = not self.replaces or shape.parts["replacement"] is self.part("replacement")
         return self.suits(shape) and same and exact
@@ -145,6 +145,11 @@ def recipes() -> Mapping[str, Recipe]:
     return {path.stem: _recipe(path) for path in paths}
 
 
+def _kinds() -> set[str]:
+    """The config keys of the parts that make a method: what recipes choose, and what is done between tasks."""
+    return {key for recipe in recipes().values() for key in recipe.parts} | {"intervention", "perturbation"}
+
+
 def nearest(shape: Shape) -> Recipe | None:
     """The recipe of which a run has the most; None if it has all of none."""
     suitable = [recipe for recipe in recipes().values() if recipe.suits(shape)]
@@ -167,7 +172,7 @@ def name_of(shape: Shape, label: bool = False) -> str:
     found = nearest(shape)
     if found is not None and found.fits(shape):
         return found.label if label else found.name
-    kinds = {key for recipe in recipes().values() for key in recipe.parts} - {"replacement"}
+    kinds = _kinds() - {"replacement"}
     chosen = [key for key in shape.parts if key in kinds and shape.parts[key] is not DEFAULTS[key]]
     if shape.replaces:
         chosen.insert(0, "replacement")

@@ -79,6 +79,9 @@ class Learner(Protocol):
     def network(self) -> Network:
         """A copy of what has been learnt so far, between two tasks."""
 
+    def load(self, network: Network) -> None:
+        """Takes over a network of the same run, between two tasks, as if the learner had been made with it."""
+
 
 class Engine(Protocol):
     """A way to compute runs.

@@ -56,9 +56,11 @@ def unavailable() -> str | None:
 def _parts_of_steps(run: Run) -> dict[str, Part]:
     """Every part that takes part in a run's steps, by config key, with those that other parts hold.
 
-    Any data set will do, since the kernel receives its tasks as plain arrays.
+    Any data set will do, since the kernel receives its tasks as plain arrays, and so will what is done to the
+    network between them.
     """
-    parts = {key: part for key, part in run.parts().items() if key != "dataset"}
+    between = ("dataset", "intervention", "perturbation")
+    parts = {key: part for key, part in run.parts().items() if key not in between}
     return nested(parts) | {"dataset.objective": run.dataset.objective}
 
 
@@ -71,9 +73,13 @@ class NativeLearner:
         self.kernel = binding.kernel()
         self.batch = run.dataset.batch_size
         self.examples = ExampleMemory(run.dataset.inputs, run.dataset.outputs, self.batch)
+        self.load(network)
+
+    def load(self, network: Network) -> None:
+        layers = self.run.layers
         self.memory = [
-            LayerMemory(of_layer(run.layers, number, network.parameters), self.batch)
-            for number in range(len(run.layers))
+            LayerMemory(of_layer(layers, number, network.parameters), self.batch)
+            for number in range(len(layers))
         ]
         for each in self.forms:
             each.arrange(self.memory)
@@ -83,7 +89,7 @@ class NativeLearner:
             depth=len(self.memory) - 1,
             batch=self.batch,
             layer=addressof(self.layers),
-            seed=run.seed,
+            seed=self.run.seed,
             scale=1.0,
         )
         for each in self.forms:

@@ -12,9 +12,10 @@ from torch.nn.functional import linear
 
 from plasticity.datasets import Task
 from plasticity.engines.engine import StepLosses, TaskResult
+from plasticity.engines.tensors import copy_into, optimiser_memory, replacement_memory, tensors
 from plasticity.errors import Diverged
 from plasticity.networks.layer import Layer, LayerArrays, Parameter, Passed, by_array, of_layer, propagate
-from plasticity.networks.network import Network, initial_network
+from plasticity.networks.network import INITIAL, Network, origin
 from plasticity.replacement import Step
 from plasticity.run import Run
 from plasticity.streams import Purpose, uniform, unit_interval
@@ -46,30 +47,13 @@ class ReferenceLearner:
     def __init__(self, run: Run, network: Network):
         self.run, self.objective, self.layers = run, run.dataset.objective, run.layers
         self.known = by_array(self.layers)
-        self.parameters = {
-            name: torch.from_numpy(array).clone().requires_grad_()
-            for name, array in network.parameters.items()
-        }
-        self.memory = {
-            name: [torch.from_numpy(array.copy()) for array in network.remembered(name)]
-            for name in run.replacement.memory_of(self.layers[0])
-        }
-        self._start_optimiser(network)
+        self.parameters = tensors(network.parameters)
+        for parameter in self.parameters.values():
+            parameter.requires_grad_()
+        self.memory = replacement_memory(run, network)
+        self.optimiser_memory = optimiser_memory(run, network)
         # What parameters started from, towards which a regulariser may pull them.
-        start = initial_network(run).parameters
-        self.initial = {name: torch.from_numpy(array) for name, array in start.items()}
-
-    def _start_optimiser(self, network: Network) -> None:
-        """Sets what the optimiser remembers of each parameter: as stored or, failing that, as at the start."""
-        self.optimiser_memory: dict[str, dict[str, Tensor]] = {}
-        for parameter_name, parameter in self.parameters.items():
-            kind, _, layer = parameter_name.rpartition(".")
-            fresh = self.run.optimiser.memory(parameter.detach())
-            self.optimiser_memory[parameter_name] = {
-                name: torch.from_numpy(network.memory[stored].copy()) if stored in network.memory else tensor
-                for name, tensor in fresh.items()
-                for stored in [f"{kind}.{name}.{layer}"]
-            }
+        self.initial, self.was_reset = tensors(origin(run, network)), network.was_reset
 
     def forward(self, example: Tensor) -> list[Passed]:
         """What each layer makes of an example, [inputs], or of a batch, [batch size, inputs]: float32."""
@@ -207,10 +191,19 @@ class ReferenceLearner:
             for kind, _, layer in [parameter_name.rpartition(".")]
             for name, tensor in remembered.items()
         }
+        start = {f"{INITIAL}{name}": tensor.numpy().copy() for name, tensor in self.initial.items()}
         return Network(
             {name: parameter.detach().numpy().copy() for name, parameter in self.parameters.items()},
-            memory=replacement | optimiser,
+            memory=replacement | optimiser | (start if self.was_reset else {}),
         )
+
+    @torch.no_grad()
+    def load(self, network: Network) -> None:
+        copy_into(self.parameters, tensors(network.parameters))
+        copy_into(self.memory, replacement_memory(self.run, network))
+        copy_into(self.optimiser_memory, optimiser_memory(self.run, network))
+        copy_into(self.initial, tensors(origin(self.run, network)))
+        self.was_reset = network.was_reset
 
 
 def _targets(task: Task) -> Tensor:

@@ -9,13 +9,15 @@ import numpy as np
 from plasticity.activations import Activation, ReLU
 from plasticity.datasets import Dataset, Task
 from plasticity.errors import ConfigError, UserError
-from plasticity.networks.layer import Layer, LayerArrays, of_layer
+from plasticity.interventions import Intervention
+from plasticity.networks.layer import Layer, LayerArrays, by_array, of_layer
 from plasticity.networks.mlp import Mlp, perceptron
 from plasticity.networks.model import Model
 from plasticity.networks.network import initial_network
 from plasticity.objectives import Objective
 from plasticity.optimisers import Optimiser
 from plasticity.part import PACKAGE, Part
+from plasticity.perturbations import Perturbation
 from plasticity.regularisers import Regulariser
 from plasticity.replacement import Replacement, Step
 from plasticity.run import Run
@@ -211,12 +213,24 @@ def _try_replacement(tried: Tried, run: Run, root: str | None) -> None:
         )  # fmt: skip
 
 
+def _try_change(tried: Tried, run: Run, root: str | None) -> None:
+    """An intervention or a perturbation, of the network of the run."""
+    tried("due", 1, valid=lambda found: isinstance(found, bool), returns="true or false")
+    network, known = initial_network(run), by_array(run.layers)
+    tried("__call__", run, network, 1, valid=lambda found: True, returns="nothing")
+    changed = {name: getattr(array, "shape", None) for name, array in network.parameters.items()}
+    if changed != {name: parameter.shape for name, parameter in known.items()}:
+        raise tried.refused("a class whose __call__ leaves all parameters their shapes")
+
+
 TRIALS: dict[type[Part], Callable[[Tried, Run, str | None], None]] = {
     Activation: _try_activation,
     Dataset: _try_dataset,
+    Intervention: _try_change,
     Model: _try_model,
     Objective: _try_objective,
     Optimiser: _try_optimiser,
+    Perturbation: _try_change,
     Regulariser: _try_regulariser,
     Replacement: _try_replacement,
     Utility: _try_utility,

@@ -14,6 +14,9 @@ KINDS = ("weights", "biases", "gains", "offsets")
 
 PREFIX = "parameter."
 
+INITIAL = "initial."
+"""The prefix of what is remembered of parameters that were reset: the values that they then started from."""
+
 
 @dataclass
 class Network:
@@ -84,6 +87,11 @@ class Network:
         """Whether all parameters are finite; if not, the run diverges in its next step."""
         return all(bool(np.isfinite(array).all()) for array in self.parameters.values())
 
+    @property
+    def was_reset(self) -> bool:
+        """Whether its parameters have been reset, so that their initial values are not those of the run's start."""
+        return any(name.startswith(INITIAL) for name in self.memory)
+
     def remembered(self, name: str) -> list[np.ndarray]:
         """What replacement remembers of every hidden layer by a name, such as "age"."""
         found = {key: array for key, array in self.memory.items() if key.rpartition(".")[0] == name}
@@ -102,25 +110,53 @@ def _layer(name: str) -> int:
 
 def initial_network(run: Run) -> Network:
     """The network before the first step; its layers say how their parameters start."""
-    network = Network({})
-    for number, layer in enumerate(run.layers):
-        for place, (kind, parameter) in enumerate(layer.parameters.items()):
-            network.parameters[f"{kind}.{number}"] = initial_values(parameter, run.seed, (number, place))
-        if number + 1 < len(run.layers):
-            remembered = run.replacement.memory_of(layer)
-            network.memory |= {f"{name}.{number}": array for name, array in remembered.items()}
-    return network
+    return Network(initial_parameters(run), initial_memory(run))
 
 
-def initial_values(parameter: Parameter, seed: int, position: tuple[int, ...]) -> np.ndarray:
+def initial_parameters(
+    run: Run, purpose: Purpose = Purpose.INITIAL_WEIGHTS, task: int = 0
+) -> dict[str, np.ndarray]:
+    """The parameters of a new network: those that a run starts from, or others that are drawn in the same way.
+
+    Args:
+        run: the run.
+        purpose: the stream that they are drawn from, at the positions of the layer, and of the parameter in it.
+        task: the third coordinate in that stream.
+    """
+    return {
+        f"{kind}.{number}": initial_values(parameter, run.seed, purpose, (number, place, task))
+        for number, layer in enumerate(run.layers)
+        for place, (kind, parameter) in enumerate(layer.parameters.items())
+    }
+
+
+def initial_memory(run: Run) -> dict[str, np.ndarray]:
+    """What replacement remembers of each hidden layer at the start."""
+    return {
+        f"{name}.{number}": array
+        for number, layer in enumerate(run.layers[:-1])
+        for name, array in run.replacement.memory_of(layer).items()
+    }
+
+
+def initial_values(
+    parameter: Parameter, seed: int, purpose: Purpose, position: tuple[int, ...]
+) -> np.ndarray:
     """The initial values of a parameter.
 
     Args:
         parameter: the parameter.
         seed: the run's seed.
-        position: in the stream of initial weights: the positions of the layer, and of the parameter in it.
+        purpose: the stream that they are drawn from, unless they are constant.
+        position: in that stream.
     """
     if parameter.bound is None:
         return np.full(parameter.shape, parameter.start, np.float32)
-    draws = uniform(parameter.bound, seed, Purpose.INITIAL_WEIGHTS, position, parameter.size)
-    return draws.reshape(parameter.shape)
+    return uniform(parameter.bound, seed, purpose, position, parameter.size).reshape(parameter.shape)
+
+
+def origin(run: Run, network: Network) -> dict[str, np.ndarray]:
+    """The values that a network's parameters started from: at the start of the run, or when all were reset."""
+    if not network.was_reset:
+        return initial_parameters(run)
+    return {name: network.memory[f"{INITIAL}{name}"] for name in network.parameters}

@@ -35,10 +35,21 @@ def learn_record(
         task = stream.task(task_number)
         measurement = Measurement(diagnostics, run, learner, task)
         measured |= measurement.before()
+        intervene(run, learner, task_number)
         results.append(learner.learn(task, advance, measurement.of_steps))
         tests += [] if task.test is None else [learner.score(task.test)]
         measured |= measurement.during(results[-1]) | measurement.after()
     return _row(run, record * number, results, tests) | measured
+
+
+def intervene(run: Run, learner: Learner, task: int) -> None:
+    """Does to a network what is due at the start of a task: the intervention, then the perturbation."""
+    due = [change for change in (run.intervention, run.perturbation) if change.due(task)]
+    if due:
+        network = learner.network()
+        for change in due:
+            change(run, network, task)
+        learner.load(network)
 
 
 def _row(run: Run, task: int, results: Sequence[TaskResult], tests: Sequence[float]) -> Row:
