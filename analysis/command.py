@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from plasticity.composition.methods import use
 from plasticity.errors import UserError
 
 from .load import summarise
+from .look import BANDS, USUAL, Look
 from .remote import fetch
 from .render import FORMATS, Table, render
 from .results import DIRECTORY, Results
@@ -83,6 +85,65 @@ def format_arguments(parser: argparse.ArgumentParser) -> None:
         "--standalone", action="store_true", help="with --format latex: a document, not a table to \\input"
     )
     parser.add_argument("--output", metavar="FILE", help="default: standard output")
+
+
+def look_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say how a figure looks; `look_of` and `labels_of` read them."""
+    for option, default, help_text in (
+        ("--width", USUAL.width, "of the figure (default: %(default)g)"),
+        ("--height", USUAL.height, "of the figure (default: its own)"),
+    ):
+        parser.add_argument(option, type=inches, default=default, metavar="INCHES", help=help_text)
+    parser.add_argument(
+        "--font",
+        type=points,
+        default=USUAL.font,
+        metavar="POINTS",
+        help="size of its text (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--band",
+        choices=list(BANDS),
+        default=USUAL.band,
+        help="what curves show of their runs: 95 %% interval of the mean (default), population standard deviation, "
+        "or each run",
+    )
+    parser.add_argument(
+        "--labels", nargs="+", default=[], metavar="TEXT=LABEL", help="what to call curves, panels and axes"
+    )
+
+
+def look_of(arguments: argparse.Namespace) -> Look:
+    """The look that `look_arguments` describe."""
+    return Look(arguments.width, arguments.height, arguments.font, arguments.band)
+
+
+def labels_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The labels that `look_arguments` name, by text. Raises UserError."""
+    for one in arguments.labels:
+        if not all(one.partition("=")[::2]):
+            raise UserError(f"--labels {one} is refused: it must be TEXT=LABEL, such as BP=Backpropagation.")
+    return dict(one.partition("=")[::2] for one in arguments.labels)
+
+
+def inches(value: str) -> float:
+    """Parses an argument that must be from 1 to 50 inches."""
+    return _between(value, 1, 50, "inches")
+
+
+def points(value: str) -> float:
+    """Parses an argument that must be from 3 to 40 points."""
+    return _between(value, 3, 40, "points")
+
+
+def _between(value: str, least: float, most: float, unit: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{value} is refused: it must be from {least:g} to {most:g} {unit}.")
+    return number
 
 
 def table_runs(directories: list[str] | None) -> pd.DataFrame:

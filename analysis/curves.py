@@ -9,7 +9,15 @@ import pandas as pd
 from plasticity.errors import UserError
 
 from . import drawing
-from .command import config_argument, parsed, source_arguments, sources
+from .command import (
+    config_argument,
+    labels_of,
+    look_arguments,
+    look_of,
+    parsed,
+    source_arguments,
+    sources,
+)
 from .entry import command
 from .load import load_runs, summarise
 from .points import LINE, PANEL, explain
@@ -40,10 +48,12 @@ def main() -> None:
         raise UserError(
             f"--by {' '.join(by)} is refused: it has {number} values, too many for curves; choose with --where."
         )
-    said = [explain(tasks), *said, *mixture(runs, [*by, *panel], "These are means over runs")]
-    figure = drawing.curves(tasks, arguments.y, ", ".join(by))
-    drawing.note(figure, said)
-    files = drawing.save(figure, arguments.output)
+    look = look_of(arguments)
+    mixed = mixture(runs, [*by, *panel], "These are means over runs")
+    said = [explain(tasks, look.band, arguments.y), *said, *mixed]
+    figure = drawing.curves(tasks, arguments.y, ", ".join(by), look=look)
+    drawing.relabel(figure, labels_of(arguments))
+    files = drawing.save(figure, arguments.output, " ".join(said))
     print("\n".join([*said, f"Written to {' and '.join(map(str, files))}."]))
 
 
@@ -100,6 +110,7 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="without extension; default: curves",
     )
+    look_arguments(parser)
     return parsed(parser)
 
 

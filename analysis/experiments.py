@@ -177,7 +177,7 @@ def replacement_set(run: Run) -> str:
 
 
 def method(run: Run) -> str:
-    """The method, as its recipe labels it: "BP", "CBP", "L2"; for what fits no recipe, the names of its parts."""
+    """The method, as its recipe labels it: "BP", "CBP", "weight decay"; if it fits none, the names of its parts."""
     return method_name(run, label=True)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -32,20 +34,52 @@ HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 SMALL = 7.0
 """Font size of notes, in points."""
 
+PAGE = 7.0
+"""Width of a figure in inches: that of a page's text, so that it is printed as it is drawn."""
+
+BANDS = {
+    "interval": "with Student's 95 % intervals",
+    "deviation": "± population standard deviation",
+    "seeds": "each run on its own",
+}
+"""What a curve shows of its runs, beside their mean; `seeds` shows each in its place."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a figure looks.
+
+    Attributes:
+        width, height: of the whole figure, in inches; without a height, the figure has its own.
+        font: size of its text, in points; that of legends is one less.
+        band: a key of `BANDS`.
+    """
+
+    width: float = PAGE
+    height: float | None = None
+    font: float = 8.0
+    band: str = "interval"
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """Its settings for matplotlib."""
+        sizes = dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), self.font)
+        small = dict.fromkeys(("legend.fontsize", "legend.title_fontsize"), self.font - 1)
+        ticks = dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), self.font - 1)
+        return STYLE | sizes | small | ticks
+
+
+USUAL = Look()
+"""How figures look unless something else is asked for."""
+
 STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "0.92",
     "axes.axisbelow": True,
-    "lines.linewidth": 1.3,
+    "lines.linewidth": 1.2,
     "hatch.linewidth": 0.6,
-    "pdf.fonttype": 42,
 }
 
 NAMES = {
@@ -69,26 +103,31 @@ def canvas(
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Has a function draw in the style of this package, whatever the caller's is."""
+    """Has a function draw in the style of this package, whatever the caller's is; its `look` may be given."""
 
     @wraps(draw)
-    def draw_in_style(*arguments: Any, **options: Any) -> Figure:
+    def draw_in_style(*arguments: Any, look: Look = USUAL, **options: Any) -> Figure:
         from matplotlib import style
 
-        with style.context(["default", STYLE]):
-            return draw(*arguments, **options)
+        with style.context(["default", look.style]):
+            return draw(
+                *arguments, **options, **({"look": look} if "look" in signature(draw).parameters else {})
+            )
 
     return draw_in_style
 
 
 def unstyled(change: Callable[P, T]) -> Callable[P, T]:
-    """Has a function change or write figures with matplotlib's own defaults, whatever the caller's are."""
+    """Has a function change or write figures with matplotlib's own defaults, whatever the caller's are.
+
+    But text in a PDF stays text, which can be searched and edited.
+    """
 
     @wraps(change)
     def change_by_default(*arguments: P.args, **options: P.kwargs) -> T:
         from matplotlib import style
 
-        with style.context("default"):
+        with style.context(["default", {"pdf.fonttype": 42}]):
             return change(*arguments, **options)
 
     return change_by_default

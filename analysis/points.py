@@ -1,7 +1,14 @@
 """The points of a curve: means over bins of tasks, with a band over runs."""
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
+
+from plasticity.training.score import window
+
+from .look import BANDS
+from .statistics import describe
 
 LINE, PANEL = "line", "panel"
 """Columns of a tidy frame that a figure adds: the curve that a run belongs to, and its panel. Both are
@@ -40,17 +47,69 @@ def binned(frame: pd.DataFrame, y: str) -> pd.DataFrame:
     return known.groupby(["run", LINE, middle], observed=True)[y].mean().reset_index()
 
 
-def band(values: pd.Series) -> tuple[float, float]:
+def deviation(values: pd.Series) -> tuple[float, float]:
     """Mean ± population standard deviation, as in Table 1."""
     mean, deviation = np.mean(values), np.std(values)
     return float(mean - deviation), float(mean + deviation)
 
 
-def explain(frame: pd.DataFrame) -> str:
+def interval(values: pd.Series) -> tuple[float, float]:
+    """Student's 95 % interval of the mean; of one value, that value."""
+    known = describe(values.to_numpy(float))
+    return (known["low"], known["high"]) if len(values) > 1 else (known["mean"], known["mean"])
+
+
+FAR = 0.25
+"""The share of a figure's span that two groups of runs have to be apart to be called so."""
+
+
+def in_two_groups(values: np.ndarray, span: float) -> bool:
+    """Whether values fall into two groups, of which no mean speaks.
+
+    That is where the largest gap between neighbours is at least a quarter of the span, and wider than either group.
+
+    Args:
+        values: the final value of each run: [runs].
+        span: how far all points of the figure lie apart.
+    """
+    ordered = np.sort(values)
+    if len(ordered) < 3 or not span > 0:
+        return False
+    place = int(np.argmax(np.diff(ordered))) + 1
+    gap = ordered[place] - ordered[place - 1]
+    spreads = np.ptp(ordered[:place]), np.ptp(ordered[place:])
+    return bool(gap >= FAR * span and gap > max(spreads))
+
+
+def divided(frame: pd.DataFrame, y: str) -> set[tuple[str, str]]:
+    """The curves, by panel and name, whose runs end in two groups: their means over the last 15 % of the tasks.
+
+    Args:
+        frame: a tidy frame with the columns `line` and `panel`.
+        y: the column.
+    """
+    if y not in frame or frame.empty:
+        return set()
+    number = int(frame["task"].max()) + 1
+    last = frame[frame["task"] >= number - window(number)]
+    finals = last.groupby([PANEL, LINE, "run"], observed=True)[y].mean().dropna()
+    shown = binned(frame, y)[y]
+    span = float(shown.max() - shown.min())
+    found = set()
+    for place, own in finals.groupby(level=[0, 1], observed=True):
+        panel, line = cast(tuple[object, object], place)
+        if in_two_groups(own.to_numpy(float), span):
+            found.add((str(panel), str(line)))
+    return found
+
+
+def explain(frame: pd.DataFrame, band: str = "interval", y: str = "") -> str:
     """A sentence on what the points and bands are.
 
     Args:
         frame: a tidy frame with the columns `line` and `panel`.
+        band: a key of `analysis.look.BANDS`.
+        y: the column, if its curves are drawn by seed where their runs end in two groups.
     """
     width = point_width(frame)
     runs = frame.drop_duplicates("run").groupby([LINE, PANEL], observed=True).size()
@@ -58,6 +117,9 @@ def explain(frame: pd.DataFrame) -> str:
     points = f"each point a mean over {width} tasks" if width > 1 else "a point per task"
     if most == 1:
         return f"One run each; {points}."
-    return (
-        f"Means over {least} {f'to {most} ' * (least < most)}runs ± population standard deviation; {points}."
-    )
+    number = f"{least} {f'to {most} ' * (least < most)}runs"
+    if band == "seeds":
+        return f"A curve for each of {number}; {points}."
+    apart = sorted(", ".join(filter(None, place)) for place in (divided(frame, y) if y else ()))
+    by_seed = f" A curve for each run, since they end in two groups: {'; '.join(apart)}." if apart else ""
+    return f"Means over {number} {BANDS[band]}; {points}.{by_seed}"

@@ -13,9 +13,9 @@ from fabricate import fabricate
 from analysis import curves, load_runs, summarise
 from analysis.entry import command
 from analysis.experiments import Experiment, activation, method, replacement_set
-from analysis.look import MARKERS, curve_look
+from analysis.look import MARKERS, Look, curve_look
 from analysis.paper import figures
-from analysis.points import LINE, PANEL, bin_width, binned
+from analysis.points import LINE, PANEL, bin_width, binned, divided, in_two_groups
 from plasticity.composition.compose import compose, experiment
 
 SHORT = ["dataset.tasks=4", "seed=0,1"]
@@ -54,7 +54,7 @@ def tidy(runs):
 
 
 def test_curves_are_means_over_seeds_in_bands_of_their_population_standard_deviation(tidy):
-    figure = figures.figure_5(tidy)
+    figure = figures.figure_5(tidy, look=Look(band="deviation"))
     (axes,) = figure.axes
     drawn = {line.get_color(): np.asarray(line.get_xydata()) for line in axes.lines}
     assert len(drawn) == 4
@@ -65,6 +65,71 @@ def test_curves_are_means_over_seeds_in_bands_of_their_population_standard_devia
     bands = [band.get_paths()[0].vertices[:, 1] for band in axes.collections if band.get_paths()]
     assert (min(bands[0]), max(bands[0])) == pytest.approx((0.5, 0.82))  # 0.51 ± 0.01, 0.81 ± 0.01
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("task", "online accuracy (%)")
+
+
+def bands_of(figure):
+    """The lowest and highest point of each band."""
+    areas = [band.get_paths()[0].vertices[:, 1] for band in figure.axes[0].collections if band.get_paths()]
+    return [(min(area), max(area)) for area in areas]
+
+
+def test_by_default_bands_are_intervals_within_what_an_accuracy_can_be(tidy):
+    # Two seeds, 0.02 apart: 12.706 · 0.02/2 on either side of 0.51 to 0.81.
+    low, high = bands_of(figures.figure_5(tidy))[0]
+    assert (low, high) == pytest.approx((0.51 - 0.12706, 0.81 + 0.12706), abs=1e-5)
+    tidy["accuracy"] += 0.19 - 0.02 * tidy["seed"] * (tidy["task"] == 3)  # both at 0.99, then further apart
+    tidy.loc[tidy["task"] == 3, "accuracy"] -= 0.1 * tidy["seed"]
+    assert bands_of(figures.figure_5(tidy))[0][1] == 1.0
+
+
+def test_runs_that_end_in_two_groups_are_drawn_each(tidy):
+    assert in_two_groups(np.array([0.1, 0.12, 0.9]), 0.8) and not in_two_groups(
+        np.array([0.1, 0.5, 0.9]), 0.8
+    )
+    assert not in_two_groups(np.array([0.1, 0.9]), 0.8)  # nothing says which is usual
+    assert not in_two_groups(np.array([0.40, 0.41, 0.45]), 0.8)  # apart, but not far
+    more = pd.concat([tidy.assign(run=tidy["run"] + str(copy)) for copy in range(2)])
+    apart = (more[LINE] == "layers 2 to 5") & (more["seed"] == 1)
+    more["accuracy"] = more["accuracy"].where(~apart, 0.1)
+    assert divided(more, "accuracy") == {("", "layers 2 to 5")}
+    axes = figures.figure_5(more).axes[0]
+    own = [line for line in axes.lines if line.get_color() == curve_look(2)["color"]]
+    assert len(own) == 4 and len(axes.lines) == 7 and {line.get_ydata()[-1] for line in own} == {0.1, 0.8}
+
+
+def test_a_figure_has_the_size_font_and_labels_asked_for_and_text_that_stays_text(call, runs, tmp_path):
+    asked = [
+        "--width",
+        "5",
+        "--height",
+        "2.5",
+        "--font",
+        "10",
+        "--labels",
+        "no replacement=Nothing",
+        "task=Task",
+    ]
+    call(figures, "5", *SHORT, "--runs", runs, "--output", tmp_path, *asked)
+    data = (tmp_path / "figure_5.pdf").read_bytes()
+    assert b"/MediaBox [ 0 0 360 180 ]" in data and b"/CIDFontType2" in data and b"/Type3" not in data
+    assert b"Missing: 1 of 8 runs" in (tmp_path / "figure_5.png").read_bytes()
+    for given, said in (
+        (["--labels", "BP"], "--labels BP is refused: it must be TEXT=LABEL"),
+        (["--labels", "BP=a"], "--labels BP=a is refused: the figure says "),
+    ):
+        assert call(figures, "5", *SHORT, "--runs", runs, "--output", tmp_path, *given).startswith(said)
+
+
+def test_a_caption_stands_outside_a_figure_that_lacks_nothing_and_there_is_one_legend(tidy, runs):
+    found = Experiment.of("figure_5", ["dataset.tasks=4", "seed=0"], summarise(runs))
+    figure, (sentence,) = figures.drawn("figure_5", found, load_runs(runs))
+    assert figure._supxlabel is None and sentence == "One run each; a point per task."
+    figure = figures.figure_6(
+        tidy.assign(**{"weight_magnitude.layer_10": 1.0, "weight_magnitude.layer_9": 1.0})
+    )
+    assert len(figure.legends) == 1 and not any(axes.get_legend() for axes in figure.axes)
+    names = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    assert names == ["1", "2", "3", "4", "5", "9", "10", "output"]
 
 
 def test_a_figure_that_would_mix_settings_is_refused(call, runs):
@@ -213,14 +278,23 @@ def test_labels_of_runs():
     assert replacement_set(compose("model.depth=1")) == "all layers"
     assert replacement_set(compose("replacement=except_first", "model.depth=2")) == "layer 2"
     methods = [["replacement=none"], ["replacement=layer_1"], ["replacement=none", "regulariser=l2"]]
-    assert [method(compose(*each)) for each in methods] == ["BP", "CBP", "L2"]
+    assert [method(compose(*each)) for each in methods] == ["BP", "CBP", "weight decay"]
     names = [activation(compose(f"activation={name}")) for name in ("relu", "tanh", "leaky_relu")]
     assert names == ["ReLU", "tanh", "leaky ReLU"]
 
 
 def test_curves_of_any_column_by_any_key(call, runs, tmp_path):
     output = ["--runs", runs, "--output", tmp_path / "own"]
-    said = call(curves, "--y", "weight_magnitude.layer_1", "--by", "replacement.layers", *output)
+    said = call(
+        curves,
+        "--y",
+        "weight_magnitude.layer_1",
+        "--by",
+        "replacement.layers",
+        *output,
+        "--band",
+        "deviation",
+    )
     assert "Means over 1 to 2 runs ± population standard deviation; a point per task." in said
     assert said.endswith(f"Written to {tmp_path / 'own.pdf'} and {tmp_path / 'own.png'}.\n")
     assert "differ in" not in said

@@ -15,7 +15,7 @@ from plasticity.errors import UserError
 OF = ["model.width=7", "activation=tanh", "dataset.tasks=1"]
 """The network and stream of the searches."""
 
-BEST = {"BP": (0.005, 0), "CBP": (0.001, 1e-4), "L2": (0.005, 1e-3)}
+BEST = {"BP": (0.005, 0), "CBP": (0.001, 1e-4), "weight decay": (0.005, 1e-3)}
 """The winners, away from every edge: step size, and rate or strength."""
 
 
@@ -23,7 +23,7 @@ def setting(run):
     return run.optimiser.step_size, {
         "BP": 0,
         "CBP": run.replacement.rate,
-        "L2": run.regulariser.values().get("strength", 0),
+        "weight decay": run.regulariser.values().get("strength", 0),
     }[method(run)]
 
 
@@ -79,7 +79,7 @@ def call(monkeypatch, capsys):
 def test_a_search_is_every_method_over_its_grid():
     runs = experiment("search")
     counts = {name: sum(method(run) == name for run in runs) for name in BEST}
-    assert counts == {"BP": 4 * 3, "CBP": 4 * 3 * 3, "L2": 4 * 3 * 3}
+    assert counts == {"BP": 4 * 3, "CBP": 4 * 3 * 3, "weight decay": 4 * 3 * 3}
     finer = experiment("search", "replacement.rate=1e-6", "optimiser.step_size=0.1", "seed=0")
     assert {setting(run) for run in finer if method(run) == "CBP"} == {(0.1, 1e-6)} and len(
         finer
@@ -89,7 +89,7 @@ def test_a_search_is_every_method_over_its_grid():
 def test_known_winners_come_first_without_a_warning(tmp_path):
     fill(tmp_path, known)
     for name, ranking in ranked(tmp_path).items():
-        label = {"bp": "BP", "cbp": "CBP", "l2": "L2"}[name]
+        label = {"bp": "BP", "cbp": "CBP", "l2": "weight decay"}[name]
         step_size, other = BEST[label]
         assert ranking.best["step_size"] == step_size
         assert name == "bp" or ranking.best[{"cbp": "rate", "l2": "strength"}[name]] == other
@@ -144,7 +144,7 @@ def test_a_setting_with_a_failed_run_is_never_chosen(tmp_path):
 
 def test_the_smallest_error_wins(tmp_path):
     of = ["dataset=bit_flipping", "dataset.examples=40000", "model.depth=1", "model.width=3"]
-    winner = {"BP": (0.001, 0), "CBP": (0.005, 1e-4), "L2": (0.001, 1e-3)}
+    winner = {"BP": (0.001, 0), "CBP": (0.005, 1e-4), "weight decay": (0.001, 1e-3)}
     scores = {}
     for run in experiment("search", *of):
         scores[run.identity] = 1.0 if setting(run) == winner[method(run)] else 3.0 + run.seed
@@ -211,7 +211,7 @@ def test_a_search_of_two_networks_is_refused(tmp_path):
 
 
 def test_without_a_choice_nothing_is_written(call, tmp_path):
-    fill(tmp_path / "runs", lambda run: known(run) if method(run) != "L2" else "diverged")
+    fill(tmp_path / "runs", lambda run: known(run) if method(run) != "weight decay" else "diverged")
     arguments = [*OF, "--runs", tmp_path / "runs", "--write", "mine", "--config-dir", tmp_path / "conf"]
     assert call(*arguments) == "mine is not written: every setting of l2 lacks scores or failed."
     assert not (tmp_path / "conf").exists()

@@ -127,7 +127,7 @@ def test_a_replacement_method_of_ones_own_is_chosen_by_path_or_file(mine):
         (["method=cbp", "replacement=layer_1", "optimiser.step_size=1"], "cbp", "CBP"),
         (["method=bp"], "bp", "BP"),
         (["method=cbp", "replacement.rate=0"], "bp", "BP"),
-        (["replacement=none", "regulariser=l2", "regulariser.strength=0.5"], "l2", "L2"),
+        (["replacement=none", "regulariser=l2", "regulariser.strength=0.5"], "l2", "weight decay"),
         (["method=l2", "regulariser.strength=0"], "bp", "BP"),
         (["replacement=all", "regulariser=l2"], "cbp + l2", "cbp + l2"),
     ],

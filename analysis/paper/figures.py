@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,7 +15,16 @@ from plasticity.machine.progress import tracked
 from plasticity.training.score import window
 
 from .. import drawing
-from ..command import config_argument, parsed, source_arguments, sources, table_runs
+from ..command import (
+    config_argument,
+    labels_of,
+    look_arguments,
+    look_of,
+    parsed,
+    source_arguments,
+    sources,
+    table_runs,
+)
 from ..entry import command
 from ..experiments import (
     Experiment,
@@ -29,12 +38,16 @@ from ..experiments import (
     step_size,
 )
 from ..load import load_runs
-from ..look import canvas, styled
+from ..look import USUAL, Look, canvas, styled
 from ..points import LINE, PANEL, explain
 from ..results import DIRECTORY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+Draw: TypeAlias = "Callable[..., Figure]"
+"""Draws a figure from a tidy frame, with a `look`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class Declared:
         first: how many tasks of each run it shows; None for all.
     """
 
-    draw: Callable[[pd.DataFrame], Figure]
+    draw: Draw
     line: Label
     panel: Label
     by_layer: tuple[str, ...]
@@ -62,8 +75,6 @@ class Declared:
 
 FIGURES: dict[str, Declared] = {}
 """The figures by name, which is also the name of an experiment."""
-
-Draw: TypeAlias = "Callable[[pd.DataFrame], Figure]"
 
 
 def figure(
@@ -82,39 +93,39 @@ def figure(
 
 
 @figure(step_size)
-def figure_1(tasks: pd.DataFrame) -> Figure:
+def figure_1(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """Plain backpropagation loses plasticity: online accuracy of the base network at three step sizes."""
-    return drawing.curves(tasks, "accuracy", "step size")
+    return drawing.curves(tasks, "accuracy", "step size", look=look)
 
 
 @figure(replacement_set)
-def figure_3(tasks: pd.DataFrame) -> Figure:
+def figure_3(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """The deeper the layer that is replaced alone, the less it helps: online accuracy of the base network."""
-    return drawing.curves(tasks, "accuracy", "replaced")
+    return drawing.curves(tasks, "accuracy", "replaced", look=look)
 
 
 @figure(method, panel=activation)
-def figure_4(tasks: pd.DataFrame) -> Figure:
+def figure_4(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """Three activations with backpropagation, continual backpropagation and weight decay, each tuned."""
-    return drawing.curves(tasks, "accuracy", "method")
+    return drawing.curves(tasks, "accuracy", "method", look=look)
 
 
 @figure(replacement_set)
-def figure_5(tasks: pd.DataFrame) -> Figure:
+def figure_5(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """The first layer alone against all others together: online accuracy of the base network."""
-    return drawing.curves(tasks, "accuracy", "replaced")
+    return drawing.curves(tasks, "accuracy", "replaced", look=look)
 
 
 @figure(replacement_set, by_layer=["weight_magnitude"], first=400)
-def figure_6(tasks: pd.DataFrame) -> Figure:
+def figure_6(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """Unless the first layer is replaced, weights grow: of the whole network by task, and of each layer."""
     number = int(tasks["task"].max()) + 1
     last = tasks[tasks["task"] >= number - window(number)]
-    figure, grid = canvas(9.6, 3.4, columns=2, width_ratios=[3, 2])
-    drawing.lines(grid[0, 0], tasks, "weight_magnitude")
-    drawing.bars(grid[0, 1], last, "weight_magnitude")
+    figure, grid = canvas(look.width, look.height or 2.9, columns=2, width_ratios=[3, 2])
+    drawing.lines(grid[0, 0], tasks, "weight_magnitude", look.band)
+    drawing.bars(grid[0, 1], last, "weight_magnitude", look.band)
     grid[0, 1].set_title(f"tasks {number - window(number) + 1} to {number}")
-    drawing.key(figure, tasks, "replaced")
+    drawing.key(figure, tasks, "replaced", hatched=True)
     return figure
 
 
@@ -129,36 +140,36 @@ INSIDE = {
 
 
 @figure(replacement_set, by_layer=INSIDE)
-def figure_7(tasks: pd.DataFrame) -> Figure:
+def figure_7(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """Inside the base network, layer by layer: dead units, ranks, curvature, utilities, probing accuracy."""
-    return drawing.by_layer(tasks, INSIDE, "replaced")
+    return drawing.by_layer(tasks, INSIDE, "replaced", look=look)
 
 
 # --- Further streams -------------------------------------------------------------------------------------
 
 
 @figure(method_as_run, panel=activation)
-def bit_flipping_comparison(tasks: pd.DataFrame) -> Figure:
+def bit_flipping_comparison(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """Bit-Flipping (the paper's figure 8): error of three activations under each method, each tuned."""
-    return drawing.curves(tasks, "error", "method")
+    return drawing.curves(tasks, "error", "method", look=look)
 
 
 @figure(step_size, panel=flip)
-def bit_flipping_flips(tasks: pd.DataFrame) -> Figure:
+def bit_flipping_flips(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """Bit-Flipping: error of plain backpropagation, one flipping bit changed at a time or all of them."""
-    return drawing.curves(tasks, "error", "step size")
+    return drawing.curves(tasks, "error", "step size", look=look)
 
 
 @figure(replacement_set)
-def label_permuted_layers(tasks: pd.DataFrame) -> Figure:
+def label_permuted_layers(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """Labels that are permuted instead of pixels: online accuracy with each layer replaced alone, all, and none."""
-    return drawing.curves(tasks, "accuracy", "replaced")
+    return drawing.curves(tasks, "accuracy", "replaced", look=look)
 
 
 @figure(replacement_set)
-def random_label_layers(tasks: pd.DataFrame) -> Figure:
+def random_label_layers(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
     """Labels that are drawn at random: online accuracy with each layer replaced alone, all, and none."""
-    return drawing.curves(tasks, "accuracy", "replaced")
+    return drawing.curves(tasks, "accuracy", "replaced", look=look)
 
 
 # --- The command -----------------------------------------------------------------------------------------
@@ -184,6 +195,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("figures"), metavar="DIR", help="default: figures"
     )
+    look_arguments(parser)
     arguments = parsed(parser)
     names = [_named(text) for text in arguments.given if "=" not in text] or list(FIGURES)
     overrides = [text for text in arguments.given if "=" in text]
@@ -197,11 +209,11 @@ def main() -> None:
         raise UserError(f"No run of these figures is finished in {places}. To compute them:\n{commands}")
     tasks = load_runs(*(paths or [str(DIRECTORY)]), runs=needed)
     for name, experiment in tracked(list(found.items()), "Drawing figures"):
-        figure, said = drawn(name, experiment, tasks)
+        figure, said = drawn(name, experiment, tasks, look_of(arguments), labels_of(arguments))
         if figure is None:
             print("\n".join(said), flush=True)
             continue
-        files = " and ".join(map(str, drawing.save(figure, arguments.output / name)))
+        files = " and ".join(map(str, drawing.save(figure, arguments.output / name, " ".join(said))))
         print("\n  ".join([f"{files}: {FIGURES[name].title}", *said]), flush=True)
 
 
@@ -213,16 +225,25 @@ def _named(text: str) -> str:
     return name
 
 
-def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figure | None, list[str]]:
+def drawn(
+    name: str,
+    experiment: Experiment,
+    tasks: pd.DataFrame,
+    look: Look = USUAL,
+    labels: Mapping[str, str] | None = None,
+) -> tuple[Figure | None, list[str]]:
     """Draws a figure from as many of its runs as there are.
 
     Args:
         name: a key of `FIGURES`.
         experiment: its experiment.
         tasks: as returned by `analysis.load_runs`.
+        look: how it looks.
+        labels: what to call curves, panels and axes, by what they are called otherwise.
 
     Returns:
-        the figure, or None if there are no runs for it; and sentences about it, which also stand below it
+        the figure, or None if there are no runs for it; and sentences about it, which also stand below it if
+        anything is missing
     """
     declared = FIGURES[name]
     frame = experiment.labelled(tasks, {LINE: declared.line, PANEL: declared.panel})
@@ -233,16 +254,23 @@ def drawn(name: str, experiment: Experiment, tasks: pd.DataFrame) -> tuple[Figur
         return None, [
             f"{name} is not drawn: none of its {number} runs is finished. To compute them: {experiment.command}"
         ]
-    figure = declared.draw(frame)
-    said = [explain(frame)]
+    figure = declared.draw(frame, look=look)
+    drawing.relabel(figure, labels or {})
+    said = [explain(frame, look.band, "" if declared.by_layer else objective_name(experiment))]
     if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
         said.append(
             f"Without values by layer: {', '.join(unmeasured)}. "
             f"To compute them: {experiment.command} launch.missing_measures=compute"
         )
     said += experiment.missing(declared.panel, declared.line)
-    drawing.note(figure, said)
+    if len(said) > 1:
+        drawing.note(figure, said)
     return figure, said
+
+
+def objective_name(experiment: Experiment) -> str:
+    """The column that the runs of an experiment are scored by."""
+    return next(iter(experiment.runs.values())).dataset.objective.score_name
 
 
 if __name__ == "__main__":
