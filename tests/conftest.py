@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,8 +81,19 @@ def warm(*modules: str) -> Warm:
     return started
 
 
-NEEDS_TORCH = {"engine=reference", "engine=compiled", "--config-dir"}
-"""Arguments of runs that use PyTorch, which takes seconds to import and makes forks slower."""
+NEEDS = {
+    r"^engine=(reference|compiled)$|^--config-dir$|my_parts\.|^diagnostics=full$|curvature|probing": (
+        "plasticity.engines.reference"
+    ),
+    r"^(plasticity\.)?analysis": "seaborn",
+    r"^wandb$|^--wandb$|dashboard": "wandb",
+}
+"""What a command imports that has such a part. Each takes seconds to import, and makes forks slower."""
+
+
+def needed(*command: str) -> tuple[str, ...]:
+    """What a command is going to import."""
+    return tuple(module for text, module in NEEDS.items() if any(re.search(text, part) for part in command))
 
 
 def uninterrupted(directory: Path, *overrides: str) -> dict[str, bytes]:
@@ -122,18 +134,20 @@ class Command:
         self.started.append(process)
         return process
 
-    def fork(self, *arguments: str, **environment: str) -> Fork:
+    def fork(self, *arguments: str, module: str | None = None, **environment: str) -> Fork:
         """Starts the command in a fork of `warm`, in a process group of its own."""
-        modules = ("plasticity.engines.reference",) if NEEDS_TORCH & set(arguments) else ()
-        process = warm(*modules).start(
-            self._in_runs(arguments), self.folder or ROOT, self._environment(environment)
+        process = warm(*needed(module or "", *arguments)).start(
+            arguments if module else self._in_runs(arguments),
+            self.folder or ROOT,
+            self._environment(environment),
+            module,
         )
         self.started.append(process)
         return process
 
     def __call__(self, *arguments: str, **options: str) -> subprocess.CompletedProcess:
         """Runs the command to its end; in a fork where a fresh interpreter would do the same."""
-        fresh = self.tree != ROOT or {"module", "PYTHONPATH", "HYDRA_FULL_ERROR"} & set(options)
+        fresh = self.tree != ROOT or options.get("HYDRA_FULL_ERROR") == "1"
         process = (self.start if fresh else self.fork)(*arguments, **options)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)

@@ -51,10 +51,8 @@ def test_table_1_from_w_and_b_equals_table_1_from_the_store_and_a_run_without_it
     assert all(line.split(",")[score] == scores[line.split(",")[0]] for line in from_group[1:])
     one, *_ = published.server.runs.values()
     del one.files["tasks.csv"]
-    process = published.start(
-        sys.executable, "-m", "analysis.runs", "--wandb", "tester/plasticity",
-        XDG_CACHE_HOME=str(published.directory / "another"),
-    )  # fmt: skip
+    another = str(published.directory / "another")
+    process = published.fork("analysis.runs", "--wandb", "tester/plasticity", XDG_CACHE_HOME=another)
     out, err = process.communicate(timeout=60)
     assert "4 runs:" in out and f"left out: {one.name}" in err
 
@@ -66,6 +64,6 @@ def test_a_place_that_is_not_a_project_is_refused(place: str):
 
 
 def test_a_project_without_runs_is_reported_in_a_sentence(client: Client):
-    process = client.start(sys.executable, "-m", "analysis.runs", "--wandb", "tester/nothing")
+    process = client.fork("analysis.runs", "--wandb", "tester/nothing")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "Traceback" not in err and "tester/nothing" in err

@@ -8,6 +8,7 @@ import pytest
 from conftest import wait_for
 from fabricate import fabricate
 from wandb_fixture import Client, client, processes, wandb_server, wandb_service
+from warm import Fork
 
 from plasticity.run import Run
 from plasticity.store import RunFolder
@@ -22,15 +23,23 @@ def run(**values) -> Run:
     return Run.of({"dataset": {"tasks": len(ACCURACIES)}} | values)
 
 
-def start(client: Client, *options: str, **environment: str) -> subprocess.Popen:
-    """Starts the command for the folder `runs`."""
-    arguments = ["--runs", client.directory / "runs", "--entity", "tester", *options]
-    return client.start(sys.executable, "-m", "plasticity.track", *arguments, **environment)
+def arguments(client: Client, *options: str) -> list[str]:
+    return ["--runs", str(client.directory / "runs"), "--entity", "tester", *options]
+
+
+def start(client: Client) -> subprocess.Popen:
+    """Starts the command for the folder `runs`, as a user does."""
+    return client.start(sys.executable, "-m", "plasticity.track", *arguments(client))
+
+
+def fork(client: Client, *options: str, **environment: str) -> Fork:
+    """Likewise, in a process that need not import it."""
+    return client.fork("plasticity.track", *arguments(client, *options), **environment)
 
 
 def publish(client: Client, *options: str, code: int = 0) -> str:
     """What the command prints."""
-    process = start(client, *options)
+    process = fork(client, *options)
     out, err = process.communicate(timeout=100)
     assert process.returncode == code, out + err
     return out
@@ -95,7 +104,7 @@ def test_every_run_that_has_ended_is_published_once_as_what_it_is_and_again_when
 
 def test_published_twice_at_once_each_run_is_there_once(client: Client, folders: dict[str, RunFolder]):
     for options in (["--offline"], []):
-        started = [start(client, *options) for _ in range(2)]
+        started = [fork(client, *options) for _ in range(2)]
         printed = [process.communicate(timeout=100)[0] for process in started]
         assert [process.returncode for process in started] == [0, 0], printed
     names = [f"{folder.identity}-1" for folder in folders.values()]
@@ -167,7 +176,7 @@ def test_a_signal_ends_it_at_once_and_every_process_of_it(client: Client, number
 
 
 def test_a_directory_without_runs_is_reported_in_a_sentence(client: Client):
-    process = start(client)
+    process = fork(client)
     assert process.communicate(timeout=60)[1] == f"There are no runs in {client.directory / 'runs'}.\n"
     assert process.returncode == 1
 
@@ -177,7 +186,7 @@ def test_a_ledger_that_cannot_be_read_and_a_variable_that_forbids_it_are_reporte
 ):
     fabricate(client.directory / "runs", run(), ACCURACIES)
     (ledger := client.directory / "runs" / ".published.jsonl").mkdir()
-    unreadable, forbidden = start(client), start(client, WANDB_MODE="offline")
+    unreadable, forbidden = fork(client), fork(client, WANDB_MODE="offline")
     assert unreadable.communicate(timeout=60)[1] == f"{ledger} cannot be read (Is a directory).\n"
     said = "Nothing is published, since WANDB_MODE=offline is set. To publish: unset WANDB_MODE.\n"
     assert forbidden.communicate(timeout=60)[1] == said

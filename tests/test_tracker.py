@@ -181,7 +181,7 @@ def test_the_agent_of_a_sweep_sees_the_run_that_it_started(client: Client, tmp_p
     program[2:2] = ["dataset.examples_per_task=50", "model.width=10", f"runs_dir={tmp_path / 'runs'}"]
     assert list(sweep["parameters"]) == ["replacement", "optimiser.step_size"]
     client.server.add_sweep("grid", program, [{"replacement": "layer_1", "optimiser.step_size": 0.002}])
-    client.call(sys.executable, "-m", "wandb", "agent", "tester/plasticity/grid", seconds=200)
+    client.wandb("agent", "tester/plasticity/grid", seconds=200)
     run = client.server.runs["grid-0"]
     assert list(client.server.runs) == ["grid-0"]
     assert (run.sweep, run.state, run.job_type) == ("grid", "finished", "layer 1")

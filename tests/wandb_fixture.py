@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from conftest import needed, warm
 from wandb_server import KEY, WandbServer, serving
+from warm import Fork
 
 from plasticity.engines.kernel.build import cache_directory
 
@@ -40,7 +43,16 @@ class Client:
             "HOME": str(directory), "TMPDIR": str(directory), "PYTHONPATH": path, "WANDB_SILENT": "true",
             "PLASTICITY_CACHE": str(cache_directory().parent),  # where the kernel is already built
         }  # fmt: skip
-        self.started: list[subprocess.Popen] = []
+        self.started: list[subprocess.Popen | Fork] = []
+
+    def fork(self, module: str, *arguments: str | Path, **environment: str) -> Fork:
+        """Starts a module in a fork of a process that has imported it, in a process group of its own."""
+        given = [str(argument) for argument in arguments]
+        process = warm(*needed(module, *given)).start(
+            given, self.directory, self.environment | environment, module
+        )
+        self.started.append(process)
+        return process
 
     def start(self, *command: str | Path, **environment: str) -> subprocess.Popen:
         """Starts a command in a process group of its own."""
@@ -53,8 +65,11 @@ class Client:
         return process
 
     def call(self, *command: str | Path, seconds: float = 60, **environment: str) -> str:
-        """Runs a command to its end and returns what it printed. It has to succeed."""
-        process = self.start(*command, **environment)
+        """Runs a command to its end and returns what it printed. It has to succeed. Modules run in forks."""
+        if command[:2] == (sys.executable, "-m"):
+            process = self.fork(*map(str, command[2:]), **environment)
+        else:
+            process = self.start(*command, **environment)
         out, err = process.communicate(timeout=seconds)
         assert process.returncode == 0, out + err
         return out
@@ -63,9 +78,9 @@ class Client:
         """Runs Python code to its end and returns what it printed."""
         return self.call(sys.executable, "-c", code, *map(str, arguments), **environment)
 
-    def wandb(self, *arguments: str | Path, **environment: str) -> str:
+    def wandb(self, *arguments: str | Path, seconds: float = 60, **environment: str) -> str:
         """Runs W&B's own command."""
-        return self.call(sys.executable, "-m", "wandb", *arguments, **environment)
+        return self.call(sys.executable, "-m", "wandb", *arguments, seconds=seconds, **environment)
 
     def offline_runs(self) -> list[Path]:
         """The folders of offline runs."""
@@ -74,10 +89,8 @@ class Client:
     def close(self) -> None:
         """Ends what still runs, with all that it started."""
         for process in self.started:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.communicate()
 
 

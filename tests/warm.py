@@ -1,12 +1,15 @@
 """Commands in processes that need not import or load anything: each is forked from one that has done so.
 
 A fork is a process of its own, with its own arguments, environment, folder, output and exit code, and so are its
-workers, which it forks in turn. Only their start differs from that of a fresh interpreter, which takes longer than
-a small sweep. The start itself, what may happen meanwhile, and jobs on a cluster are tested in processes started
-like a user's: by `test_unwatched`, `test_storm` and `test_slurm`.
+workers, which it forks in turn. Only its start and its last moment differ from those of a fresh interpreter, which
+takes longer for them than for a small sweep: modules are there, a config has been composed and the data set been
+read, and memory is not tidied up before it is given back. The start itself, what may happen meanwhile, and jobs on
+a cluster are tested in processes started like a user's: by `test_unwatched`, `test_storm` and `test_slurm`.
 """
 
+import atexit
 import contextlib
+import dataclasses
 import gc
 import importlib
 import json
@@ -18,11 +21,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from plasticity.datasets.images import images_and_labels
+import plasticity
+from plasticity.datasets import images
 from plasticity.errors import UserError
+from plasticity.machine import folders
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 300.0
@@ -59,6 +67,10 @@ class Fork:
             self.returncode = int(self.ended.readline())
         return self.returncode
 
+    def send_signal(self, number: int) -> None:
+        """Sends a signal to it."""
+        os.kill(self.pid, number)
+
     def communicate(self, timeout: float = SECONDS) -> tuple[str, str]:
         """Its output and errors, in full; a process that takes longer is killed."""
         with ThreadPoolExecutor(2) as readers:
@@ -82,14 +94,20 @@ class Warm:
     def __init__(self, *modules: str):
         self.socket, theirs = socket.socketpair()
         self.answers = self.socket.makefile("rb")
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_ERROR_REPORTING": "false"}
         arguments = [sys.executable, __file__, str(theirs.fileno()), *ALWAYS, *modules]
         self.process = subprocess.Popen(arguments, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
 
-    def start(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> Fork:
-        """Starts `launch.py` in a folder."""
-        request = json.dumps([arguments, str(folder), environment]).encode()
+    def start(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        module: str | None = None,
+    ) -> Fork:
+        """Starts `launch.py`, or a module of a package, in a folder."""
+        request = json.dumps([module, [*arguments], str(folder), dict(environment)]).encode()
         ours, theirs = zip(*(os.pipe() for _ in range(3)), strict=True)
         socket.send_fds(self.socket, [len(request).to_bytes(8, "big")], theirs)
         self.socket.sendall(request)
@@ -106,8 +124,36 @@ class Warm:
         self.process.wait(timeout=SECONDS)
 
 
-def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
-    """Forks a process for each request. Returns its arguments and output in the fork, and None at the end."""
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What a fork is to run: `launch.py`, or a module; its arguments; and where its output goes."""
+
+    module: str | None
+    arguments: list[str]
+    out: int
+    err: int
+
+    def run(self) -> None:
+        """Runs it as an interpreter would that had started with it."""
+        for descriptor, standard in ((self.out, 1), (self.err, 2)):
+            os.dup2(descriptor, standard)
+            os.close(descriptor)
+        sys.argv[1:] = self.arguments
+        sys.path[0] = str(Path.cwd() if self.module else ROOT)
+        if given := os.environ.get("PYTHONPATH"):
+            sys.path[1:1] = given.split(os.pathsep)
+            with contextlib.suppress(ImportError):
+                importlib.import_module("sitecustomize")
+        if self.module:
+            sys.modules.pop(self.module, None)
+            runpy.run_module(self.module, run_name="__main__", alter_sys=True)
+        else:
+            sys.argv[0] = str(ROOT / "launch.py")
+            runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def _serve(connection: socket.socket) -> Program | None:
+    """Forks a process for each request. Returns its program in the fork, and None at the end."""
     running: dict[int, tuple[int, int]] = {}  # by what tells its end: a process, and where its exit code goes
     while True:
         for ready in select.select([connection, *running], [], [])[0]:
@@ -123,19 +169,44 @@ def _serve(connection: socket.socket) -> tuple[list[str], int, int] | None:
                 return None
             *streams, ended = descriptors
             request = connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
-            arguments, folder, environment = json.loads(request)
+            module, arguments, folder, environment = json.loads(request)
             pid = os.fork()
             if pid == 0:
                 os.setsid()
                 connection.close()
                 os.chdir(folder)
-                os.environ.clear()
-                os.environ.update(environment)
-                return arguments, *streams
+                _enter(environment)
+                return Program(module, arguments, *streams)
             for descriptor in streams:
                 os.close(descriptor)
             running[os.pidfd_open(pid)] = pid, ended
             connection.sendall(b"%d\n" % pid)
+
+
+def _enter(environment: dict[str, str]) -> None:
+    """Makes an environment that of this process."""
+    usual = folders.data(None)
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    if folders.data(None) != usual:
+        for known in (images._loaded, images.images_and_labels):
+            known.cache_clear()
+
+
+def _leave(code: object) -> None:
+    """Ends this process as an interpreter does that was told to exit, but leaves the memory to the system."""
+    if not (code is None or isinstance(code, int)):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        code = 120  # as Python has it
+    os._exit((code or 0) & 0xFF)
 
 
 class Forking:
@@ -148,20 +219,26 @@ class Forking:
         return multiprocessing.get_context("fork")
 
 
-if __name__ == "__main__":
-    for module in sys.argv[2:]:
+def _warm_up(modules: Sequence[str]) -> None:
+    """Imports modules, composes a config, and reads the usual data set, if it is here."""
+    for module in modules:
         importlib.import_module(module)
+    plasticity.compose()
     with contextlib.suppress(UserError):
-        images_and_labels("mnist", "unit", None)
+        images.images_and_labels("mnist", "unit", None)
+        images._loaded("mnist", None)
     sys.modules["plasticity.machine.processes"].multiprocessing = Forking  # type: ignore[attr-defined]
     gc.collect()
-    gc.freeze()  # what is imported need not be looked at again in every fork
+    gc.freeze()  # what is there need not be looked at again in every fork
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    command = _serve(socket.socket(fileno=int(sys.argv[1])))
-    if command is not None:  # in the fork, which ends as any interpreter does
-        sys.argv[1:], out, err = command
-        for descriptor, standard in ((out, 1), (err, 2)):
-            os.dup2(descriptor, standard)
-            os.close(descriptor)
-        sys.argv[0], sys.path[0] = str(ROOT / "launch.py"), str(ROOT)
-        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    _warm_up(sys.argv[2:])
+    program = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if program is not None:  # in the fork
+        try:
+            program.run()
+        except SystemExit as exit:
+            _leave(exit.code)
+        _leave(None)
