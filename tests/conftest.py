@@ -85,7 +85,7 @@ NEEDS = {
     r"^engine=(reference|compiled)$|^--config-dir$|my_parts\.|^diagnostics=full$|curvature|probing": (
         "plasticity.engines.reference"
     ),
-    r"^(plasticity\.)?analysis": "seaborn",
+    r"^(plasticity\.)?analysis": "plasticity.analysis.load",
     r"^wandb$|^--wandb$|dashboard": "wandb",
 }
 """What a command imports that has such a part. Each takes seconds to import, and makes forks slower."""

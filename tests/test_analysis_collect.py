@@ -163,7 +163,7 @@ def test_two_that_collect_at_once_keep_the_runs_of_both(command, tmp_path):
     lock = os.open(results, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     both = [
-        command.start("--runs", str(tmp_path / name), "--output", str(results), module="analysis.collect")
+        command.fork("--runs", str(tmp_path / name), "--output", str(results), module="analysis.collect")
         for name in "AB"
     ]
     for process in both:

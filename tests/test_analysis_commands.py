@@ -67,10 +67,12 @@ def call(monkeypatch, capsys, tmp_path):
     (["plasticity.publish", "--help"], 0, "python -m plasticity.track"),
     (["plasticity.publish.dashboard", "--help"], 1, "plasticity.publish is plasticity.track now"),
 ])  # fmt: skip
-def test_one_command_has_them_all_and_the_earlier_spellings_still_say_something(arguments, code, said, runs):
+def test_one_command_has_them_all_and_the_earlier_spellings_still_say_something(
+    command, arguments, code, said, runs
+):
     where = ["--runs", runs] if code == 0 and "--help" not in arguments else []
-    program = [sys.executable, "-m", *arguments, *where]
-    answer = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    module, *given = [*arguments, *map(str, where)]
+    answer = command(*given, module=module)
     assert answer.returncode == code and re.search(said, answer.stdout + answer.stderr)
     assert "Traceback" not in answer.stderr
 

@@ -136,7 +136,7 @@ def test_an_empty_directory_has_no_runs(tmp_path):
     assert {"run", "task", "accuracy"} <= set(load_runs(tmp_path))
 
 
-def test_the_command_of_a_run_computes_that_run(tmp_path):
+def test_the_command_of_a_run_computes_that_run(command):
     values = {
         "model": {"width": 20, "depth": 3},
         "activation": {"name": "selu"},
@@ -144,18 +144,13 @@ def test_the_command_of_a_run_computes_that_run(tmp_path):
         "regulariser": {"name": "l2", "strength": 1e-3},
         "seed": 3,
     }
-    fabricate(tmp_path, values, [0.5])
-    fabricate(tmp_path, {"replacement": {"layers": "none"}}, [0.5])
-    for _, run in summarise(tmp_path).iterrows():
-        arguments = [
-            *run["command"].replace("'", "").split()[1:],
-            f"runs_dir={tmp_path}",
-            "launch.dry_run=true",
-        ]
-        answer = subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        assert "1 finished, 0 resumed, 0 new" in answer.stdout
+    fabricate(command.runs, values, [0.5])
+    fabricate(command.runs, {"replacement": {"layers": "none"}}, [0.5])
+    for _, run in summarise(command.runs).iterrows():
+        python, launch, *arguments = run["command"].replace("'", "").split()
+        answer = command(*arguments, "launch.dry_run=true")
+        assert (python, launch) == ("python", "launch.py")
+        assert answer.returncode == 0 and "1 finished, 0 resumed, 0 new" in answer.stdout
 
 
 def test_neither_torch_nor_an_engine_is_imported():

@@ -213,8 +213,8 @@ def test_a_run_keeps_an_error_for_every_record_and_scores_the_last_of_them(comma
 
 def test_a_killed_run_resumes_to_the_same_numbers(command, tmp_path):
     length = ["dataset.examples=100000", "dataset.record_every=2500"]
-    run = [*TINY, *length, "checkpoint_seconds=1e-6", "dataset.flip=one"]
-    folder = kill_after_checkpoint(command, *run, pause=0.1)
+    run = [*TINY, *length, "dataset.flip=one"]
+    folder = kill_after_checkpoint(command, *run, "checkpoint_seconds=1e-6", pause=0.1)
     assert state(folder)["status"] == "running"
     assert command(*run).returncode == 0
     assert state(folder)["attempt"] == 2 and "started over" not in str(state(folder)["notes"])

@@ -54,25 +54,29 @@ def my_parts(tmp_path_factory):
     sys.modules.pop("my_parts", None)
 
 
-def both(run, tasks):
-    """The results of each task, and the networks after the last one, of both engines."""
-    found = []
-    stream = run.dataset.open(run.seed, None)
-    for name in ("reference", "compiled"):
-        learner = get(name).learner(run, initial_network(run))
-        results = [
-            learner.learn(stream.task(number), lambda steps: None, losses=True) for number in range(tasks)
-        ]
-        found.append((results, learner.network()))
-    return found
+def learnt(runs, tasks):
+    """For each run, the results of each task and the network after the last one, of both engines.
+
+    The learners of all runs learn side by side.
+    """
+    found = [[], []]
+    for engine, of_each in zip(("reference", "compiled"), found, strict=True):
+        learners = [get(engine).learner(run, initial_network(run)) for run in runs]
+        results = [[] for _ in runs]
+        for number in range(tasks):
+            for run, learner, kept in zip(runs, learners, results, strict=True):
+                task = run.dataset.open(run.seed, None).task(number)
+                kept.append(learner.learn(task, lambda steps: None, losses=True))
+        of_each += [(kept, learner.network()) for kept, learner in zip(results, learners, strict=True)]
+    return list(zip(*found, strict=True))
 
 
 def share(result):
     return step_plasticity(result.losses.before, result.losses.after)
 
 
-def assert_equal(run, tasks=2):
-    (expected, reference), (results, compiled) = both(run, tasks)
+def assert_equal(run, expected, found):
+    (expected, reference), (results, compiled) = expected, found
     for one, other in zip(expected, results, strict=True):
         assert other.replaced.tolist() == one.replaced.tolist()
         assert other.score == pytest.approx(one.score, abs=3 / run.dataset.examples_per_task)
@@ -92,10 +96,32 @@ def assert_equal(run, tasks=2):
     return sum(result.replaced.sum() for result in results)
 
 
-def test_it_learns_and_replaces_as_the_reference_engine_does():
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A folder of what other processes compiled, as a user's environment may name one."""
+    folder = tmp_path_factory.mktemp("inductor")
+    (folder / "fxgraph").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def side_by_side(my_parts, elsewhere):
+    """Two runs that differ in a number alone, and what both engines make of them."""
     own = ["activation=my_parts.Slope", "regulariser=my_parts.L2Init", "replacement/utility=my_parts.Size"]
-    run = plasticity.compose(*own, "replacement.bias_compensation=true", *OFTEN, *SMALL)
-    assert assert_equal(run) > 10
+    own += ["replacement.bias_compensation=true", *OFTEN, *SMALL]
+    runs = [plasticity.compose(*own, f"optimiser.step_size={step_size}") for step_size in (0.02, 0.03)]
+    return list(zip(runs, learnt(runs, 2), strict=True))
+
+
+def test_it_learns_and_replaces_as_the_reference_engine_does_whatever_is_learnt_beside_it(side_by_side):
+    """No step checks whether it was compiled for its learner, so one learner must never get another's."""
+    losses = set()
+    for run, (expected, found) in side_by_side:
+        assert assert_equal(run, expected, found) > 10
+        losses |= {round(result.loss, 3) for result in expected[0]}
+    assert len(losses) == 4, "they are told apart"
 
 
 def test_a_users_own_replacement_method_is_called_after_every_step():
@@ -104,26 +130,8 @@ def test_a_users_own_replacement_method_is_called_after_every_step():
         model=plasticity.compose(*SMALL).model,
         dataset=plasticity.compose(*SMALL).dataset,
     )
-    assert assert_equal(run) == 16
-
-
-def test_learners_of_different_runs_side_by_side_each_take_their_own_steps():
-    """No step checks whether it was compiled for its learner, so one learner must never get another's."""
-    run = ["activation=my_parts.Slope", "model.depth=1", *SMALL[:1], *SMALL[2:], *OFTEN[:2]]
-    runs = [plasticity.compose(*run, f"optimiser.step_size={step_size}") for step_size in (0.02, 0.03)]
-    learners = {
-        name: [get(name).learner(run, initial_network(run)) for run in runs]
-        for name in ("reference", "compiled")
-    }
-    losses = set()
-    for number in range(2):
-        task = runs[0].dataset.open(0, None).task(number)
-        for expected, found in zip(*learners.values(), strict=True):
-            right, result = (one.learn(task, lambda steps: None) for one in (expected, found))
-            assert result.loss == pytest.approx(right.loss, rel=1e-4)
-            assert result.replaced.tolist() == right.replaced.tolist()
-            losses.add(round(right.loss, 3))
-    assert len(losses) == 4, "they are told apart"
+    ((expected, found),) = learnt([run], 2)
+    assert assert_equal(run, expected, found) == 16
 
 
 def test_auto_takes_it_for_long_runs_that_the_native_engine_cannot_compute():
@@ -174,16 +182,9 @@ def test_another_compiler_than_the_first_will_do(failing, tmp_path):
     assert Path(cxx.compiler()).name == "g++"  # the real one
 
 
-def test_what_other_processes_compiled_is_never_used(monkeypatch, tmp_path):
-    (tmp_path / "fxgraph").mkdir()
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    run = plasticity.compose(
-        "model.width=4", "model.depth=1", "dataset.tasks=1", "dataset.examples_per_task=20"
-    )
-    learner = get("compiled").learner(run, initial_network(run))
-    learner.learn(run.dataset.open(0, None).task(0), lambda steps: None)
+def test_what_other_processes_compiled_is_never_used(side_by_side, elsewhere):
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(cxx.folder())
-    assert any((cxx.folder() / "fxgraph").iterdir()) and not any((tmp_path / "fxgraph").iterdir())
+    assert any((cxx.folder() / "fxgraph").iterdir()) and not any((elsewhere / "fxgraph").iterdir())
 
 
 MAKE_FOLDER = "from plasticity.engines import cxx; print(cxx.folder(), flush=True); {then}"

@@ -1,6 +1,7 @@
 """What experiments declare, and the runs that they are."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -53,12 +54,15 @@ def test_some_alternatives_can_be_chosen():
         combined(only=["sgd"])
 
 
+composed = cache(experiment)
+
+
 def identities(*arguments):
-    return {each.identity for each in experiment(*arguments)}
+    return {each.identity for each in composed(*arguments)}
 
 
 def test_the_paper_is_every_cell_of_every_network_and_what_its_figures_need_each_run_once():
-    runs = experiment("paper")
+    runs = composed("paper")
     cells = [run(network, cell, 0, 1_100, 10_000) for network in NETWORKS for cell in CELLS]
     needed = {replace(each, seed=seed).identity for each in cells if each is not None for seed in range(3)}
     needed |= set().union(*(identities(f"figure_{number}") for number in (1, 3, 4, 5, 6)))
@@ -68,7 +72,7 @@ def test_the_paper_is_every_cell_of_every_network_and_what_its_figures_need_each
 
 @pytest.mark.parametrize(("figure", "number"), [(1, 9), (3, 21), (4, 27), (5, 12), (6, 12)])
 def test_the_runs_of_a_figure(figure, number):
-    assert len(experiment(f"figure_{figure}")) == number
+    assert len(composed(f"figure_{figure}")) == number
 
 
 def test_an_experiment_takes_the_arguments_of_its_command(command):

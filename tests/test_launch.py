@@ -60,7 +60,7 @@ def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command
         ["engine=reference", *RUN],
         [
             *("engine=native", "diagnostics=none", "checkpoint_seconds=0.2"),
-            *("dataset.tasks=150", "dataset.examples_per_task=1500"),
+            *("dataset.tasks=100", "dataset.examples_per_task=1500"),
         ],
     ],
     ids=["reference", "native"],

@@ -51,8 +51,8 @@ def files(folder):
 
 @pytest.mark.parametrize("engine", ["auto", "reference"])
 def test_a_run_that_was_killed_measures_the_same_as_one_that_was_not(command, tmp_path, engine):
-    tasks = "dataset.tasks=24" if engine == "auto" else "dataset.tasks=8"
-    long = [*SHAPE, *REPLACING, tasks, *FULL, f"engine={engine}", "snapshots.every=5"]
+    size = {"auto": ["dataset.tasks=24"], "reference": ["dataset.tasks=8", "dataset.examples_per_task=120"]}
+    long = [*SHAPE, *REPLACING, *size[engine], *FULL, f"engine={engine}", "snapshots.every=5"]
     process = command.fork(*long, "checkpoint_seconds=0.01")
 
     def has_rows():

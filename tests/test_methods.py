@@ -1,8 +1,6 @@
 """Methods: which one a run has, which tuned values it gets, and a method of a user's own from search to table."""
 
 import csv
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -21,12 +19,9 @@ def configs(command):
     return [yaml.safe_load((folder / "config.yaml").read_text()) for folder in command.folders()]
 
 
-def analysis(command, *arguments):
+def analysis(command, module, *arguments):
     """What a command of the analysis prints, started in the user's folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments), "--runs", command.runs, *CONF],
-        cwd=command.folder, env=command.environment | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
-    )  # fmt: skip
+    done = command(*map(str, arguments), "--runs", str(command.runs), *CONF, module=module)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -67,7 +67,7 @@ def folders(client: Client) -> dict[str, RunFolder]:
 def test_every_run_that_has_ended_is_published_once_as_what_it_is_and_again_when_resumed(
     client: Client, folders: dict[str, RunFolder]
 ):
-    text = publish(client, "--tags", "trial", "--notes", "a note")
+    text = publish(client, "--tags", "trial", "--notes", "a note", "--at-once", "1")
     assert f"4 published, 0 published before, at {client.server.address}/tester/plasticity" in text
     runs = {status: client.server.runs[f"{folder.identity}-1"] for status, folder in folders.items()}
     states = {status: (run.state, run.exit_code) for status, run in runs.items()}
@@ -104,7 +104,7 @@ def test_every_run_that_has_ended_is_published_once_as_what_it_is_and_again_when
 
 def test_published_twice_at_once_each_run_is_there_once(client: Client, folders: dict[str, RunFolder]):
     for options in (["--offline"], []):
-        started = [fork(client, *options) for _ in range(2)]
+        started = [fork(client, "--at-once", "2", *options) for _ in range(2)]
         printed = [process.communicate(timeout=100)[0] for process in started]
         assert [process.returncode for process in started] == [0, 0], printed
     names = [f"{folder.identity}-1" for folder in folders.values()]

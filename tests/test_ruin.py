@@ -98,8 +98,11 @@ class Ruined:
         return self.command.runs / run(seed).identity
 
 
+TASKS = 14
+
+
 def run(seed: int) -> Run:
-    values = {"model": {"width": 10}, "dataset": {"tasks": 30, "examples_per_task": 50}, "seed": seed}
+    values = {"model": {"width": 10}, "dataset": {"tasks": TASKS, "examples_per_task": 50}, "seed": seed}
     return Run.of(values)
 
 
@@ -126,7 +129,7 @@ def ruined(directory: Path, ruins: dict, tasks: int) -> Ruined:
     state = command.states()[healthy]
     for seed, ruin in enumerate(ruins.values()):
         ruin(command.runs / run(seed).identity)
-    tiny = ["model.width=10", "dataset.tasks=30", "dataset.examples_per_task=50", "diagnostics=none"]
+    tiny = ["model.width=10", f"dataset.tasks={TASKS}", "dataset.examples_per_task=50", "diagnostics=none"]
     done = command("-m", *tiny, f"seed=range({len(ruins) + 1})")
     return Ruined(command, done, rows, (healthy, state))
 
@@ -150,7 +153,7 @@ def test_a_finished_run_whose_folder_is_ruined_is_computed_again_and_that_is_sai
     assert finished.done.stdout.count(f"{folder} is computed again: ") == 1
     assert (folder / "tasks.csv").read_bytes() == finished.rows[folder.name]
     state = RunFolder(folder).state(run(seed))
-    assert state.status == "finished" and state.tasks_done == 30
+    assert state.status == "finished" and state.tasks_done == TASKS
     aside = [*folder.glob("*.aside-1"), *folder.parent.glob(f"{folder.name}.aside-1")]
     assert state.notes or aside, "what happened stays on record"
 

@@ -158,7 +158,7 @@ def test_a_run_is_shown_live_as_preempting_when_stopped_and_as_one_whole_run_whe
 ):
     (launch.directory / "slow.py").write_text(SLEEPS)
     path = {"PYTHONPATH": str(launch.directory)}
-    process = launch.start(*SLOW, *ONLINE, **path)
+    process = launch.fork(*SLOW, *ONLINE, **path)
     wait_for(lambda: any(len(run.history) > 1 for run in client.server.runs.values()), process)
     (run,) = client.server.runs.values()
     assert (run.state, run.id[-2:]) == ("running", "-1") and launch.running()
