@@ -19,7 +19,7 @@ from plasticity.training.train import train
 
 SWEEP = [
     *("-m", "seed=range(12)", "diagnostics=none", "checkpoint_seconds=0.05"),
-    *("model.width=20", "dataset.tasks=100", "dataset.examples_per_task=500"),
+    *("model.width=20", "dataset.tasks=50", "dataset.examples_per_task=500"),
 ]
 
 

@@ -13,7 +13,7 @@ from conftest import uninterrupted, wait_for
 from storm.season import fill
 
 RUN = ["dataset.tasks=5", "dataset.examples_per_task=150", "checkpoint_seconds=0.01"]
-LONGER = ["model.width=20", "dataset.tasks=600", "dataset.examples_per_task=500", "diagnostics=none"]
+LONGER = ["model.width=20", "dataset.tasks=400", "dataset.examples_per_task=500", "diagnostics=none"]
 
 
 def state(folder):
@@ -89,8 +89,8 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_resumes(command, tmp_path
     assert "Traceback" not in err
     (folder,) = command.folders()
     done = state(folder)["tasks_done"]
-    assert 3 <= done < 600 and state(folder)["status"] == "stopped"
-    assert f"Interrupted. {done} of 600 tasks are kept in" in out and "resumes it" in out
+    assert 3 <= done < 400 and state(folder)["status"] == "stopped"
+    assert f"Interrupted. {done} of 400 tasks are kept in" in out and "resumes it" in out
 
     second = command(*LONGER)
     assert second.returncode == 0 and state(folder)["attempt"] == 2

@@ -113,13 +113,13 @@ def test_a_tracker_of_ones_own_has_every_row_of_each_run_even_if_the_launch_was_
     (tmp_path / "my_trackers.py").write_text(TRACKER)
     (tmp_path / "my_conf" / "tracker").mkdir()
     (tmp_path / "my_conf" / "tracker" / "sheets.yaml").write_text("_target_: my_trackers.CsvTracker")
-    own = ["dataset.tasks=2000", *TINY[1:], "tracker=my_trackers.CsvTracker", "checkpoint_seconds=0.2"]
+    own = ["dataset.tasks=600", *TINY[1:], "tracker=my_trackers.CsvTracker", "checkpoint_seconds=0.2"]
     killed = kill_after_checkpoint(mine, *own, pause=0.3)
-    assert 0 < len(stored(killed)) < 2000
+    assert 0 < len(stored(killed)) < 600
     done = mine(*own)
     assert done.returncode == 0 and "not told" not in done.stdout, done.stderr
     assert (tmp_path / "tracked" / "ended").read_text() == "0 finished\n"
-    assert len(stored(killed)) == 2000
+    assert len(stored(killed)) == 600
     assert tracked(tmp_path / "tracked" / f"{killed.name}.csv") == stored(killed)
     plain = mine(*TINY, "seed=1")
     assert plain.returncode == 0, plain.stderr

@@ -21,7 +21,7 @@ from plasticity.launch.jobs import living_jobs
 SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_job=1", "hydra.launcher.minutes=30"]
 SHORT = ["dataset.tasks=3", "dataset.examples_per_task=300", "model.width=20"]
 LONG = [
-    *("dataset.tasks=1500", "dataset.examples_per_task=1000", "model.width=50"),
+    *("dataset.tasks=1200", "dataset.examples_per_task=1000", "model.width=50"),
     *("checkpoint_seconds=0.2", "diagnostics=none"),
 ]
 HOLD = "+hydra.launcher.additional_parameters.hold=true"

@@ -20,24 +20,24 @@ SWEEP = [
     "checkpoint_seconds=0.01",
     "model.width=20",
 ]
-LONGER = ["dataset.tasks=400", "diagnostics=none", "checkpoint_seconds=0.2", "launch.workers=2"]
-FORTY = [*SWEEP, "seed=range(8)", "replacement=all,layer_1,layer_2,last,none"]
+LONGER = ["dataset.tasks=200", "diagnostics=none", "checkpoint_seconds=0.2", "launch.workers=2"]
+TWENTY = [*SWEEP, "seed=range(4)", "replacement=all,layer_1,layer_2,last,none"]
 
 
 @pytest.fixture(scope="module")
-def forty(tmp_path_factory):
-    """The rows of `FORTY`, computed in one go."""
-    whole = Command(tmp_path_factory.mktemp("forty"))
-    done = whole(*FORTY)
-    assert done.returncode == 0 and "40 runs: 0 finished, 0 resumed, 40 new, about" in done.stdout
-    assert "40 of 40 runs finished" in done.stdout
+def twenty(tmp_path_factory):
+    """The rows of `TWENTY`, computed in one go."""
+    whole = Command(tmp_path_factory.mktemp("twenty"))
+    done = whole(*TWENTY)
+    assert done.returncode == 0 and "20 runs: 0 finished, 0 resumed, 20 new, about" in done.stdout
+    assert "20 of 20 runs finished" in done.stdout
     return whole.tables()
 
 
-def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(command, forty):
+def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(command, twenty):
     for _ in range(3):
-        process = command.fork(*FORTY)
-        deadline = time.monotonic() + random.Random(time.time_ns()).uniform(0.7, 4)
+        process = command.fork(*TWENTY)
+        deadline = time.monotonic() + random.Random(time.time_ns()).uniform(0.5, 2)
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         if process.poll() is None:
@@ -45,11 +45,11 @@ def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(command, fo
         process.communicate()
     finished = {name for name, state in command.states().items() if state["status"] == "finished"}
     attempts = {name: command.states()[name]["attempt"] for name in finished}
-    last = command(*FORTY)
-    assert last.returncode == 0 and f"40 runs: {len(finished)} finished" in last.stdout
-    assert command.tables() == forty
+    last = command(*TWENTY)
+    assert last.returncode == 0 and f"20 runs: {len(finished)} finished" in last.stdout
+    assert command.tables() == twenty
     assert {name: command.states()[name]["attempt"] for name in finished} == attempts, "computed twice"
-    assert command(*FORTY).stdout.startswith("40 runs: 40 finished, 0 resumed, 0 new")
+    assert command(*TWENTY).stdout.startswith("20 runs: 20 finished, 0 resumed, 0 new")
 
 
 def test_an_invalid_run_refuses_the_whole_sweep(command):
@@ -96,13 +96,13 @@ def test_a_killed_worker_costs_its_run_alone(command):
     assert resumed.returncode == 0 and "4 of 4 runs finished" in resumed.stdout
 
 
-def test_two_launches_of_one_sweep_share_its_runs(command, forty):
-    both = [command.fork(*FORTY) for _ in range(2)]
+def test_two_launches_of_one_sweep_share_its_runs(command, twenty):
+    both = [command.fork(*TWENTY) for _ in range(2)]
     for process in both:
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
-        assert "40 of 40 runs finished" in out
-    assert command.tables() == forty
+        assert "20 of 20 runs finished" in out
+    assert command.tables() == twenty
     assert all(state["attempt"] == 1 for state in command.states().values()), "computed twice"
 
 

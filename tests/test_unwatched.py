@@ -14,7 +14,7 @@ from storm.season import fill
 
 SWEEP = [
     *("-m", "seed=0,1", "model.width=20", "diagnostics=none"),
-    *("dataset.tasks=300", "dataset.examples_per_task=500"),
+    *("dataset.tasks=150", "dataset.examples_per_task=500"),
 ]
 
 
@@ -92,7 +92,7 @@ def test_a_run_that_was_finished_when_its_worker_died_stays_finished(command, tm
 
 def test_a_worker_that_dies_on_a_full_disk_ends_neither_its_launch_nor_the_other_run(command, disk):
     disk("3m")
-    process = command.start(*SWEEP, "dataset.tasks=1500", "launch.workers=2", "checkpoint_seconds=1000")
+    process = command.start(*SWEEP, "dataset.tasks=700", "launch.workers=2", "checkpoint_seconds=1000")
     wait_for(lambda: len(command.running()) == 2, process)
     victim, _ = command.running()
     ballast = command.runs / "ballast"
@@ -104,4 +104,4 @@ def test_a_worker_that_dies_on_a_full_disk_ends_neither_its_launch_nor_the_other
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in err
     assert "failed" in out and "its process was killed by SIGKILL" in out
-    assert command(*SWEEP, "dataset.tasks=1500").returncode == 0 and all_finished(command)
+    assert command(*SWEEP, "dataset.tasks=700").returncode == 0 and all_finished(command)
