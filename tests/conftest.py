@@ -36,14 +36,25 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = (
     "slurm",
-    "sweep",
+    "own_parts",
+    "hydra",
+    "measuring",
+    "compiled",
     "tracker",
     "launch",
-    "measuring",
-    "hydra",
-    "own_parts",
-    "native_build",
+    "storm",
+    "unwatched",
+    "publish_command",
+    "native",
     "publish",
+    "sweep",
+    "methods",
+    "disk",
+    "native_build",
+    "install",
+    "replacement",
+    "reference",
+    "ruin",
 )
 """The slowest test files, which come first so that no process is left waiting for another at the end."""
 
@@ -86,7 +97,7 @@ NEEDS = {
         "plasticity.engines.reference"
     ),
     r"^(plasticity\.)?analysis": "plasticity.analysis.load",
-    r"^wandb$|^--wandb$|dashboard": "wandb",
+    r"wandb|^plasticity\.track": "wandb",
 }
 """What a command imports that has such a part. Each takes seconds to import, and makes forks slower."""
 

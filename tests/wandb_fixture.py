@@ -70,13 +70,18 @@ class Client:
             process = self.fork(*map(str, command[2:]), **environment)
         else:
             process = self.start(*command, **environment)
+        return self._output(process, seconds)
+
+    def _output(self, process: subprocess.Popen | Fork, seconds: float) -> str:
         out, err = process.communicate(timeout=seconds)
         assert process.returncode == 0, out + err
         return out
 
     def python(self, code: str, *arguments: object, **environment: str) -> str:
         """Runs Python code to its end and returns what it printed."""
-        return self.call(sys.executable, "-c", code, *map(str, arguments), **environment)
+        file = self.directory / "code_of_wandb.py"
+        file.write_text(code)
+        return self._output(self.fork(str(file), *map(str, arguments), **environment), 60)
 
     def wandb(self, *arguments: str | Path, seconds: float = 60, **environment: str) -> str:
         """Runs W&B's own command."""

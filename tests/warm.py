@@ -36,7 +36,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 300.0
 """The longest that a command may take, unless said otherwise."""
 
-ALWAYS = ("plasticity.launch.command", "plasticity.launch.sweep", "plasticity.launch.local")
+ALWAYS = (
+    "plasticity.launch.command",
+    "plasticity.launch.sweep",
+    "plasticity.launch.local",
+    "plasticity.track.sender",
+)
 
 
 class Fork:
@@ -106,7 +111,7 @@ class Warm:
         environment: Mapping[str, str],
         module: str | None = None,
     ) -> Fork:
-        """Starts `launch.py`, or a module of a package, in a folder."""
+        """Starts `launch.py`, a module of a package, or a file of Python code, in a folder."""
         request = json.dumps([module, [*arguments], str(folder), dict(environment)]).encode()
         ours, theirs = zip(*(os.pipe() for _ in range(3)), strict=True)
         socket.send_fds(self.socket, [len(request).to_bytes(8, "big")], theirs)
@@ -126,7 +131,7 @@ class Warm:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What a fork is to run: `launch.py`, or a module; its arguments; and where its output goes."""
+    """What a fork is to run: `launch.py`, a module or another file; its arguments; where its output goes."""
 
     module: str | None
     arguments: list[str]
@@ -144,7 +149,10 @@ class Program:
             sys.path[1:1] = given.split(os.pathsep)
             with contextlib.suppress(ImportError):
                 importlib.import_module("sitecustomize")
-        if self.module:
+        if self.module and self.module.endswith(".py"):
+            sys.argv[0] = self.module
+            runpy.run_path(self.module, run_name="__main__")
+        elif self.module:
             sys.modules.pop(self.module, None)
             runpy.run_module(self.module, run_name="__main__", alter_sys=True)
         else:
@@ -209,6 +217,42 @@ def _leave(code: object) -> None:
     os._exit((code or 0) & 0xFF)
 
 
+class ForkedModule:
+    """Stands in for `subprocess.Popen` of `[sys.executable, "-m", module, …]`, which talks through pipes."""
+
+    def __init__(self, command: Sequence[str], env: dict[str, str], **options: object):
+        (theirs_in, ours_in), (ours_out, theirs_out) = os.pipe(), os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setsid()
+            with open(os.devnull, "w") as nowhere:
+                for descriptor, standard in ((theirs_in, 0), (theirs_out, 1), (nowhere.fileno(), 2)):
+                    os.dup2(descriptor, standard)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            _enter(env)
+            sys.argv[1:] = command[3:]
+            sys.modules.pop(command[2])
+            runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+            os._exit(0)
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self.stdin, self.stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        return os.waitpid(self.pid, 0)[1]
+
+
+class ForkingModules:
+    """Stands in for `subprocess` where such a module starts."""
+
+    PIPE, DEVNULL, Popen = subprocess.PIPE, subprocess.DEVNULL, ForkedModule
+
+
 class Forking:
     """Stands in for `multiprocessing` where processes start: they are forked, whatever method is asked for."""
 
@@ -228,6 +272,8 @@ def _warm_up(modules: Sequence[str]) -> None:
         images.images_and_labels("mnist", "unit", None)
         images._loaded("mnist", None)
     sys.modules["plasticity.machine.processes"].multiprocessing = Forking  # type: ignore[attr-defined]
+    if "wandb" in sys.modules:
+        sys.modules["plasticity.track.sender"].subprocess = ForkingModules  # type: ignore[attr-defined]
     gc.collect()
     gc.freeze()  # what is there need not be looked at again in every fork
     signal.signal(signal.SIGINT, signal.SIG_DFL)
