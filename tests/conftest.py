@@ -27,7 +27,7 @@ from storm.season import small_disk
 from warm import Fork, Warm
 
 import plasticity
-from plasticity.composition.compose import compose_settings
+from plasticity.composition.compose import compose_settings, experiment
 from plasticity.store import RunFolder
 from plasticity.training.session import Session
 from plasticity.training.train import train
@@ -120,6 +120,10 @@ def uninterrupted(directory: Path, *overrides: str) -> dict[str, bytes]:
     return {run.identity: (folder.path / "tasks.csv").read_bytes()}
 
 
+composed = cache(experiment)
+"""The runs of an experiment, composed once per process: they are a matter of its arguments."""
+
+
 class Command:
     """launch.py and the analysis commands in processes of their own, and a directory of runs for one test."""
 
@@ -206,6 +210,12 @@ def mine(command: Command, tmp_path: Path) -> Command:
     user.write(tmp_path)
     command.folder = tmp_path
     return command
+
+
+@pytest.fixture
+def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the analysis, in this process, compose each experiment once for all tests."""
+    monkeypatch.setattr("analysis.experiments.experiment", composed)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from analysis.runs import average_table, averages
 from plasticity.composition.compose import compose, experiment
 from plasticity.composition.labels import labels
 
+pytestmark = pytest.mark.usefixtures("composed_once")
+
 SHOWN = {
     "runs": "16 runs: 14 finished",
     "table_1": "Missing: 139",

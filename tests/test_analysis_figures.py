@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, composed
 from fabricate import fabricate
 
 from analysis import curves, load_runs, summarise
@@ -16,7 +16,9 @@ from analysis.experiments import Experiment, activation, method, replacement_set
 from analysis.look import MARKERS, Look, curve_look
 from analysis.paper import figures
 from analysis.points import LINE, PANEL, bin_width, binned, divided, in_two_groups
-from plasticity.composition.compose import compose, experiment
+from plasticity.composition.compose import compose
+
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 SHORT = ["dataset.tasks=4", "seed=0,1"]
 
@@ -24,7 +26,7 @@ SHORT = ["dataset.tasks=4", "seed=0,1"]
 @pytest.fixture
 def runs(tmp_path):
     """The runs of figure 5, but for one seed of one set: task t of seed s scores 0.5 + t/10 + s/50."""
-    for run in experiment("figure_5", *SHORT):
+    for run in composed("figure_5", *SHORT):
         if (replacement_set(run), run.seed) != ("layer 1", 1):
             fabricate(tmp_path / "runs", run, [0.5 + task / 10 + run.seed / 50 for task in range(4)])
     return tmp_path / "runs"
@@ -202,7 +204,7 @@ def test_a_figure_says_what_is_missing_on_its_face_and_on_the_terminal(call, run
 
 def test_a_failed_run_is_missing_with_its_reason(call, runs, tmp_path):
     (run,) = [
-        run for run in experiment("figure_5", *SHORT) if (run.seed, replacement_set(run)) == (1, "layer 1")
+        run for run in composed("figure_5", *SHORT) if (run.seed, replacement_set(run)) == (1, "layer 1")
     ]
     fabricate(runs, run, [0.5], status="failed", reason="diverged in task 1")
     said = call(figures, "5", *SHORT, "--runs", runs, "--output", tmp_path)

@@ -1,9 +1,9 @@
 """What experiments declare, and the runs that they are."""
 
 from dataclasses import replace
-from functools import cache
 
 import pytest
+from conftest import composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from analysis.paper import CELLS, NETWORKS, run
@@ -52,9 +52,6 @@ def test_some_alternatives_can_be_chosen():
         ConfigError, match=r"hydra.sweeper.only=sgd is refused: it must be one of bp, cbp, l2"
     ):
         combined(only=["sgd"])
-
-
-composed = cache(experiment)
 
 
 def identities(*arguments):

@@ -82,7 +82,7 @@ def until(condition, seconds: float = 60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 def quiet(seconds: float = 100) -> None:
