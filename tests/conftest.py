@@ -93,7 +93,7 @@ def warm(*modules: str) -> Warm:
 
 
 NEEDS = {
-    r"^engine=(reference|compiled)$|^--config-dir$|my_parts\.|^diagnostics=full$|curvature|probing": (
+    r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|my_parts\.|^diagnostics=full$|curvature|probing": (
         "plasticity.engines.reference"
     ),
     r"^(plasticity\.)?analysis": "plasticity.analysis.load",

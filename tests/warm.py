@@ -11,7 +11,7 @@ import atexit
 import contextlib
 import dataclasses
 import gc
-import importlib
+import importlib.util
 import json
 import multiprocessing.context
 import os
@@ -154,6 +154,10 @@ class Program:
             runpy.run_path(self.module, run_name="__main__")
         elif self.module:
             sys.modules.pop(self.module, None)
+            try:
+                importlib.util.find_spec(self.module)
+            except ImportError as error:  # which `python -m` reports in a sentence, and `runpy` does not
+                sys.exit(f"Error while finding module specification for {self.module!r} ({error})")
             runpy.run_module(self.module, run_name="__main__", alter_sys=True)
         else:
             sys.argv[0] = str(ROOT / "launch.py")
@@ -198,7 +202,7 @@ def _enter(environment: dict[str, str]) -> None:
     os.environ.update(environment)
     tempfile.tempdir = None
     if folders.data(None) != usual:
-        for known in (images._loaded, images.images_and_labels):
+        for known in (images.labelled, images.images_and_labels):
             known.cache_clear()
 
 
@@ -270,7 +274,7 @@ def _warm_up(modules: Sequence[str]) -> None:
     plasticity.compose()
     with contextlib.suppress(UserError):
         images.images_and_labels("mnist", "unit", None)
-        images._loaded("mnist", None)
+        images.labelled("mnist", None)
     sys.modules["plasticity.machine.processes"].multiprocessing = Forking  # type: ignore[attr-defined]
     if "wandb" in sys.modules:
         sys.modules["plasticity.track.sender"].subprocess = ForkingModules  # type: ignore[attr-defined]
