@@ -122,8 +122,9 @@ def test_a_server_that_refuses_costs_a_warning_and_the_next_launch_publishes(lau
 def test_without_w_and_b_s_package_runs_are_computed_and_a_line_says_so(launch: Command):
     (launch.directory / "broken").mkdir()
     (launch.directory / "broken" / "wandb.py").write_text("raise RuntimeError('no such service')")
-    done = launch(*SHORT, PYTHONPATH=f"{launch.directory / 'broken'}")
-    assert done.returncode == 0 and "1 run not published: no such service." in done.stdout
+    process = launch.start(*SHORT, PYTHONPATH=f"{launch.directory / 'broken'}")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and "1 run not published: no such service." in out
     assert [state["status"] for state in launch.states().values()] == ["finished"]
     (ledger := launch.runs / ".published.jsonl").unlink()
     ledger.mkdir()

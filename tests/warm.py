@@ -228,21 +228,27 @@ class ForkedModule:
         (theirs_in, ours_in), (ours_out, theirs_out) = os.pipe(), os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            os.setsid()
-            with open(os.devnull, "w") as nowhere:
-                for descriptor, standard in ((theirs_in, 0), (theirs_out, 1), (nowhere.fileno(), 2)):
-                    os.dup2(descriptor, standard)
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)
-            _enter(env)
-            sys.argv[1:] = command[3:]
-            sys.modules.pop(command[2])
-            runpy.run_module(command[2], run_name="__main__", alter_sys=True)
-            os._exit(0)
+            try:
+                self._run(command, env, theirs_in, theirs_out)
+            finally:
+                os._exit(1)  # whatever happens, this is no second copy of what started it
         os.close(theirs_in)
         os.close(theirs_out)
         self.stdin, self.stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
+
+    @staticmethod
+    def _run(command: Sequence[str], env: dict[str, str], stdin: int, stdout: int) -> None:
+        os.setsid()
+        with open(os.devnull, "w") as nowhere:
+            for descriptor, standard in ((stdin, 0), (stdout, 1), (nowhere.fileno(), 2)):
+                os.dup2(descriptor, standard)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        _enter(env)
+        sys.argv[1:] = command[3:]
+        sys.modules.pop(command[2])
+        runpy.run_module(command[2], run_name="__main__", alter_sys=True)
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

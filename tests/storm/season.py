@@ -179,7 +179,7 @@ class Season:
             if time.monotonic() > deadline:
                 stuck = [launch.log.name for launch in launches if launch.alive]
                 raise Broken(f"launches are stuck: {', '.join(stuck)}")
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def _verify(self) -> None:
         """Runs a last launch, undisturbed, and checks what there is afterwards."""
