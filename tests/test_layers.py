@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import ROOT, Command
 
-from plasticity import ConfigError, Model, Run, dense
+from plasticity import ConfigError, Model, Run, dense, load_network
 from plasticity.engines.compiled_learner import CompiledLearner
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.networks.cnn import Cnn
@@ -339,3 +339,7 @@ def test_an_own_model_works_with_methods_and_diagnostics(command: Command, tmp_p
     row = first_row(command)
     assert {f"{measure}.layer_{layer}" for measure in MEASURES for layer in (1, 2)} <= row.keys()
     assert row["replaced.layer_2"] > 0 and row["weight_magnitude.layer_1"] > 0
+    network = load_network(command.folders()[0])
+    assert network(torch.zeros(3, 784)).shape == (3, 10)
+    assert [h.shape for h in network.hidden(torch.zeros(3, 784))] == [(3, 5), (3, 5)]
+    assert network.layers[1].outward.shape == (7, 5)

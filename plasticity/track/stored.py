@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from plasticity.errors import UserError
+from plasticity.networks.mlp import Mlp
 from plasticity.run import LEFT_OUT, Run, flatten, short_key
 from plasticity.store import RunFolder, RunState
 from plasticity.store.rows import number
@@ -77,14 +78,14 @@ def replacement_set(run: Run) -> str:
 
 
 def network(run: Run) -> str:
-    """The network in two words: "5x100 relu", "300x150 relu" for hidden layers that differ."""
-    units = list(run.hidden_units)
+    """The network in a few words: "5x100 relu", "300x150 relu" where layers differ, "cnn 8x16x64 relu"."""
+    units = run.hidden_units
     equal = len(set(units)) == 1
-    return (
-        f"{len(units)}x{units[0]}" * equal
-        + "x".join(map(str, units)) * (not equal)
-        + f" {run.activation.name}"
-    )
+    shape = f"{len(units)}x{units[0]}" if equal else "x".join(map(str, units))
+    kind = [] if isinstance(run.model, Mlp) else [run.model.name]
+    normalisation = getattr(run.model, "normalisation", "none")
+    between = [] if normalisation == "none" else [normalisation]
+    return " ".join([*kind, shape, *between, run.activation.name])
 
 
 def group(run: Run) -> str:
