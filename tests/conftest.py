@@ -93,9 +93,8 @@ def warm(*modules: str) -> Warm:
 
 
 NEEDS = {
-    r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|my_parts\.|^diagnostics=full$|curvature|probing": (
-        "plasticity.engines.reference"
-    ),
+    r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|(my_parts|mine)\.": "plasticity.engines.reference",
+    r"^diagnostics=full$|curvature|probing": "plasticity.engines.reference",
     r"^(plasticity\.)?analysis": "plasticity.analysis.load",
     r"wandb|^plasticity\.track": "wandb",
 }
@@ -104,7 +103,8 @@ NEEDS = {
 
 def needed(*command: str) -> tuple[str, ...]:
     """What a command is going to import."""
-    return tuple(module for text, module in NEEDS.items() if any(re.search(text, part) for part in command))
+    modules = (module for text, module in NEEDS.items() if any(re.search(text, part) for part in command))
+    return tuple(dict.fromkeys(modules))
 
 
 def uninterrupted(directory: Path, *overrides: str) -> dict[str, bytes]:
