@@ -20,11 +20,13 @@ class Activation(Part):
         gain: initial weights are drawn from U(−b, b) with b = gain · √(3 / fan_in) (Kaiming-uniform).
         replacement_gain: the gain for the incoming weights of a replaced unit; None for the same gain.
         columns: number of values that a unit puts out, each of which has a column in the next layer's weights.
+        reaches_zero: whether a unit is silent, its h exactly 0, over a range of z.
     """
 
     gain: ClassVar[float] = 1.0
     replacement_gain: ClassVar[float | None] = None
     columns: ClassVar[int] = 1
+    reaches_zero: ClassVar[bool] = False
 
     def __call__(self, z: "Tensor") -> "Tensor":
         """h, elementwise, for a tensor of any shape [..., units]; with several columns [..., columns · units]."""
@@ -44,6 +46,7 @@ class ReLU(Activation, name="relu"):
     """max(z, 0)."""
 
     gain = sqrt(2.0)
+    reaches_zero = True
 
     def __call__(self, z: "Tensor") -> "Tensor":
         return z.relu()

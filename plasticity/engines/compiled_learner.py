@@ -13,7 +13,13 @@ from torch.func import grad_and_value
 from torch.nn.functional import linear
 
 from plasticity.engines import cxx
-from plasticity.engines.reference import ReferenceLearner, descend, step_taken, weight_magnitudes
+from plasticity.engines.reference import (
+    ReferenceLearner,
+    descend,
+    gradients_seen,
+    step_taken,
+    weight_magnitudes,
+)
 from plasticity.networks.layer import Passed, by_array, propagate
 from plasticity.networks.network import Network
 from plasticity.replacement import Memory
@@ -42,10 +48,12 @@ class Advanced:
         figures: float64: the loss, the sum of the examples' scores, Σ|w| of each layer, and for each hidden layer
             how many units are due, if the method says so.
         hidden: what each hidden layer made of the step's examples.
+        gradients: as from `gradients_seen`.
     """
 
     figures: Tensor
     hidden: list[Passed]
+    gradients: list[Tensor]
 
 
 class CompiledLearner(ReferenceLearner):
@@ -68,7 +76,7 @@ class CompiledLearner(ReferenceLearner):
         )
         loss, score, *figures = advanced.figures.tolist()
         magnitude, due = figures[: len(self.layers)], figures[len(self.layers) :]
-        done = self._done(number, advanced.hidden)
+        done = self._done(number, advanced.hidden, advanced.gradients)
         replaced = self._replace(done, self.run.replacement.chosen(self.memory, done, due))
         self.magnitude = None if any(replaced) else np.array(magnitude)
         return loss, score, replaced
@@ -97,12 +105,13 @@ def _step(run: Run) -> Callable[..., Advanced]:
         gradients, (loss, (outputs, hidden)) = grad_and_value(loss_of, has_aux=True)(
             parameters, example, target
         )
+        seen = gradients_seen(run, gradients)
         descend(run, known, parameters, gradients, initial, optimiser_memory)
-        done = step_taken(0, layers, parameters, hidden, _nothing, _nothing)
+        done = step_taken(run, 0, parameters, hidden, seen, _nothing, _nothing)
         due = run.replacement.update(memory, done)
         score = objective.score(outputs, target).sum()
         figures = [loss.double(), score.double(), *weight_magnitudes(layers, parameters), *due]
-        return Advanced(torch.stack(figures), hidden)
+        return Advanced(torch.stack(figures), hidden, seen)
 
     return step
 

@@ -76,15 +76,16 @@ class ReferenceLearner:
         loss.backward()
         gradients = {name: cast(Tensor, parameter.grad) for name, parameter in self.parameters.items()}
         with torch.no_grad():
+            seen = gradients_seen(self.run, gradients)
             descend(self.run, self.known, self.parameters, gradients, self.initial, self.optimiser_memory)
         for parameter in self.parameters.values():
             parameter.grad = None
         with torch.no_grad():
-            done = self._done(number, hidden)
+            done = self._done(number, hidden, seen)
             replaced = self._replace(done, self.run.replacement.after_step(self.memory, done))
         return loss.item(), score.item(), replaced
 
-    def _done(self, number: int, hidden: Sequence[Passed]) -> Step:
+    def _done(self, number: int, hidden: Sequence[Passed], gradients: Sequence[Tensor] = ()) -> Step:
         """What a replacement method may look at after a step."""
 
         def draw(layer: int) -> Tensor:
@@ -96,35 +97,64 @@ class ReferenceLearner:
         def chance(layer: int) -> float:
             return float(unit_interval(self.run.seed, Purpose.CHANCE, (number,), layer + 1)[layer])
 
-        return step_taken(number, self.layers, self.parameters, hidden, draw, chance)
+        return step_taken(self.run, number, self.parameters, hidden, gradients, draw, chance)
 
     def _replace(self, step: Step, chosen: list[list[int]]) -> list[int]:
         """Replaces the chosen units in order, first layer first. Returns their number in each layer."""
+        method = self.run.replacement
         for layer, units in enumerate(chosen):
             for unit in units:
-                self.run.replacement.before_replacement(self.memory, step, layer, unit)
-                self._start_over(layer, unit, step.number)
+                method.before_replacement(self.memory, step, layer, unit)
+                share = method.share(self.memory, step, layer, unit)
+                fresh = self._fresh(layer, unit, step.number)
+                if share is None:
+                    self._start_over(layer, unit, fresh)
+                else:
+                    self._move(layer, unit, fresh, share)
+                self._forget(layer, unit)
         return [len(units) for units in chosen]
 
-    def _start_over(self, layer: int, unit: int, number: int) -> None:
-        """Replaces a unit: its incoming weights are redrawn, and all else that belongs to it is as at the start."""
-        own, drawn = self.layers[layer], 0
+    def _fresh(self, layer: int, unit: int, number: int) -> dict[str, Tensor]:
+        """What the parameters that lead into a unit made anew after a step are: drawn, or as at the start."""
+        own, drawn, fresh = self.layers[layer], 0, dict[str, Tensor]()
         for kind, parameter in own.parameters.items():
             if parameter.unit_axis == 0:
-                fresh = torch.full(parameter.shape[1:], parameter.start)
+                fresh[kind] = torch.full(parameter.shape[1:], parameter.start)
                 if parameter.renewed is not None:
                     before, drawn = drawn, drawn + parameter.size // own.units
                     position = (layer, unit, number)
                     draws = uniform(parameter.renewed, self.run.seed, Purpose.REPLACEMENT, position, drawn)
-                    fresh = torch.from_numpy(draws[before:]).reshape(fresh.shape)
-                self.parameters[f"{kind}.{layer}"][unit] = fresh
-                for tensor in self._remembered_like(f"{kind}.{layer}"):
-                    tensor[unit] = 0
-        outgoing = f"{own.leads_out}.{layer}" if own.leads_out else f"weights.{layer + 1}"
+                    fresh[kind] = torch.from_numpy(draws[before:]).reshape(parameter.shape[1:])
+        return fresh
+
+    def _start_over(self, layer: int, unit: int, fresh: Mapping[str, Tensor]) -> None:
+        """Makes a unit anew: it leads nowhere yet, and the optimiser remembers nothing of it."""
+        for kind, start in fresh.items():
+            self.parameters[f"{kind}.{layer}"][unit] = start
+            for tensor in self._remembered_like(f"{kind}.{layer}"):
+                tensor[unit] = 0
+        outgoing = self._outgoing(layer)
         for tensor in (self.parameters[outgoing], *self._remembered_like(outgoing)):
-            own.outgoing(tensor)[:, :, unit] = 0
-        for of_layers in self.memory.values():
-            if of_layers[layer].shape[-1:] == (own.units,):
+            self.layers[layer].outgoing(tensor)[:, :, unit] = 0
+
+    def _move(self, layer: int, unit: int, fresh: Mapping[str, Tensor], share: float) -> None:
+        """Moves a unit's weights by a share towards those of one made anew."""
+        for kind, start in fresh.items():
+            if self.known[f"{kind}.{layer}"].is_weight:
+                self.parameters[f"{kind}.{layer}"][unit].mul_(1 - share).add_(start, alpha=share)
+        self.layers[layer].outgoing(self.parameters[self._outgoing(layer)])[:, :, unit] *= 1 - share
+
+    def _outgoing(self, layer: int) -> str:
+        """The name of the parameter that leads out of a hidden layer's units."""
+        own = self.layers[layer].leads_out
+        return f"{own}.{layer}" if own else f"weights.{layer + 1}"
+
+    def _forget(self, layer: int, unit: int) -> None:
+        """Sets what the method remembers of a unit to 0, unless units keep it."""
+        for name, of_layers in self.memory.items():
+            if name not in self.run.replacement.kept and of_layers[layer].shape[-1:] == (
+                self.layers[layer].units,
+            ):
                 of_layers[layer][..., unit] = 0
 
     def _remembered_like(self, name: str) -> list[Tensor]:
@@ -222,10 +252,11 @@ def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor
 
 
 def step_taken(
+    run: Run,
     number: int,
-    layers: Sequence[Layer],
     parameters: Mapping[str, Tensor],
     hidden: Sequence[Passed],
+    gradients: Sequence[Tensor],
     draw: Callable[[int], Any],
     chance: Callable[[int], Any],
 ) -> Step:
@@ -234,7 +265,9 @@ def step_taken(
     Args:
         parameters: after the step, by the names of `by_array`.
         hidden: what each hidden layer made of the step's examples.
+        gradients: as from `gradients_seen`.
     """
+    layers = run.layers
     pairs = list(zip(layers, hidden, strict=False))
     return Step(
         number,
@@ -245,7 +278,22 @@ def step_taken(
         chance,
         layers,
         [layer.by_column(passed.h.detach()) for layer, passed in pairs],
+        gradients,
+        run.dataset.steps_per_task,
     )
+
+
+def gradients_seen(run: Run, gradients: Mapping[str, Tensor]) -> list[Tensor]:
+    """What `Step.gradient` gives for each hidden layer, if the run's method looks at it.
+
+    Args:
+        run: the run.
+        gradients: of the loss alone, by the names of `by_array`.
+    """
+    if "gradients" not in run.replacement.looks_at:
+        return []
+    hidden = enumerate(run.layers[:-1])
+    return [layer.incoming(of_layer(run.layers, number, gradients)) for number, layer in hidden]
 
 
 def descend(

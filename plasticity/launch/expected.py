@@ -195,9 +195,11 @@ def _try_replacement(tried: Tried, run: Run, root: str | None) -> None:
     )  # fmt: skip
     hidden = [_tensor(*_shapes(run)[-1]) for _ in range(depth)]
     arrays = LayerArrays({"weights": _tensor(UNITS, UNITS), "biases": _tensor(UNITS)})
+    looks_at_gradients = "gradients" in run.replacement.looks_at
     done = Step(
         0, hidden, hidden, [arrays] * (depth + 1), lambda layer: _tensor(UNITS).sigmoid(), lambda layer: 0.5,
-        layers, [[h] for h in hidden],
+        layers, [[h] for h in hidden], [_tensor(UNITS).abs() for _ in range(depth) if looks_at_gradients],
+        run.dataset.steps_per_task,
     )  # fmt: skip
     kept = {
         name: [torch.from_numpy(array.copy()) for _ in range(depth)] for name, array in remembered.items()

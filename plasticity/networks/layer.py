@@ -148,6 +148,20 @@ class Layer:
             first = first.abs() + column.abs()
         return first
 
+    def incoming(self, values: Mapping[str, "Tensor"]) -> "Tensor":
+        """mean |value| over the weights that lead into each unit: [units].
+
+        Args:
+            values: of its parameters' entries by their names, such as the weights themselves or their gradients.
+        """
+        kinds = [kind for kind, one in self.parameters.items() if one.is_weight and one.unit_axis == 0]
+        first, *others = (values[kind].abs().flatten(1) for kind in kinds)
+        if others:
+            from torch import cat
+
+            first = cat([first, *others], dim=1)
+        return first.mean(dim=1)
+
     def outgoing(self, weights: Any) -> Any:
         """A view of the weights that its units lead to: [outputs, columns, units, entries].
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from plasticity.errors import ConfigError
 from plasticity.part import choice, flag, integer, number, part
-from plasticity.replacement.replacement import Memory, Replacement, Step
+from plasticity.replacement.replacement import Memory, Replacement, Step, mean_over_samples
 from plasticity.utilities import Contribution, Measures, Utility
 
 if TYPE_CHECKING:
@@ -107,11 +107,11 @@ class ContinualBackpropagation(Replacement, name="cbp"):
         eta, observed = self.decay_rate, self._observed(step, layer)
         memory["age"][layer] += 1
         for mean, activation in zip(_by_column(memory["mean_activation"][layer]), observed, strict=True):
-            mean.mul_(eta).add_(_mean(activation), alpha=1 - eta)
+            mean.mul_(eta).add_(mean_over_samples(activation), alpha=1 - eta)
         corrected = _by_column(self._corrected(memory, "mean_activation", layer))
         incoming, outgoing = step.incoming(layer), step.outgoing(layer)
         first, *others = (
-            _mean(self.utility(Measures(activation, mean, leading_out, incoming)))
+            mean_over_samples(self.utility(Measures(activation, mean, leading_out, incoming)))
             for activation, mean, leading_out in zip(observed, corrected, outgoing, strict=True)
         )
         memory["utility"][layer].mul_(eta).add_(sum(others, first), alpha=1 - eta)
@@ -171,6 +171,6 @@ def _by_column(values: "Tensor") -> Sequence["Tensor"]:
     return values.unbind(0) if values.ndim > 1 else [values]
 
 
-def _mean(values: "Tensor") -> "Tensor":
-    """The mean over samples: [units]."""
-    return values if values.ndim == 1 else values.mean(dim=0)
+def no_replacement(run: Any) -> ContinualBackpropagation:
+    """The form, in a run, of every method in whose set there is no layer."""
+    return ContinualBackpropagation(layers=()).canonical(run)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Step:
         chance: draws uniformly from [0, 1), once for a hidden layer, by its position from 0.
         layers: the network's layers, the output layer last.
         columns: h of each hidden layer's units in each of their columns, as `activations`.
+        gradients: what `gradient` gives, for each hidden layer; empty for a method that does not look at it.
+        steps_per_task: number of steps of a task.
     """
 
     number: int
@@ -43,13 +45,25 @@ class Step:
     chance: Callable[[int], float]
     layers: Sequence["Layer"]
     columns: list[list["Tensor"]]
+    gradients: Sequence["Tensor"]
+    steps_per_task: int
 
     def incoming(self, layer: int) -> "Tensor":
         """mean |w_in| over the incoming weights of each unit of a hidden layer: [units]."""
-        parameters = self.layers[layer].parameters.items()
-        kinds = [kind for kind, one in parameters if one.is_weight and one.unit_axis == 0]
-        weights = [self.linear[layer].parameters[kind].abs().flatten(1) for kind in kinds]
-        return (weights[0] if len(weights) == 1 else _side_by_side(weights)).mean(dim=1)
+        return self.layers[layer].incoming(self.linear[layer].parameters)
+
+    def gradient(self, layer: int) -> "Tensor":
+        """mean |∂loss/∂w_in| over the incoming weights of each unit of a hidden layer, before the step: [units].
+
+        The loss is that of the step, without a regulariser's term: for a batch, the mean over its examples, so that
+        the gradient is the batch's. For one example and a layer whose z is W x + b, it is |∂loss/∂z| · mean |x|.
+
+        Raises:
+            TypeError: the method does not say that it looks at gradients.
+        """
+        if not self.gradients:
+            raise TypeError('a method that looks at gradients says so: looks_at = ("gradients",)')
+        return self.gradients[layer]
 
     def outgoing(self, layer: int) -> list["Tensor"]:
         """mean |w_out| over the weights that each unit of a hidden layer leads to: by column, [units]."""
@@ -85,9 +99,15 @@ class Replacement(Part):
                         for layer, (age, n) in enumerate(zip(memory["age"], due), start=1)]
 
     Attributes:
+        looks_at: what the method looks at that engines only compute for one that does: "gradients", for
+            `Step.gradient`.
+        kept: names of what is remembered that a replaced unit keeps.
         layers: "all", "none", "last", "except_first", "layer_N", or the numbers of hidden layers, from 1. In a
             `Run` it is resolved: a tuple of numbers in increasing order, empty for none.
     """
+
+    looks_at: ClassVar[tuple[str, ...]] = ()
+    kept: ClassVar[tuple[str, ...]] = ()
 
     layers: Any = layers("all")
 
@@ -101,8 +121,8 @@ class Replacement(Part):
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """What is remembered of a hidden layer at the start.
 
-        Arrays of shape [units] or […, units] are set to 0 at a unit that is replaced; all others are left to the
-        method.
+        Arrays of shape [units] or […, units] are set to 0 at a unit that is replaced, unless they are `kept`; all
+        others are left to the method.
         """
         return {}
 
@@ -145,11 +165,19 @@ class Replacement(Part):
     def before_replacement(self, memory: Memory, step: Step, layer: int, unit: int) -> None:
         """Called just before a chosen unit is replaced; does nothing by default."""
 
-    def canonical(self, run: Any) -> Self:
+    def share(self, memory: Memory, step: Step, layer: int, unit: int) -> float | None:
+        """How far the weights of a chosen unit are moved; by default None: the unit is made anew.
+
+        Returns:
+            ρ: w_in ← (1 − ρ) w_in + ρ · fresh, with the weights of a unit made anew, and w_out ← (1 − ρ) w_out; its
+            biases, gains and offsets, and what the optimiser remembers, stay. Or None.
+        """
+        return None
+
+    def canonical(self, run: Any) -> Any:
         return replace(self, layers=resolve(self.layers, len(run.hidden_units)))
 
 
-def _side_by_side(weights: list["Tensor"]) -> "Tensor":
-    from torch import cat
-
-    return cat(weights, dim=1)
+def mean_over_samples(values: "Tensor") -> "Tensor":
+    """The mean over the samples of a step, if there are several: [units]."""
+    return values if values.ndim == 1 else values.mean(dim=0)
