@@ -87,7 +87,7 @@ class CompiledLearner(ReferenceLearner):
 
 def _step(run: Run) -> Callable[..., Advanced]:
     """A step of a run up to its replacements, as a function of arrays."""
-    objective, layers = run.dataset.objective, run.layers
+    objective, layers, steps = run.dataset.objective, run.layers, run.dataset.steps_per_task
     known = by_array(layers)
 
     def loss_of(parameters: Tensors, example: Tensor, target: Tensor) -> Any:
@@ -105,9 +105,9 @@ def _step(run: Run) -> Callable[..., Advanced]:
         gradients, (loss, (outputs, hidden)) = grad_and_value(loss_of, has_aux=True)(
             parameters, example, target
         )
-        seen = gradients_seen(run, gradients)
+        seen = gradients_seen(run.replacement, layers, gradients)
         descend(run, known, parameters, gradients, initial, optimiser_memory)
-        done = step_taken(run, 0, parameters, hidden, seen, _nothing, _nothing)
+        done = step_taken(0, layers, parameters, hidden, seen, steps, _nothing, _nothing)
         due = run.replacement.update(memory, done)
         score = objective.score(outputs, target).sum()
         figures = [loss.double(), score.double(), *weight_magnitudes(layers, parameters), *due]

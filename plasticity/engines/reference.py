@@ -16,7 +16,7 @@ from plasticity.engines.tensors import copy_into, optimiser_memory, replacement_
 from plasticity.errors import Diverged
 from plasticity.networks.layer import Layer, LayerArrays, Parameter, Passed, by_array, of_layer, propagate
 from plasticity.networks.network import INITIAL, Network, origin
-from plasticity.replacement import Step
+from plasticity.replacement import Replacement, Step
 from plasticity.run import Run
 from plasticity.streams import Purpose, uniform, unit_interval
 
@@ -76,7 +76,7 @@ class ReferenceLearner:
         loss.backward()
         gradients = {name: cast(Tensor, parameter.grad) for name, parameter in self.parameters.items()}
         with torch.no_grad():
-            seen = gradients_seen(self.run, gradients)
+            seen = gradients_seen(self.run.replacement, self.layers, gradients)
             descend(self.run, self.known, self.parameters, gradients, self.initial, self.optimiser_memory)
         for parameter in self.parameters.values():
             parameter.grad = None
@@ -97,7 +97,8 @@ class ReferenceLearner:
         def chance(layer: int) -> float:
             return float(unit_interval(self.run.seed, Purpose.CHANCE, (number,), layer + 1)[layer])
 
-        return step_taken(self.run, number, self.parameters, hidden, gradients, draw, chance)
+        steps = self.run.dataset.steps_per_task
+        return step_taken(number, self.layers, self.parameters, hidden, gradients, steps, draw, chance)
 
     def _replace(self, step: Step, chosen: list[list[int]]) -> list[int]:
         """Replaces the chosen units in order, first layer first. Returns their number in each layer."""
@@ -252,11 +253,12 @@ def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor
 
 
 def step_taken(
-    run: Run,
     number: int,
+    layers: Sequence[Layer],
     parameters: Mapping[str, Tensor],
     hidden: Sequence[Passed],
     gradients: Sequence[Tensor],
+    steps_per_task: int,
     draw: Callable[[int], Any],
     chance: Callable[[int], Any],
 ) -> Step:
@@ -267,7 +269,6 @@ def step_taken(
         hidden: what each hidden layer made of the step's examples.
         gradients: as from `gradients_seen`.
     """
-    layers = run.layers
     pairs = list(zip(layers, hidden, strict=False))
     return Step(
         number,
@@ -279,21 +280,23 @@ def step_taken(
         layers,
         [layer.by_column(passed.h.detach()) for layer, passed in pairs],
         gradients,
-        run.dataset.steps_per_task,
+        steps_per_task,
     )
 
 
-def gradients_seen(run: Run, gradients: Mapping[str, Tensor]) -> list[Tensor]:
-    """What `Step.gradient` gives for each hidden layer, if the run's method looks at it.
+def gradients_seen(
+    method: Replacement, layers: Sequence[Layer], gradients: Mapping[str, Tensor]
+) -> list[Tensor]:
+    """What `Step.gradient` gives for each hidden layer, if a method looks at it.
 
     Args:
-        run: the run.
+        method: the method.
+        layers: the network's layers, the output layer last.
         gradients: of the loss alone, by the names of `by_array`.
     """
-    if "gradients" not in run.replacement.looks_at:
+    if "gradients" not in method.looks_at:
         return []
-    hidden = enumerate(run.layers[:-1])
-    return [layer.incoming(of_layer(run.layers, number, gradients)) for number, layer in hidden]
+    return [layer.incoming(of_layer(layers, number, gradients)) for number, layer in enumerate(layers[:-1])]
 
 
 def descend(
