@@ -12,6 +12,7 @@ COMMANDS = {
     "curves": (".curves", "any column by task, with a curve for each value of any key"),
     "table": (".tables.table", "a table of any runs: rows and columns by any key, compared with a baseline"),
     "search": (".search", "the settings of a search, ranked; writes the choice as a tuned network"),
+    "rates": (".rates", "how many units runs replaced per unit and step, for the control method=random"),
     "collect": (".collect", "run folders → compact files such as those in results/"),
     "diagnose": ("plasticity.diagnose", "measures finished runs from their snapshots"),
     "table_1": (".paper.table_1", "Table 1, measured; beside the published one with --compare published"),

@@ -13,13 +13,8 @@ from torch.func import grad_and_value
 from torch.nn.functional import linear
 
 from plasticity.engines import cxx
-from plasticity.engines.reference import (
-    ReferenceLearner,
-    descend,
-    gradients_seen,
-    step_taken,
-    weight_magnitudes,
-)
+from plasticity.engines.reference import ReferenceLearner, descend, weight_magnitudes
+from plasticity.engines.seen import gradients_seen, step_taken
 from plasticity.networks.layer import Passed, by_array, propagate
 from plasticity.networks.network import Network
 from plasticity.replacement import Memory

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,11 +12,12 @@ from torch.nn.functional import linear
 
 from plasticity.datasets import Task
 from plasticity.engines.engine import StepLosses, TaskResult
+from plasticity.engines.seen import gradients_seen, step_taken
 from plasticity.engines.tensors import copy_into, optimiser_memory, replacement_memory, tensors
 from plasticity.errors import Diverged
-from plasticity.networks.layer import Layer, LayerArrays, Parameter, Passed, by_array, of_layer, propagate
+from plasticity.networks.layer import Layer, Parameter, Passed, by_array, propagate
 from plasticity.networks.network import INITIAL, Network, origin
-from plasticity.replacement import Replacement, Step
+from plasticity.replacement import Step
 from plasticity.run import Run
 from plasticity.streams import Purpose, uniform, unit_interval
 
@@ -250,53 +251,6 @@ def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor
     positions = range(step * size, (step + 1) * size)
     batch = np.stack([task.example(position) for position in positions])
     return torch.from_numpy(batch), targets[positions.start : positions.stop]
-
-
-def step_taken(
-    number: int,
-    layers: Sequence[Layer],
-    parameters: Mapping[str, Tensor],
-    hidden: Sequence[Passed],
-    gradients: Sequence[Tensor],
-    steps_per_task: int,
-    draw: Callable[[int], Any],
-    chance: Callable[[int], Any],
-) -> Step:
-    """What a replacement method may look at after a step; see `Step` for the arguments.
-
-    Args:
-        parameters: after the step, by the names of `by_array`.
-        hidden: what each hidden layer made of the step's examples.
-        gradients: as from `gradients_seen`.
-    """
-    pairs = list(zip(layers, hidden, strict=False))
-    return Step(
-        number,
-        [layer.activity(passed.h.detach()) for layer, passed in pairs],
-        [layer.samples(passed.z.detach()) for layer, passed in pairs],
-        [LayerArrays(of_layer(layers, position, parameters)) for position in range(len(layers))],
-        draw,
-        chance,
-        layers,
-        [layer.by_column(passed.h.detach()) for layer, passed in pairs],
-        gradients,
-        steps_per_task,
-    )
-
-
-def gradients_seen(
-    method: Replacement, layers: Sequence[Layer], gradients: Mapping[str, Tensor]
-) -> list[Tensor]:
-    """What `Step.gradient` gives for each hidden layer, if a method looks at it.
-
-    Args:
-        method: the method.
-        layers: the network's layers, the output layer last.
-        gradients: of the loss alone, by the names of `by_array`.
-    """
-    if "gradients" not in method.looks_at:
-        return []
-    return [layer.incoming(of_layer(layers, number, gradients)) for number, layer in enumerate(layers[:-1])]
 
 
 def descend(
