@@ -29,7 +29,10 @@ def _open(*keys: str) -> DictConfig:
     return groups
 
 
-PARTS = ("model", "activation", "replacement", "regulariser", "dataset", "optimiser", "diagnostics")
+PARTS = (
+    "model", "activation", "replacement", "regulariser", "dataset", "optimiser", "intervention", "perturbation",
+    "constraint", "diagnostics",
+)  # fmt: skip
 ConfigStore.instance().store(name="open_parts", node=_open(*PARTS, "tracker", "tuned", "method"))
 
 

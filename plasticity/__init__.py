@@ -15,8 +15,8 @@ In a notebook:
     plasticity.load_network("runs/b652c408bb4f")          # and its network, as a PyTorch module
 
 To define your own parts, there are the kinds `Activation`, `Utility`, `Regulariser`, `Optimiser`, `Replacement`,
-`Objective`, `Dataset`, `Diagnostic` and `Tracker`, and the fields `number`, `integer`, `choice`, `flag`, `text` and
-`part`.
+`Constraint`, `Objective`, `Dataset`, `Diagnostic` and `Tracker`, and the fields `number`, `integer`, `choice`,
+`flag`, `text` and `part`.
 """
 
 from importlib import import_module
@@ -27,13 +27,14 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from plasticity.activations import Activation
     from plasticity.composition.compose import compose
+    from plasticity.constraints import Constraint
     from plasticity.datasets import Dataset, SparseRows, Task
     from plasticity.diagnostics import Diagnostic, View
     from plasticity.errors import ConfigError, UserError
     from plasticity.interventions import Intervention
     from plasticity.loading import load_network
     from plasticity.networks.dense import dense
-    from plasticity.networks.layer import Layer, Parameter, Passed
+    from plasticity.networks.layer import Layer, Parameter, Passed, Place
     from plasticity.networks.model import Model
     from plasticity.networks.network import Network
     from plasticity.notebook import Learnt, Result, learn, load, train
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "activations": ("Activation",),
+    "constraints": ("Constraint",),
     "datasets": ("Dataset", "SparseRows", "Task"),
     "diagnostics": ("Diagnostic", "View"),
     "errors": ("ConfigError", "UserError"),
@@ -56,7 +58,7 @@ _HOME = {
     "interventions": ("Intervention",),
     "loading": ("load_network",),
     "networks.dense": ("dense",),
-    "networks.layer": ("Layer", "Parameter", "Passed"),
+    "networks.layer": ("Layer", "Parameter", "Passed", "Place"),
     "networks.model": ("Model",),
     "networks.network": ("Network",),
     "notebook": ("Learnt", "Result", "learn", "load", "train"),

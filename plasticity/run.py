@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from plasticity.activations import Activation, ReLU
+from plasticity.constraints import Constraint, NoConstraint
 from plasticity.datasets import Dataset, PermutedMnist
 from plasticity.errors import ConfigError, UserError
 from plasticity.interventions import Intervention, NoIntervention
@@ -49,13 +50,14 @@ LEFT_OUT: dict[str, Any] = {
     "optimiser": {"name": "sgd", "step_size": 0.005},
     "intervention": {"name": "none"},
     "perturbation": {"name": "none"},
+    "constraint": {"name": "none"},
     "seed": 0,
 }
 """What an identity leaves out: the values of the paper's base run. The names of existing run folders depend on
 them, so they never change, even if the defaults do. A key that is added later is added here with the value that
 runs had before; a field of `Run` that is missing here leaves out its default."""
 
-LATER = ("intervention", "perturbation")
+LATER = ("intervention", "perturbation", "constraint")
 """The parts that stored runs may lack, since runs did not have them at first."""
 
 LAYERS = "the network's layers, from plasticity.Layer"
@@ -73,7 +75,8 @@ class Run:
         dataset: the stream of tasks.
         optimiser: how the gradient becomes a step.
         intervention: what is done to the network at the start of a task.
-        perturbation: what is then added to its parameters.
+        perturbation: what is then added to its parameters, or after steps.
+        constraint: what parameters are kept in.
         seed: the seed of every random draw, from 0 to 2⁶³ − 1.
 
     Raises:
@@ -88,6 +91,7 @@ class Run:
     optimiser: Optimiser = part(Optimiser, SGD())
     intervention: Intervention = part(Intervention, NoIntervention())
     perturbation: Perturbation = part(Perturbation, NoPerturbation())
+    constraint: Constraint = part(Constraint, NoConstraint())
     seed: int = integer(0, at_least=0, at_most=2**63 - 1)
 
     def __post_init__(self) -> None:

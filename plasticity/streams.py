@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     CLASS_PAIRS = 13
     RESET = 14
     PERTURBATION = 15
+    NOISE = 20
 
 
 def words(seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:
@@ -60,6 +61,20 @@ def uniform(bound: float, seed: int, purpose: Purpose, position: tuple[int, ...]
 def unit_interval(seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:
     """Draws from U[0, 1): float32, [count], each the upper 24 bits of a word divided by 2²⁴."""
     return (words(seed, purpose, position, count) >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def standard_normal(seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:
+    """Draws from the standard normal distribution: float32, [count].
+
+    Box and Muller's: the upper half of a word, k, gives the radius √(−2 log((k + ½) / 2³²)), the lower half the
+    angle 2π k / 2³², of a point whose two coordinates are draws, so that none is beyond 6.8. It is computed in
+    double precision, in which logarithms and cosines may differ in the last digit between processors, and then
+    rounded.
+    """
+    found = words(seed, purpose, position, (count + 1) // 2)
+    radius = np.sqrt(-2 * np.log(((found >> np.uint64(32)) + 0.5) * 2.0**-32))
+    angle = (found & np.uint64(2**32 - 1)) * (2 * np.pi * 2.0**-32)
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].astype(np.float32)
 
 
 def sample(population: int, count: int, seed: int, purpose: Purpose, position: tuple[int, ...]) -> np.ndarray:

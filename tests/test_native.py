@@ -13,6 +13,7 @@ import torch
 from oracle import Examples, Pictures, random_task, small_run
 
 from plasticity.activations import Activation, ReLU
+from plasticity.constraints import Constraint
 from plasticity.datasets import SparseRows, Task
 from plasticity.diagnostics import step_plasticity
 from plasticity.engines import forms, native
@@ -767,7 +768,7 @@ def test_a_mismatch_of_rows_and_network_is_refused():
 
 KINDS = {
     "model": Model, "activation": Activation, "replacement": Replacement, "replacement.utility": Utility,
-    "regulariser": Regulariser, "optimiser": Optimiser, "dataset.objective": Objective,
+    "regulariser": Regulariser, "optimiser": Optimiser, "constraint": Constraint, "dataset.objective": Objective,
 }  # fmt: skip
 """Every kind of part that a step consists of, by config key."""
 

@@ -19,6 +19,13 @@ def test_what_is_needed_is_two_copies_of_all_weights():
     assert ram.needed(run) == 2 * 4 * (784 * 20 + 20 * 20 + 20 * 10)
 
 
+def test_what_an_optimiser_remembers_counts():
+    run = Run.of({"model": {"width": 20, "depth": 2}, "optimiser": "adam"})
+    weights, biases = 784 * 20 + 20 * 20 + 20 * 10, 20 + 20 + 10
+    moments_and_counts = 3 * 4 * (weights + biases)
+    assert ram.needed(run) == 2 * 4 * weights + moments_and_counts
+
+
 def test_a_network_larger_than_any_machine_is_refused_with_its_size():
     run = Run.of({"model": {"width": 100_000}})
     with pytest.raises(

@@ -46,6 +46,7 @@ def test_defaults_are_the_base_network():
         "optimiser": {"name": "sgd", "step_size": 0.005},
         "intervention": {"name": "none"},
         "perturbation": {"name": "none"},
+        "constraint": {"name": "none"},
         "seed": 0,
     }  # fmt: skip
 
@@ -179,6 +180,7 @@ def test_what_identities_leave_out_never_changes():
         "optimiser": {"name": "sgd", "step_size": 0.005},
         "intervention": {"name": "none"},
         "perturbation": {"name": "none"},
+        "constraint": {"name": "none"},
         "seed": 0,
     }  # fmt: skip
 
@@ -210,7 +212,7 @@ class Clipping(Constraint):
 
 @dataclass(frozen=True, kw_only=True)
 class LaterRun(Run):
-    constraint: Constraint = part(Constraint, NoConstraint())
+    later: Constraint = part(Constraint, NoConstraint())
     also: Constraint = part(Constraint, Clipping())
 
 
@@ -218,7 +220,7 @@ def test_a_field_that_runs_get_later_changes_no_identity_until_it_is_chosen():
     before, later = Run(seed=3), LaterRun(seed=3)
     assert later.identity == before.identity
     others = [
-        LaterRun(seed=3, constraint=Clipping()),
+        LaterRun(seed=3, later=Clipping()),
         LaterRun(seed=3, also=Clipping(bound=2.0)),
         LaterRun(also=NoConstraint()),
     ]
@@ -423,9 +425,13 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("replacement.observed", ["", "visible", None, 0], "one of hidden, misaligned"),
     ("replacement.accrual", ["", "debts", None, 0], "one of debt, chance"),
     ("replacement.bias_compensation", [0, 1, 1.0, "true", "yes", None, [True]], "true or false"),
-    ("regulariser.name", ["l1", "L2", "", 2, ["l2"]], "one of none, l2" + IMPORT),
+    (
+        "regulariser.name",
+        ["l1", "L2", "", 2, ["l2"]],
+        "one of none, l2, l2_init, spectral, parseval" + IMPORT,
+    ),
     ("regulariser.strength", [*WRONG_NUMBERS, -1e-9], "a number of at least 0"),
-    ("optimiser.name", ["adam", "SGD", "", 0, ["sgd"]], "sgd" + IMPORT),
+    ("optimiser.name", ["momentum", "SGD", "", 0, ["sgd"]], "one of sgd, adam, upgd" + IMPORT),
     ("optimiser.step_size", [*WRONG_NUMBERS, 0, 0.0, -1e-9], "a number above 0"),
     (
         "dataset.name",
@@ -483,11 +489,12 @@ NAMES = {
     "model": "one of mlp, cnn",
     "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu, crelu, smooth_leaky",
     "replacement": "cbp",
-    "regulariser": "one of none, l2",
+    "regulariser": "one of none, l2, l2_init, spectral, parseval",
     "dataset": "one of bit_flipping, class_pairs, label_permuted_mnist, permuted_mnist, random_label_mnist",
-    "optimiser": "sgd",
+    "optimiser": "one of sgd, adam, upgd",
     "intervention": "one of none, reset, fire",
-    "perturbation": "one of none, shrink_and_perturb",
+    "perturbation": "one of none, shrink_and_perturb, weight_reinitialisation",
+    "constraint": "one of none, weight_clipping",
 }
 
 
@@ -570,5 +577,6 @@ def test_unknown_key_that_is_like_no_other_lists_them_all():
     error = refused({"q": 3})
     assert str(error) == (
         "q=3 is refused: it must be a known key, one of "
-        "model, activation, replacement, regulariser, dataset, optimiser, intervention, perturbation, seed."
+        "model, activation, replacement, regulariser, dataset, optimiser, intervention, perturbation, "
+        "constraint, seed."
     )

@@ -68,6 +68,7 @@ def test_purposes_keep_their_numbers():
         "CLASS_PAIRS": 13,
         "RESET": 14,
         "PERTURBATION": 15,
+        "NOISE": 20,
     }
 
 

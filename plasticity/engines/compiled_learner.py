@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.nn.functional import linear
 
+from plasticity.constraints import NoConstraint
 from plasticity.engines import cxx
-from plasticity.engines.reference import ReferenceLearner, descend, weight_magnitudes
+from plasticity.engines.reference import ReferenceLearner, weight_magnitudes
 from plasticity.engines.seen import gradients_seen, step_taken
-from plasticity.networks.layer import Passed, by_array, propagate
+from plasticity.engines.step import Draws, Remembered, Taken, constrain, descend, drawn
+from plasticity.networks.layer import Passed, places, propagate
 from plasticity.networks.network import Network
 from plasticity.replacement import Memory
 from plasticity.run import Run
@@ -60,21 +62,27 @@ class CompiledLearner(ReferenceLearner):
         super().__init__(run, network)
         for parameter in self.parameters.values():
             parameter.requires_grad_(False)
-        step = _with_code_of_its_own(_step(run))
-        self.advance = torch.compile(step, dynamic=False, options=OPTIONS | {"cpp.cxx": (cxx.compiler(),)})
+        # No guard tells the steps after which the perturbation is due from the others, so each is compiled on its
+        # own.
+        self.advance = {is_due: _compiled(_step(run)) for is_due in (False, True)}
+        self.finish = _compiled(_finish(run))
         self.magnitude: np.ndarray | None = None
 
     @torch.no_grad()
-    def step(self, example: Tensor, target: Tensor, number: int) -> tuple[float, float, list[int]]:
-        advanced = self.advance(
-            self.parameters, self.initial, self.optimiser_memory, self.memory, example, target
+    def _take(self, example: Tensor, target: Tensor, number: int) -> Taken:
+        draws = drawn(self.run, self.known, self.initial, number)
+        advanced = self.advance[bool(draws["fresh"])](
+            self.parameters, self.initial, self.remembered, self.memory, draws, example, target
         )
         loss, score, *figures = advanced.figures.tolist()
-        magnitude, due = figures[: len(self.layers)], figures[len(self.layers) :]
-        done = self._done(number, advanced.hidden, advanced.gradients)
-        replaced = self._replace(done, self.run.replacement.chosen(self.memory, done, due))
-        self.magnitude = None if any(replaced) else np.array(magnitude)
-        return loss, score, replaced
+        self.magnitude, due = np.array(figures[: len(self.layers)]), figures[len(self.layers) :]
+        return Taken(loss, score, self._done(number, advanced.hidden, advanced.gradients), due)
+
+    def _constrain(self, replaced: bool) -> None:
+        if type(self.run.constraint) is not NoConstraint:
+            self.magnitude = self.finish(self.parameters).numpy()
+        elif replaced:
+            self.magnitude = None
 
     def weight_magnitude(self) -> np.ndarray:
         return super().weight_magnitude() if self.magnitude is None else self.magnitude
@@ -83,7 +91,7 @@ class CompiledLearner(ReferenceLearner):
 def _step(run: Run) -> Callable[..., Advanced]:
     """A step of a run up to its replacements, as a function of arrays."""
     objective, layers, steps = run.dataset.objective, run.layers, run.dataset.steps_per_task
-    known = by_array(layers)
+    known = places(layers)
 
     def loss_of(parameters: Tensors, example: Tensor, target: Tensor) -> Any:
         *hidden, last = propagate(layers, parameters, example, _linear)
@@ -92,8 +100,9 @@ def _step(run: Run) -> Callable[..., Advanced]:
     def step(
         parameters: Tensors,
         initial: Tensors,
-        optimiser_memory: dict[str, Tensors],
+        remembered: Remembered,
         memory: Memory,
+        draws: Draws,
         example: Tensor,
         target: Tensor,
     ) -> Advanced:
@@ -101,7 +110,7 @@ def _step(run: Run) -> Callable[..., Advanced]:
             parameters, example, target
         )
         seen = gradients_seen(run.replacement, layers, gradients)
-        descend(run, known, parameters, gradients, initial, optimiser_memory)
+        descend(run, known, parameters, gradients, initial, remembered, draws)
         done = step_taken(0, layers, parameters, hidden, seen, steps, _nothing, _nothing)
         due = run.replacement.update(memory, done)
         score = objective.score(outputs, target).sum()
@@ -109,6 +118,26 @@ def _step(run: Run) -> Callable[..., Advanced]:
         return Advanced(torch.stack(figures), hidden, seen)
 
     return step
+
+
+def _finish(run: Run) -> Callable[[Tensors], Tensor]:
+    """The constraint, and Σ|w| of each layer under it, float64, [depth + 1], as a function of parameters."""
+    known, layers = places(run.layers), run.layers
+
+    def finish(parameters: Tensors) -> Tensor:
+        constrain(run, known, parameters)
+        return torch.stack(weight_magnitudes(layers, parameters))
+
+    return finish
+
+
+def _compiled(function: Any) -> Callable[..., Any]:
+    """A function of arrays, to be compiled when it is called first."""
+    options = OPTIONS | {"cpp.cxx": (cxx.compiler(),)}
+    compiled: Callable[..., Any] = torch.compile(
+        _with_code_of_its_own(function), dynamic=False, options=options
+    )
+    return compiled
 
 
 def _with_code_of_its_own(function: Any) -> Callable[..., Advanced]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plasticity.activations import Activation, ReLU
+from plasticity.constraints import NoConstraint
 from plasticity.engines.kernel import binding
 from plasticity.networks.mlp import Mlp
 from plasticity.networks.network import Network
@@ -144,6 +145,7 @@ class Continual(Form):
 FORMS: dict[type[Part], type[Form]] = {
     Mlp: Layered,
     SGD: Descent,
+    NoConstraint: Form,
     NoRegulariser: Decay,
     L2: Decay,
     ContinualBackpropagation: Continual,

@@ -59,7 +59,7 @@ def _parts_of_steps(run: Run) -> dict[str, Part]:
     Any data set will do, since the kernel receives its tasks as plain arrays, and so will what is done to the
     network between them.
     """
-    between = ("dataset", "intervention", "perturbation")
+    between = ["dataset", "intervention"] + ["perturbation"] * (not run.perturbation.acts_in_steps)
     parts = {key: part for key, part in run.parts().items() if key not in between}
     return nested(parts) | {"dataset.objective": run.dataset.objective}
 

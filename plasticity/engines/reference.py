@@ -13,9 +13,10 @@ from torch.nn.functional import linear
 from plasticity.datasets import Task
 from plasticity.engines.engine import StepLosses, TaskResult
 from plasticity.engines.seen import gradients_seen, step_taken
-from plasticity.engines.tensors import copy_into, optimiser_memory, replacement_memory, tensors
+from plasticity.engines.step import Taken, constrain, descend, drawn
+from plasticity.engines.tensors import arrays_of, copy_into, remembered, replacement_memory, tensors
 from plasticity.errors import Diverged
-from plasticity.networks.layer import Layer, Parameter, Passed, by_array, propagate
+from plasticity.networks.layer import Layer, Passed, places, propagate
 from plasticity.networks.network import INITIAL, Network, origin
 from plasticity.replacement import Step
 from plasticity.run import Run
@@ -47,12 +48,12 @@ class ReferenceLearner:
 
     def __init__(self, run: Run, network: Network):
         self.run, self.objective, self.layers = run, run.dataset.objective, run.layers
-        self.known = by_array(self.layers)
+        self.known = places(self.layers)
         self.parameters = tensors(network.parameters)
         for parameter in self.parameters.values():
             parameter.requires_grad_()
         self.memory = replacement_memory(run, network)
-        self.optimiser_memory = optimiser_memory(run, network)
+        self.remembered = remembered(run, network)
         # What parameters started from, towards which a regulariser may pull them.
         self.initial, self.was_reset = tensors(origin(run, network)), network.was_reset
 
@@ -61,7 +62,7 @@ class ReferenceLearner:
         return propagate(self.layers, self.parameters, example, linear)
 
     def step(self, example: Tensor, target: Tensor, number: int) -> tuple[float, float, list[int]]:
-        """One step: predict, update, replace.
+        """One step, in the order of `plasticity.engines.step`.
 
         Args:
             example: float32, [inputs], or a batch [batch size, inputs].
@@ -71,6 +72,15 @@ class ReferenceLearner:
         Returns:
             the loss and the sum of the examples' scores, both before the update; units replaced per layer
         """
+        taken = self._take(example, target, number)
+        with torch.no_grad():
+            chosen = self.run.replacement.chosen(self.memory, taken.done, taken.due)
+            replaced = self._replace(taken.done, chosen)
+            self._constrain(any(replaced))
+        return taken.loss, taken.score, replaced
+
+    def _take(self, example: Tensor, target: Tensor, number: int) -> Taken:
+        """A step up to its replacements; arguments as in `step`."""
         *hidden, last = self.forward(example)
         loss = self.objective.loss(last.outputs, target)
         score = self.objective.score(last.outputs.detach(), target).sum()
@@ -78,13 +88,18 @@ class ReferenceLearner:
         gradients = {name: cast(Tensor, parameter.grad) for name, parameter in self.parameters.items()}
         with torch.no_grad():
             seen = gradients_seen(self.run.replacement, self.layers, gradients)
-            descend(self.run, self.known, self.parameters, gradients, self.initial, self.optimiser_memory)
+            draws = drawn(self.run, self.known, self.initial, number)
+            descend(self.run, self.known, self.parameters, gradients, self.initial, self.remembered, draws)
         for parameter in self.parameters.values():
             parameter.grad = None
         with torch.no_grad():
             done = self._done(number, hidden, seen)
-            replaced = self._replace(done, self.run.replacement.after_step(self.memory, done))
-        return loss.item(), score.item(), replaced
+            due = [float(number) for number in self.run.replacement.update(self.memory, done)]
+        return Taken(loss.item(), score.item(), done, due)
+
+    def _constrain(self, replaced: bool) -> None:
+        """What comes last in a step, in which units were replaced, or not."""
+        constrain(self.run, self.known, self.parameters)
 
     def _done(self, number: int, hidden: Sequence[Passed], gradients: Sequence[Tensor] = ()) -> Step:
         """What a replacement method may look at after a step."""
@@ -142,7 +157,7 @@ class ReferenceLearner:
     def _move(self, layer: int, unit: int, fresh: Mapping[str, Tensor], share: float) -> None:
         """Moves a unit's weights by a share towards those of one made anew."""
         for kind, start in fresh.items():
-            if self.known[f"{kind}.{layer}"].is_weight:
+            if self.layers[layer].parameters[kind].is_weight:
                 self.parameters[f"{kind}.{layer}"][unit].mul_(1 - share).add_(start, alpha=share)
         self.layers[layer].outgoing(self.parameters[self._outgoing(layer)])[:, :, unit] *= 1 - share
 
@@ -160,9 +175,14 @@ class ReferenceLearner:
                 of_layers[layer][..., unit] = 0
 
     def _remembered_like(self, name: str) -> list[Tensor]:
-        """What the optimiser remembers of each entry of a parameter."""
-        shape = self.known[name].shape
-        return [tensor for tensor in self.optimiser_memory[name].values() if tensor.shape == shape]
+        """What the optimiser and other parts remember of each entry of a parameter."""
+        shape = self.known[name].parameter.shape
+        return [
+            tensor
+            for of_part in self.remembered.values()
+            for tensor in of_part[name].values()
+            if tensor.shape == shape
+        ]
 
     @torch.no_grad()
     def weight_magnitude(self) -> np.ndarray:
@@ -217,23 +237,17 @@ class ReferenceLearner:
             for name, of_layers in self.memory.items()
             for layer, tensor in enumerate(of_layers)
         }
-        optimiser = {
-            f"{kind}.{name}.{layer}": tensor.numpy().copy()
-            for parameter_name, remembered in self.optimiser_memory.items()
-            for kind, _, layer in [parameter_name.rpartition(".")]
-            for name, tensor in remembered.items()
-        }
         start = {f"{INITIAL}{name}": tensor.numpy().copy() for name, tensor in self.initial.items()}
         return Network(
             {name: parameter.detach().numpy().copy() for name, parameter in self.parameters.items()},
-            memory=replacement | optimiser | (start if self.was_reset else {}),
+            memory=replacement | arrays_of(self.remembered) | (start if self.was_reset else {}),
         )
 
     @torch.no_grad()
     def load(self, network: Network) -> None:
         copy_into(self.parameters, tensors(network.parameters))
         copy_into(self.memory, replacement_memory(self.run, network))
-        copy_into(self.optimiser_memory, optimiser_memory(self.run, network))
+        copy_into(self.remembered, remembered(self.run, network))
         copy_into(self.initial, tensors(origin(self.run, network)))
         self.was_reset = network.was_reset
 
@@ -251,31 +265,6 @@ def _examples(task: Task, targets: Tensor, step: int, size: int) -> tuple[Tensor
     positions = range(step * size, (step + 1) * size)
     batch = np.stack([task.example(position) for position in positions])
     return torch.from_numpy(batch), targets[positions.start : positions.stop]
-
-
-def descend(
-    run: Run,
-    known: Mapping[str, Parameter],
-    parameters: Mapping[str, Tensor],
-    gradients: Mapping[str, Tensor],
-    initial: Mapping[str, Tensor],
-    memory: Mapping[str, dict[str, Tensor]],
-) -> None:
-    """One step of the run's optimiser, from the gradients and the regulariser's terms.
-
-    Args:
-        run: the run.
-        known: the network's parameters by the names of their arrays.
-        parameters: their values, which are changed.
-        gradients: the loss's gradients, to which the regulariser's terms are added.
-        initial: the values that the parameters started from.
-        memory: what the optimiser remembers of each parameter, which is changed.
-    """
-    for name, parameter in parameters.items():
-        gradient = gradients[name]
-        if known[name].regularised:
-            gradient += run.regulariser.term(parameter, initial[name])
-        run.optimiser.step(parameter, gradient, memory[name])
 
 
 def weight_magnitudes(layers: Sequence[Layer], parameters: Mapping[str, Tensor]) -> list[Tensor]:

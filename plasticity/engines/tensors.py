@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plasticity.engines.step import Remembered
+from plasticity.networks.layer import places
 from plasticity.networks.network import Network
 from plasticity.run import Run
 
@@ -24,17 +26,41 @@ def replacement_memory(run: Run, network: Network) -> dict[str, list[Tensor]]:
     }
 
 
-def optimiser_memory(run: Run, network: Network) -> dict[str, dict[str, Tensor]]:
-    """What the optimiser remembers of each parameter, by name: as stored or, failing that, as at the start."""
-    found: dict[str, dict[str, Tensor]] = {}
-    for parameter_name, parameter in tensors(network.parameters).items():
-        kind, _, layer = parameter_name.rpartition(".")
-        found[parameter_name] = {
-            name: torch.from_numpy(network.memory[stored].copy()) if stored in network.memory else tensor
-            for name, tensor in run.optimiser.memory(parameter).items()
-            for stored in [f"{kind}.{name}.{layer}"]
+def remembered(run: Run, network: Network) -> dict[str, dict[str, dict[str, Tensor]]]:
+    """What parts remember of each parameter, as in `Remembered`: as stored or, failing that, as at the start."""
+    known, parameters = places(run.layers), tensors(network.parameters)
+    at_the_start = {
+        "optimiser": {name: run.optimiser.memory(parameter) for name, parameter in parameters.items()},
+        "regulariser": {name: run.regulariser.memory(known[name]) for name in parameters},
+        "perturbation": {name: run.perturbation.memory(known[name]) for name in parameters},
+    }
+    return {
+        part: {
+            parameter: {
+                name: torch.from_numpy(network.memory[stored].copy()) if stored in network.memory else tensor
+                for name, tensor in fresh.items()
+                for stored in [_stored(part, parameter, name)]
+            }
+            for parameter, fresh in of_part.items()
         }
-    return found
+        for part, of_part in at_the_start.items()
+    }
+
+
+def arrays_of(found: Remembered) -> dict[str, np.ndarray]:
+    """The same as arrays, by the names in a network's `memory`."""
+    return {
+        _stored(part, parameter, name): tensor.numpy().copy()
+        for part, of_part in found.items()
+        for parameter, of_parameter in of_part.items()
+        for name, tensor in of_parameter.items()
+    }
+
+
+def _stored(part: str, parameter: str, name: str) -> str:
+    """For an optimiser's "mean" of "weights.0", "weights.mean.0"; of other parts, "weights.regulariser.v.0"."""
+    kind, _, layer = parameter.rpartition(".")
+    return f"{kind}.{name}.{layer}" if part == "optimiser" else f"{kind}.{part}.{name}.{layer}"
 
 
 def copy_into(found: Any, values: Any) -> None:

@@ -1,16 +1,17 @@
 """What the methods of each kind of part must return, asked with made-up arguments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from plasticity.activations import Activation, ReLU
+from plasticity.constraints import Constraint
 from plasticity.datasets import Dataset, Task
 from plasticity.errors import ConfigError, UserError
 from plasticity.interventions import Intervention
-from plasticity.networks.layer import Layer, LayerArrays, by_array, of_layer
+from plasticity.networks.layer import Layer, LayerArrays, Place, by_array, of_layer, places
 from plasticity.networks.mlp import Mlp, perceptron
 from plasticity.networks.model import Model
 from plasticity.networks.network import initial_network
@@ -102,21 +103,39 @@ def _try_utility(tried: Tried, run: Run, root: str | None) -> None:
 
 
 def _try_regulariser(tried: Tried, run: Run, root: str | None) -> None:
-    for shape in ((UNITS, UNITS), (UNITS,)):
-        parameter = _tensor(*shape)
+    returns = "a number, or a float32 tensor shaped like the parameter"
+    for place in _places():
+        shape, parameter = place.parameter.shape, _tensor(*place.parameter.shape)
+        if type(tried.part).gradient is Regulariser.gradient:
+            tried("term", parameter, parameter / 2, valid=partial(_is_term, shape), returns=returns)
+            continue
+        memory = tried("memory", place, valid=_are_tensors, returns="tensors by name")
         tried(
-            "term", parameter, parameter / 2, valid=partial(_is_term, shape),
-            returns="a number, or a float32 tensor shaped like the parameter",
+            "gradient", place, parameter, parameter / 2, memory, valid=partial(_is_term, shape),
+            returns=returns,
         )  # fmt: skip
 
 
 def _try_optimiser(tried: Tried, run: Run, root: str | None) -> None:
     parameter = _tensor(UNITS, UNITS)
-    remembered = tried(
-        "memory", parameter, returns="tensors by name",
-        valid=lambda found: isinstance(found, dict) and all(_has_shape(one) for one in found.values()),
-    )  # fmt: skip
-    tried("step", parameter, parameter / 2, remembered, valid=lambda found: True, returns="nothing")
+    remembered = tried("memory", parameter, valid=_are_tensors, returns="tensors by name")
+    nothing: Any = {"valid": lambda found: True, "returns": "nothing"}
+    if type(tried.part).descend is Optimiser.descend:
+        tried("step", parameter, parameter / 2, remembered, **nothing)
+        return
+    noise = {"weights.0": parameter / 3} if tried.part.is_noisy else {}
+    named = ({"weights.0": one} for one in (parameter, parameter / 2, remembered))
+    tried("descend", *named, noise, **nothing)
+
+
+def _try_constraint(tried: Tried, run: Run, root: str | None) -> None:
+    for place in _places():
+        tried("__call__", _tensor(*place.parameter.shape), place, valid=lambda found: True, returns="nothing")
+
+
+def _places() -> Iterable[Place]:
+    """Where the weights and the biases of a made-up network are."""
+    return places(perceptron(Mlp(), UNITS, [UNITS], UNITS, ReLU())).values()
 
 
 def _try_objective(tried: Tried, run: Run, root: str | None) -> None:
@@ -219,14 +238,30 @@ def _try_change(tried: Tried, run: Run, root: str | None) -> None:
     """An intervention or a perturbation, of the network of the run."""
     tried("due", 1, valid=lambda found: isinstance(found, bool), returns="true or false")
     network, known = initial_network(run), by_array(run.layers)
-    tried("__call__", run, network, 1, valid=lambda found: True, returns="nothing")
+    if tried.part.due(1):
+        tried("__call__", run, network, 1, valid=lambda found: True, returns="nothing")
+    _try_in_steps(tried)
     changed = {name: getattr(array, "shape", None) for name, array in network.parameters.items()}
     if changed != {name: parameter.shape for name, parameter in known.items()}:
         raise tried.refused("a class whose __call__ leaves all parameters their shapes")
 
 
+def _try_in_steps(tried: Tried) -> None:
+    """A perturbation that acts after steps, on made-up parameters."""
+    if not (isinstance(tried.part, Perturbation) and tried.part.acts_in_steps):
+        return
+    nothing: Any = {"valid": lambda found: True, "returns": "nothing"}
+    tried("due_after", 0, valid=lambda found: isinstance(found, bool), returns="true or false")
+    for place in _places():
+        memory = tried("memory", place, valid=_are_tensors, returns="tensors by name")
+        parameter = _tensor(*place.parameter.shape)
+        tried("observe", place, parameter, parameter / 2, memory, **nothing)
+        tried("perturb", place, parameter, parameter / 3, memory, **nothing)
+
+
 TRIALS: dict[type[Part], Callable[[Tried, Run, str | None], None]] = {
     Activation: _try_activation,
+    Constraint: _try_constraint,
     Dataset: _try_dataset,
     Intervention: _try_change,
     Model: _try_model,
@@ -285,6 +320,10 @@ def _has_shape(found: Any, shape: tuple[int, ...] | None = None) -> bool:
     import torch
 
     return isinstance(found, torch.Tensor) and shape in (None, tuple(found.shape))
+
+
+def _are_tensors(found: Any) -> bool:
+    return isinstance(found, dict) and all(_has_shape(one) for one in found.values())
 
 
 def _is_array(found: Any) -> bool:

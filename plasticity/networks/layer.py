@@ -172,6 +172,26 @@ class Layer:
         return weights.reshape(weights.shape[0], self.columns, self.units, -1)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A parameter, and where in the network it is: what regularisers and constraints may have to know of it.
+
+    Attributes:
+        parameter: its shape, how it starts, and how it belongs to units.
+        kind: its name in its layer, such as "weights".
+        layer: the position of its layer, from 0.
+        is_output: whether that is the output layer.
+        inputs: number of inputs of a unit: the entries of a row of a matrix of weights; for a parameter with a
+            number for each unit, those of its layer's weights.
+    """
+
+    parameter: Parameter
+    kind: str
+    layer: int
+    is_output: bool
+    inputs: int
+
+
 class LayerArrays:
     """The parameters of one layer, in training.
 
@@ -200,6 +220,22 @@ def by_array(layers: Sequence[Layer]) -> dict[str, Parameter]:
         for number, layer in enumerate(layers)
         for kind, parameter in layer.parameters.items()
     }
+
+
+def places(layers: Sequence[Layer]) -> dict[str, Place]:
+    """Where each parameter is, by the names of `by_array`."""
+    return {
+        f"{kind}.{number}": Place(
+            parameter, kind, number, number + 1 == len(layers), _inputs(layer, parameter)
+        )
+        for number, layer in enumerate(layers)
+        for kind, parameter in layer.parameters.items()
+    }
+
+
+def _inputs(layer: Layer, parameter: Parameter) -> int:
+    rows = [parameter] if parameter.is_weight else [one for one in layer.parameters.values() if one.is_weight]
+    return prod(rows[0].shape[1:]) if rows else 1
 
 
 def of_layer(layers: Sequence[Layer], number: int, arrays: Mapping[str, Array]) -> dict[str, Array]:

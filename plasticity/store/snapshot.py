@@ -18,7 +18,8 @@ class Snapshot:
     """A network between two tasks.
 
     Its file holds the parameters of each layer, `weights.0`, `biases.0` and so on, and what replacement
-    remembers of its units, such as `age.0` and `utility.0`; what an optimiser remembers is left out.
+    remembers of its units, such as `age.0` and `utility.0`; what is remembered of parameters, such as by an
+    optimiser, is left out.
 
     Attributes:
         task: the task before which it was taken; the number of tasks for the network after the last.
@@ -65,15 +66,15 @@ class Snapshot:
         """Replaces the file; it is on the disk when this returns."""
         from safetensors.numpy import save
 
-        memory = {name: array for name, array in self.network.memory.items() if not _of_the_optimiser(name)}
+        memory = {name: array for name, array in self.network.memory.items() if not _of_a_parameter(name)}
         kept = Network(self.network.parameters, memory).arrays()
         # As one text: safetensors writes several in any order, but equal snapshots must give equal files.
         said = json.dumps({"task": self.task, "engine": self.engine})
         atomic_write(path, save(kept, {"snapshot": said}))
 
 
-def _of_the_optimiser(name: str) -> bool:
-    """Whether what is remembered is the optimiser's, such as "weights.momentum.0", not a layer's, as "age.0" is."""
+def _of_a_parameter(name: str) -> bool:
+    """Whether what is remembered is of a parameter, such as "weights.momentum.0", not of a layer, as "age.0" is."""
     return name.count(".") > 1
 
 

@@ -4,6 +4,8 @@ import resource
 from pathlib import Path
 
 from plasticity.errors import UserError
+from plasticity.networks.layer import places
+from plasticity.optimisers import Optimiser
 from plasticity.run import Run
 
 BYTES_PER_WEIGHT = 8
@@ -11,8 +13,20 @@ BYTES_PER_WEIGHT = 8
 
 
 def needed(run: Run) -> int:
-    """The least number of bytes that a run's network takes."""
-    return BYTES_PER_WEIGHT * run.weights
+    """The least number of bytes that a run's network takes, with what the optimiser remembers of it."""
+    return BYTES_PER_WEIGHT * run.weights + _remembered(run)
+
+
+def _remembered(run: Run) -> int:
+    if type(run.optimiser).memory is Optimiser.memory:
+        return 0
+    import torch
+
+    try:  # tensors on "meta" have shapes, and no memory
+        sizes = [torch.empty(place.parameter.shape, device="meta") for place in places(run.layers).values()]
+        return sum(one.nbytes for size in sizes for one in run.optimiser.memory(size).values())
+    except Exception:  # a user's own may need values
+        return 0
 
 
 def available() -> int | None:

@@ -1,0 +1,69 @@
+"""Constraints: what is done to parameters last in a step, after units have been made anew."""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+from plasticity.networks.layer import Place, places
+from plasticity.part import Part, flag, number
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Constraint(Part):
+    """A set that parameters are kept in: they are put back into it at the end of each step."""
+
+    def __call__(self, parameter: "Tensor", place: Place) -> None:
+        """Changes a parameter in place. It is compiled: tensors, and no branches on their values.
+
+        Args:
+            parameter: any parameter of the network.
+            place: its shape, and where in the network it is.
+        """
+        raise NotImplementedError
+
+
+class NoConstraint(Constraint, name="none"):
+    """None: parameters are free."""
+
+    def __call__(self, parameter: "Tensor", place: Place) -> None:
+        pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightClipping(Constraint, name="weight_clipping"):
+    """|θ| ≤ bound / √inputs, for the weights and biases of a layer with so many inputs; gains and offsets are free.
+
+    Weight clipping (Elsayed et al. 2024, "Weight clipping for deep continual and reinforcement learning";
+    github.com/mohmdelsayed/weight-clipping). The inputs of a convolution are those of a filter.
+
+    Attributes:
+        bound: κ. Weights start within √6 / √inputs at most for ReLU: a smaller one clips them in the first step,
+            and those of units that are made anew.
+        output: whether the output layer is clipped, too.
+    """
+
+    bound: float = number(3.0, above=0)
+    output: bool = flag(True)
+
+    def __call__(self, parameter: "Tensor", place: Place) -> None:
+        if self._clips(place):
+            bound = self.bound / sqrt(place.inputs)
+            parameter.clamp_(-bound, bound)
+
+    def _clips(self, place: Place) -> bool:
+        return place.parameter.regularised and (self.output or not place.is_output)
+
+    def remarks(self, run: Any) -> list[str]:
+        starts = [
+            place.parameter.bound * sqrt(place.inputs)
+            for place in places(run.layers).values()
+            if place.parameter.bound and self._clips(place)
+        ]
+        if self.bound >= max(starts, default=0.0):
+            return []
+        return [
+            f"constraint.bound={self.bound:g} is less than {max(starts):.2f}, up to which initial weights reach: "
+            "it clips them, too."
+        ]
