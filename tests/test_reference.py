@@ -368,8 +368,8 @@ def test_the_oracle_knows_every_part():
         "feature_by_input", "random",
     ]  # fmt: skip
     assert set(names(Objective)) == {"cross_entropy", "squared_error"}
-    assert set(names(Regulariser)) == {"none", "l2"}
-    assert set(names(Optimiser)) == {"sgd"}
+    assert set(names(Regulariser)) == {"none", "l2", "l2_init", "spectral", "parseval"}  # test_rules
+    assert set(names(Optimiser)) == {"sgd", "adam", "upgd"}  # test_rules
     assert set(names(Replacement)) == {"cbp"}
 
 

@@ -23,7 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from plasticity import Activation, Dataset, Model, Objective, Optimiser, Regulariser, Replacement, Utility, integer
+from plasticity import (
+    Activation, Constraint, Dataset, Model, Objective, Optimiser, Perturbation, Regulariser, Replacement, Utility,
+    integer,
+)
 from plasticity.objectives import CrossEntropy
 
 
@@ -83,8 +86,32 @@ class Term(Regulariser):
     def term(self, parameter, initial):
         return np.zeros(parameter.shape)
 
+class Placed(Regulariser):
+    def memory(self, place):
+        return {"seen": torch.zeros(())}
+
+    def gradient(self, place, parameter, initial, memory):
+        memory["seen"] += 1
+        return parameter.sum(0) if place.is_output else 0.0
+
 class Still(Optimiser):
     pass
+
+class Together(Optimiser):
+    is_noisy = True
+
+    def descend(self, parameters, gradients, memory, noise):
+        for name, parameter in parameters.items():
+            parameter -= noise[name] * memory[name]["momentum"]
+
+class Free(Constraint):
+    pass
+
+class Idle(Perturbation):
+    acts_in_steps = True
+
+    def due(self, task):
+        return False
 
 class Forgetful(Replacement):
     pass
@@ -134,7 +161,12 @@ REFUSED = {
     "unit, not None.",
     "regulariser=broken.Term": "a number, or a float32 tensor shaped like the parameter, "
     "not a NumPy array of shape [4, 4].",
+    "regulariser=broken.Placed": "a class whose gradient returns a number, or a float32 tensor shaped like the "
+    "parameter, not a float32 tensor of shape [4] without gradients.",
     "optimiser=broken.Still": "a class that defines step",
+    "optimiser=broken.Together": "a class whose descend returns nothing, but it raised KeyError: 'momentum'.",
+    "constraint=broken.Free": "a class that defines __call__, which returns nothing.",
+    "perturbation=broken.Idle": "a class that defines perturb, which returns nothing.",
     "replacement=broken.Untold": "a class whose update returns a list of numbers, one for each of the 2 hidden "
     "layers, or an empty one, not None.",
     "replacement=broken.Forgetful": "a class that defines choose, which returns a list of the units to replace "

@@ -121,4 +121,5 @@ def _kind(run: Run) -> tuple[object, ...]:
     utility = getattr(getattr(run.replacement, "utility", None), "name", None)
     shown = (getattr(run.dataset, key, None) for key in ("images", "pixels"))  # how many inputs are 0
     sizes = (run.dataset.shape, run.dataset.outputs, run.dataset.batch_size)
-    return (run.model, *sizes, *parts.values(), utility, *shown)
+    every = getattr(run.perturbation, "every", None)
+    return (run.model, *sizes, *parts.values(), utility, every, *shown)
