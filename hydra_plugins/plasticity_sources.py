@@ -146,7 +146,11 @@ def _completed(config: DictConfig, key: str = "_target_") -> DictConfig:
 
 
 class PartsSearchPath(SearchPathPlugin):
-    """Makes Hydra read the project's own config folder as a `PartsSource`, and Hydra's as a `FolderSource`."""
+    """Makes Hydra read the project's own config folder as a `PartsSource`, and Hydra's as a `FolderSource`.
+
+    A user's file of the same name as one of the project's is read in its place: Hydra puts the folder that
+    --config-dir names before its first source of structured configs, so that one of these comes in front.
+    """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from plasticity.composition.groups import conf_directory
@@ -157,3 +161,4 @@ class PartsSearchPath(SearchPathPlugin):
                 entry.path = f"{FolderSource.scheme()}://{of_hydra}"
             elif entry.path is not None and Path(entry.path.removeprefix("file://")).resolve() == own:
                 entry.path = f"{PartsSource.scheme()}://{own}"
+        search_path.prepend("schema", "structured://", anchor="main")
