@@ -331,8 +331,8 @@ def test_choices_and_refusals():
     of = plasticity.compose("intervention=reset", "intervention.part=head", "perturbation=shrink_and_perturb")
     assert of.intervention == Reset(part="head") and of.perturbation == ShrinkAndPerturb()
     assert method_name(of) == "cbp + reset + shrink_and_perturb"
-    with pytest.raises(ConfigError, match=r"perturbation.every=100 is refused: it must be task"):
-        plasticity.compose("perturbation=shrink_and_perturb", "perturbation.every=100")
+    with pytest.raises(ConfigError, match=r"perturbation.every=0 is refused: it must be task, or a number"):
+        plasticity.compose("perturbation=shrink_and_perturb", "perturbation.every=0")
     with pytest.raises(ConfigError, match=r"perturbation.noise=0.1 is refused: it must be left out"):
         run(perturbation={"name": "shrink_and_perturb", "fresh": "initial", "noise": 0.1})
     with pytest.raises(ConfigError, match=r"intervention.part=tail is refused: it must be one of full, head"):

@@ -304,7 +304,7 @@ def test_a_wrong_interval_is_refused(every):
 
 RECIPES = (
     "l2_init", "spectral", "parseval", "weight_clipping", "adam", "upgd", "weight_reinitialisation",
-    "layer_norm", "layer_norm_l2",
+    "shrink_and_perturb", "shrink_and_perturb_every_step", "layer_norm", "layer_norm_l2",
 )  # fmt: skip
 
 
@@ -323,6 +323,7 @@ def test_the_compiled_engine_follows_the_same_order():
     if reason := get("compiled").unsupported(plasticity.compose()):
         pytest.skip(reason)
     run = made(
+        model={"widths": [7], "normalisation": "layer_norm"},
         regulariser={"name": "spectral", "strength": 0.02},
         optimiser=ADAM,
         perturbation=SHRINKS | {"every": 1, "shrink": 0.01, "noise": 0.01},
