@@ -293,19 +293,24 @@ from plasticity.errors import UserError
 
 build.FLAGS = (*build.FLAGS, *{flags})
 libc = ctypes.CDLL(None)
-libc.aligned_alloc.restype = ctypes.c_void_p
+libc.aligned_alloc.restype = libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
 libc.aligned_alloc.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
 
 
 def exactly(shape, dtype=np.float32):
     # No slack behind an array: the sanitizer sees the first byte beyond it.
     length = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    array = np.ctypeslib.as_array((ctypes.c_uint8 * length).from_address(libc.aligned_alloc(64, length)))
+    address = libc.malloc(length) if length % 64 else libc.aligned_alloc(64, length)  # which takes whole vectors
+    array = np.ctypeslib.as_array((ctypes.c_uint8 * length).from_address(address))
     array[:] = 0
     return array.view(dtype).reshape(shape)
 
 
 memory.aligned = exactly
+from plasticity.engines.traced import choosing, form, moving
+for module in (choosing, form, moving):
+    module.aligned = exactly
 
 from dataclasses import replace
 
@@ -334,6 +339,18 @@ for kernel in kernels or [binding.kernel()]:
         if number % 2:
             task = replace(task, rows=SparseRows.of(task.rows))
         learner.learn(task, lambda examples: None)
+        learner.network()
+
+from test_traced import Mixed, Rational
+from test_traced_parameters import Adam, L2Init
+from test_traced_replacement import Dormant
+
+for width in (1, 16, 17):
+    run = small_run(inputs=7, width=width, depth=2, outputs=3, batch_size=1 + 2 * (width == 16))
+    own = replace(run, activation=Rational(), replacement=replace(run.replacement, utility=Mixed(), rate=0.2))
+    for one in (own, replace(run, replacement=Dormant(), optimiser=Adam(), regulariser=L2Init())):
+        learner = NativeLearner(one, initial_network(one))
+        learner.learn(random_task(one, 30), lambda examples: None)
         learner.network()
 print("nothing found", flush=True)
 binding.kernel(None).activate(0, 32, *[exactly(16).ctypes.data] * 3)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from conftest import kill_after_checkpoint
 import plasticity
 from plasticity.datasets import image_sets
 from plasticity.engines import get
+from plasticity.engines.kernel import build
 from plasticity.networks.network import initial_network
 from plasticity.store import RunFolder
 from plasticity.streams import Purpose, sample
@@ -44,20 +46,20 @@ def rows(folder):
 
 
 def test_a_sweep_over_own_parts_has_a_run_for_each_of_them(mine):
-    sweep = ["activation=relu,slope", "regulariser=none,l2_init", "dataset=permuted_mnist,permuted_labels"]
+    sweep = ["activation=slope,my_parts.Normed", "regulariser=none,l2_init"]
+    sweep += ["dataset=permuted_mnist,permuted_labels"]
     done = mine(*CONF, "-m", *sweep, "diagnostics=mean_weight", *TINY)
     assert done.returncode == 0, done.stderr
     assert "8 runs: 0 finished, 0 resumed, 8 new" in done.stdout and "8 of 8 runs finished" in done.stdout
-    assert "Engines: 2 native; 6 reference." in done.stdout
-    for part in ("activation=my_parts.Slope", "regulariser=my_parts.L2Init"):
-        assert f"{part} has no native form" in done.stdout
+    assert "Engines: 4 native; 4 reference." in done.stdout
+    assert re.search(rf"4 reference, about \d+ s each: {user.without_a_form('activation')}\.", done.stdout)
     chosen = set()
     for folder in mine.folders():
         state, kept = json.loads((folder / "state.json").read_text()), config(folder)
         names = tuple(kept[key]["name"] for key in ("activation", "regulariser", "dataset"))
         chosen.add(names)
-        own = any("my_parts" in name for name in names[:2])  # every engine takes examples from any dataset
-        assert state["provenance"]["engine"] == ("reference" if own else "native")
+        traced = names[0] != "my_parts.Normed"
+        assert state["provenance"]["engine"] == ("native" if traced else "reference")
         assert all(0.01 < row["mean_weight"] < 0.1 for row in rows(folder))
     assert len(mine.folders()) == len(chosen) == 8
     assert ("my_parts.Slope", "my_parts.L2Init", "my_parts.PermutedLabels") in chosen
@@ -147,23 +149,16 @@ def test_an_error_in_a_tracker_costs_no_run_and_is_said_once(mine, tmp_path, err
     assert re.search(r"no room \(line \d+ of .*my_trackers\.py\)\.", done.stdout)
 
 
-NOT_NATIVE = {
-    "activation=slope": "activation=my_parts.Slope",
-    "replacement/utility=size": "replacement.utility=my_parts.Size",
-    "regulariser=l2_init": "regulariser=my_parts.L2Init",
-}
-
-
 def test_the_native_engine_refuses_a_part_that_it_does_not_have_with_the_reason_of_auto(mine):
     dry = "launch.dry_run=true"
-    for choice, part in NOT_NATIVE.items():
-        reason = f"{part} has no native form"
+    for key, (part, _) in user.NO_FORM.items():
+        choice, reason = f"{key.replace('.', '/')}={part}", user.without_a_form(key)
         refused = mine(*CONF, choice, *TINY, dry, "engine=native")
         assert refused.returncode != 0 and len(refused.stderr.splitlines()) == 1
-        assert f"engine=native cannot compute this run: {reason}" in refused.stderr
+        assert re.search(f"engine=native cannot compute this run: {reason}", refused.stderr)
         assert not mine.folders()
         planned = mine(*CONF, choice, *TINY, dry, "engine=auto")
-        assert re.search(rf"1 reference, about \d+ s each: {re.escape(reason)}\.", planned.stdout)
+        assert re.search(rf"1 reference, about \d+ s each: {reason}\.", planned.stdout)
 
 
 def test_the_rows_of_l2_init_are_those_of_a_plain_computation(mine):
@@ -225,17 +220,18 @@ def test_every_engine_that_can_computes_own_parts_to_the_same_rows(mine):
     if reason := get("compiled").unsupported(plasticity.compose()):
         pytest.skip(reason)
     found = {}
-    for engine in ("reference", "compiled"):
+    for engine in ("reference", "compiled", "native"):
         done = mine(*CONF, *ALL, *TINY, f"engine={engine}", "force=true")
         assert done.returncode == 0, done.stderr
         (folder,) = mine.folders()
         assert json.loads((folder / "state.json").read_text())["provenance"]["engine"] == engine
         found[engine] = rows(folder)
-    for right, row in zip(*found.values(), strict=True):
-        assert row == pytest.approx(right, rel=1e-4)
-        for column in row:
-            if column == "accuracy" or column.startswith("replaced"):
-                assert row[column] == right[column]
+    for right, *others in zip(*found.values(), strict=True):
+        for row in others:
+            assert row == pytest.approx(right, rel=1e-4)
+            for column in row:
+                if column == "accuracy" or column.startswith("replaced"):
+                    assert row[column] == right[column]
     assert sum(row["replaced.layer_2"] for row in found["compiled"]) > 0
 
 
@@ -319,3 +315,44 @@ def test_a_mistake_about_an_own_part_is_refused_with_one_sentence(mine, override
     done = mine(*CONF, *overrides.split(), *TINY)
     assert done.returncode != 0 and done.stdout == "" and not mine.folders()
     assert len(done.stderr.strip().splitlines()) == 1 and REFUSED[overrides] in done.stderr
+
+
+RESUMED = [
+    "engine=native", "activation=my_parts.Slope", "replacement/utility=my_parts.Size",
+    "regulariser=my_parts.L2Init", "optimiser=my_parts.Sign", *ALL[2:4], "model.width=6", "model.depth=2",
+    "diagnostics=none", "dataset.tasks=60", "dataset.examples_per_task=60", "checkpoint_seconds=1e-6",
+]  # fmt: skip
+
+
+def test_a_killed_run_of_traced_parts_resumes_and_follows_an_edit_of_its_part(mine, tmp_path):
+    folder = kill_after_checkpoint(mine, *RESUMED, pause=0)
+    done = mine(*RESUMED)
+    assert done.returncode == 0, done.stderr
+    state, resumed = json.loads((folder / "state.json").read_text()), mine.tables()
+    assert state["provenance"]["engine"] == "native" and state["attempts"][1]["task"] > 0
+    assert mine(*RESUMED, "force=true").returncode == 0 and mine.tables() == resumed
+    user.edit(tmp_path, "self.slope * z)", "self.slope * z * 2)")
+    again = mine(*RESUMED)
+    assert "1 finished run was computed by other code of activation=my_parts.Slope" in again.stdout
+    assert mine(*RESUMED, "force=true").returncode == 0 and mine.tables() != resumed
+
+
+def test_launches_at_once_build_a_traced_part_once(mine, tmp_path):
+    own = ["activation=my_parts.Slope", *TINY, "engine=native"]
+    cache = {"PLASTICITY_CACHE": str(tmp_path / "cache")}
+    (tmp_path / "cache" / "kernel").mkdir(parents=True)
+    shutil.copy(build.library(), tmp_path / "cache" / "kernel")
+    kernels = set((tmp_path / "cache" / "kernel").iterdir())
+    started = [mine.start(*own, f"seed={seed}", **cache) for seed in (1, 2)]
+    for process in started:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    (built,) = set((tmp_path / "cache" / "kernel").iterdir()) - kernels
+    whole = built.read_bytes()
+    built.write_bytes(whole[: len(whole) // 2])
+    assert mine(*own, "seed=3", **cache).returncode == 0 and built.read_bytes() == whole
+    without = cache | {"CC": "/nonexistent"}
+    assert mine(*own, "seed=4", **without).returncode == 0
+    built.unlink()
+    refused = mine(*own, "seed=5", **without)
+    assert "The native engine needs a C compiler, but /nonexistent was not found" in refused.stderr

@@ -107,7 +107,44 @@ class Sign(Optimiser):
 
     def step(self, parameter, gradient, memory):
         parameter.sub_(gradient.sign(), alpha=self.step_size)
+
+
+class Normed(Activation):
+    """max(z, 0), unless the norm of all units is 0: what no kernel has."""
+
+    def __call__(self, z):
+        from torch import linalg
+
+        return z.relu() * (linalg.norm(z.detach()) > 0)
+
+
+class Weighed(Utility):
+    """mean|w_out|, and the least where it is not a number."""
+
+    def __call__(self, measures):
+        return measures.outgoing.nan_to_num()
+
+
+class Cumulated(Regulariser):
+    """The weights of earlier inputs pull at those of later ones."""
+
+    def term(self, parameter, initial):
+        return 0.001 * parameter.cumsum(-1)
 '''
+
+NO_FORM = {
+    "activation": ("my_parts.Normed", r"torch\.linalg\.norm"),
+    "replacement.utility": ("my_parts.Weighed", r"Tensor\.nan_to_num"),
+    "regulariser": ("my_parts.Cumulated", r"Tensor\.cumsum"),
+}
+"""Parts without a native form, by key, and what is in the way."""
+
+
+def without_a_form(key: str) -> str:
+    """A pattern of the reason why one of those has no native form."""
+    part, what = NO_FORM[key]
+    return rf"{key}={part} has no native form: {what} at my_parts\.py:\d+"
+
 
 METHOD = """\
 # @package _global_

@@ -1,63 +1,32 @@
 """Forms: what the native engine's kernel has to know of each part, one class per kind of computation, in one place.
 
-A part has a native form if `form` finds one for its exact class: a subclass computes something else.
+A part has a native form if there is one for its exact class, since a subclass computes something else, or if one
+is traced from its code (`traced/`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plasticity.activations import Activation, ReLU
 from plasticity.constraints import NoConstraint
+from plasticity.engines.form import Form
 from plasticity.engines.kernel import binding
+from plasticity.engines.traced.forms import traced_form
+from plasticity.engines.traced.refusal import Refused
 from plasticity.networks.mlp import Mlp
 from plasticity.networks.network import Network
 from plasticity.objectives import Objective
-from plasticity.optimisers import SGD
+from plasticity.optimisers import SGD, Optimiser
 from plasticity.part import Part
-from plasticity.regularisers import L2, NoRegulariser
+from plasticity.regularisers import L2, NoRegulariser, Regulariser
 from plasticity.replacement import ContinualBackpropagation
 from plasticity.run import Run
 from plasticity.utilities import Utility
 
 if TYPE_CHECKING:
     from plasticity.engines.kernel.memory import LayerMemory
-
-
-@dataclass(frozen=True)
-class Form:
-    """How the kernel computes a part: what it is told of it, what it keeps for it, and what is read back.
-
-    Attributes:
-        part: the part.
-        run: the run that it belongs to.
-    """
-
-    part: Any
-    run: Run
-
-    def arrange(self, memory: Sequence["LayerMemory"]) -> None:
-        """Arranges the memory of the layers, the output layer's last, before the kernel is given it."""
-
-    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
-        """Sets fields of `Learner` and of the `Layer` of each layer, the output layer's last (`learner.h`)."""
-
-    def restore(self, network: Network, memory: Sequence["LayerMemory"], layers: Sequence[Any]) -> None:
-        """Puts what the part remembers, as a stored network has it, into the kernel's memory."""
-
-    def remembered(
-        self, memory: Sequence["LayerMemory"], layers: Sequence[Any], clock: int
-    ) -> dict[str, np.ndarray]:
-        """What the part remembers, by the names in a network's `memory`.
-
-        Args:
-            memory: of the layers.
-            layers: the kernel's `Layer` of each.
-            clock: number of steps that the learner has taken.
-        """
-        return {}
 
 
 class Numbered(Form):
@@ -158,18 +127,34 @@ NUMBERED: dict[type[Part], str] = {Activation: "activation", Utility: "utility",
 
 
 def form(part: Part, run: Run) -> Form | None:
-    """The form of a part; None if it has none.
+    """The form of a part; None if it has none, for the reason that `obstacle` gives.
 
     Raises:
-        Unavailable: the kernel cannot be built or loaded here.
+        Unavailable: the kernel, or the part's programs, cannot be built or loaded here.
     """
-    if type(part) in FORMS:
+    found = _form(part, run)
+    return None if isinstance(found, Refused) else found
+
+
+def obstacle(part: Part, run: Run) -> str | None:
+    """What is in the way of a native form, such as "torch.linalg.norm at mine.py:12"; None for nothing special."""
+    found = _form(part, run)
+    return str(found) or None if isinstance(found, Refused) else None
+
+
+def _form(part: Part, run: Run) -> Form | Refused:
+    if type(part) in FORMS and not (isinstance(part, (Optimiser, Regulariser)) and _moves_by_programs(run)):
         return FORMS[type(part)](part, run)
     field = _field(part)
-    if field is None or "." in part.name or part.name not in binding.numbers(field):
-        return None
-    passes_all = field == "activation" and type(part) is not ReLU
-    return (PassesAllUnits if passes_all else Numbered)(part, run)
+    if field is not None and "." not in part.name and part.name in binding.numbers(field):
+        passes_all = field == "activation" and type(part) is not ReLU
+        return (PassesAllUnits if passes_all else Numbered)(part, run)
+    return traced_form(part, run)
+
+
+def _moves_by_programs(run: Run) -> bool:
+    """Whether parameters are moved as the code of an optimiser or a regulariser of a user's own says."""
+    return not {type(run.optimiser), type(run.regulariser)} <= set(FORMS)
 
 
 def _field(part: Part) -> str | None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from plasticity.datasets import Task
 from plasticity.engines.engine import StepLosses, TaskResult
-from plasticity.engines.forms import Form, form
+from plasticity.engines.form import Form
+from plasticity.engines.forms import form, obstacle
 from plasticity.engines.kernel import binding, build
 from plasticity.engines.kernel.memory import ExampleMemory, LayerMemory
 from plasticity.errors import Diverged
@@ -31,9 +32,10 @@ class NativeEngine:
         try:
             for key, part in _parts_of_steps(run).items():
                 if form(part, run) is None:
-                    return f"{key}={part.name} has no native form"
-        except build.Unavailable:
-            pass  # for the reason that `unavailable` gives
+                    why = obstacle(part, run)
+                    return f"{key}={part.name} has no native form{f': {why}' if why else ''}"
+        except build.Unavailable as reason:
+            return unavailable() or str(reason).rstrip(".")
         return unavailable()
 
     def learner(self, run: Run, network: Network) -> "NativeLearner":
@@ -109,8 +111,7 @@ class NativeLearner:
         self.learner.loss_after = of_steps.after.ctypes.data if of_steps else None
         for first in range(0, steps, at_once):
             end = min(first + at_once, steps)
-            reached = self.kernel.learn(byref(self.learner), byref(examples), first, end)
-            _check(reached)
+            reached = self._reach(examples, task.first_step, first, end)
             if reached < end:
                 raise Diverged(task.number, reached)
             advance(end - first)
@@ -134,6 +135,16 @@ class NativeLearner:
         if self._has_classes():
             return float(np.mean(outputs.argmax(axis=1) == targets))
         return float(np.mean(np.square(outputs - targets)))
+
+    def _reach(self, examples: Any, first_step: int, first: int, end: int) -> int:
+        """Takes steps; where units are due, has them chosen. Returns the first step not taken."""
+        reached = self.kernel.learn(byref(self.learner), byref(examples), first, end)
+        while self.learner.waiting:
+            for each in self.forms:
+                each.choose(first_step + reached, self.learner, self.memory, self._of_first_example())
+            reached = self.kernel.learn(byref(self.learner), byref(examples), reached, end)
+        _check(reached)
+        return reached
 
     def activations(self, task: Task, examples: int) -> list[np.ndarray]:
         shown = min(examples, task.examples)

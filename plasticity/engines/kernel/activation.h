@@ -34,6 +34,9 @@ INLINE vec polynomial(const float *coefficient, const int degree, vec x)
     return y;
 }
 
+/* (e^r − 1 − r) / r² for |r| ≤ ln 2 / 2. */
+static const float EXCESS[] = {0.49999997f, 0.166665435f, 0.0416672006f, 0.00836652052f, 0.0013882519f};
+
 /* e^x = 2^k · (1 + m) for x ≤ 0, with k whole and m = e^r − 1 for the remainder |r| ≤ ln 2 / 2. */
 typedef struct {
     vec power, excess;
@@ -41,13 +44,12 @@ typedef struct {
 
 INLINE Exponential exponential(vec x)
 {
-    static const float expm1[] = {0.49999997f, 0.166665435f, 0.0416672006f, 0.00836652052f, 0.0013882519f};
     const vec lowest = all(LOWEST_EXPONENT), shift = all(0x1.8p23f);
     x = blend(less(x, lowest), lowest, x);
     const vec shifted = multiply_add(x, all(1.44269502f), shift);
     const vec k = subtract(shifted, shift);
     const vec r = multiply_add(k, all(1.90465421e-09f), multiply_add(k, all(-0.693147182f), x));
-    return (Exponential){power_of_two(shifted), multiply_add(multiply(r, r), polynomial(expm1, 4, r), r)};
+    return (Exponential){power_of_two(shifted), multiply_add(multiply(r, r), polynomial(EXCESS, 4, r), r)};
 }
 
 /* e^x for x ≤ 0; 0 where that is not a normal float. */

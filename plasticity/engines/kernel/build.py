@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -43,6 +44,24 @@ USUAL = ("cc", "gcc", "clang")
 DIGEST = hashlib.sha256().digest_size
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a library is built from, beside the headers here.
+
+    Attributes:
+        text: C that is compiled once for every kind of processor, each time with another name for KERNEL.
+        once: C that is compiled once, with what chooses between them; none if Python does.
+        variant: the only kind of processor that it is compiled for; None for all.
+    """
+
+    text: str
+    once: str | None = None
+    variant: str | None = None
+
+
+KERNEL = Source('#include "step.c"', '#include "dispatch.c"')
+
+
 class Unavailable(UserError):
     """The kernel cannot be built. Its text is one sentence that says why."""
 
@@ -53,14 +72,14 @@ def cache_directory() -> Path:
     return (folders.expanded(chosen) if chosen else folders.cache()) / "kernel"
 
 
-def load() -> ctypes.CDLL:
+def load(source: Source = KERNEL) -> ctypes.CDLL:
     """The shared library, loaded. One that cannot be loaded here is built again, if need be by another compiler.
 
     Raises:
         Unavailable: none can be built and loaded.
     """
     fault = None
-    for path in _libraries():
+    for path in _libraries(source):
         try:
             return ctypes.CDLL(str(path))
         except OSError as error:
@@ -71,7 +90,7 @@ def load() -> ctypes.CDLL:
             f"The native engine's kernel cannot be loaded ({fault}): set the environment variable {CACHE} to a "
             "folder from which programs may be loaded."
         )
-    loaded = _rebuilt(os.environ.get("CC"), os.environ.get("PATH"), directory)
+    loaded = _rebuilt(source, os.environ.get("CC"), os.environ.get("PATH"), directory)
     if loaded is None:
         raise Unavailable(
             f"The native engine's kernel cannot be loaded ({fault}), and no compiler here builds one that can: "
@@ -81,7 +100,7 @@ def load() -> ctypes.CDLL:
 
 
 @cache
-def _rebuilt(chosen: str | None, path: str | None, directory: Path) -> ctypes.CDLL | None:
+def _rebuilt(source: Source, chosen: str | None, path: str | None, directory: Path) -> ctypes.CDLL | None:
     """The library built again by $CC, else by a compiler of the usual names; None if none builds one that loads.
 
     Tried once per process and environment, since building takes seconds.
@@ -92,16 +111,16 @@ def _rebuilt(chosen: str | None, path: str | None, directory: Path) -> ctypes.CD
         if program not in tried:
             tried.add(program)
             with suppress(Unavailable, OSError):
-                return ctypes.CDLL(str(_library(command, again=True)))
+                return ctypes.CDLL(str(_library(command, source, again=True)))
     return None
 
 
-def library(extra_flags: tuple[str, ...] = ()) -> Path:
+def library(source: Source = KERNEL) -> Path:
     """The shared library, built now if the cache does not hold it. Raises Unavailable."""
-    return next(_libraries(extra_flags))
+    return next(_libraries(source))
 
 
-def _libraries(extra_flags: tuple[str, ...] = ()) -> Iterator[Path]:
+def _libraries(source: Source) -> Iterator[Path]:
     """The compiler's library; without a compiler, those in the cache, which give the same results.
 
     Raises:
@@ -109,9 +128,9 @@ def _libraries(extra_flags: tuple[str, ...] = ()) -> Iterator[Path]:
     """
     command = compiler()
     if command is not None:
-        yield _library(command, extra_flags)
+        yield _library(command, source)
         return
-    built = list(filter(_whole, sorted(cache_directory().glob(f"{_name(extra_flags)}-*.so"))))
+    built = list(filter(_whole, sorted(cache_directory().glob(f"{_name(source)}-*.so"))))
     if not built:
         raise Unavailable(
             f"The native engine needs a C compiler, but {os.environ.get('CC') or 'cc, gcc or clang'} was "
@@ -120,18 +139,18 @@ def _libraries(extra_flags: tuple[str, ...] = ()) -> Iterator[Path]:
     yield from built
 
 
-def _library(command: list[str], extra_flags: tuple[str, ...] = (), again: bool = False) -> Path:
+def _library(command: list[str], source: Source, again: bool = False) -> Path:
     """A compiler's library, built if the cache does not hold it whole, or in any case. Raises Unavailable."""
     directory = cache_directory()
     try:
-        built = directory / f"{_name(extra_flags)}-{_hash(_version(command))}.so"
+        built = directory / f"{_name(source)}-{_hash(_version(command))}.so"
         if again or not _whole(built):
             directory.mkdir(parents=True, exist_ok=True)
             with alone(directory) as nobody_else:
                 if nobody_else:
                     sweep(directory, "build", "*.so")
                 if again or not _whole(built):
-                    _build(command, extra_flags, built)
+                    _build(command, source, built)
         return built
     except OSError as error:
         raise Unavailable(
@@ -157,8 +176,8 @@ def _split(command: str) -> list[str]:
         return []
 
 
-def _name(extra_flags: tuple[str, ...]) -> str:
-    return _hash(FLAGS, extra_flags, VARIANTS, platform.machine(), *map(Path.read_bytes, _sources()))
+def _name(source: Source) -> str:
+    return _hash(FLAGS, source, VARIANTS, platform.machine(), *map(Path.read_bytes, _sources()))
 
 
 def _version(compiler: list[str]) -> str:
@@ -173,17 +192,27 @@ def _sources() -> list[Path]:
     return sorted(SOURCES.glob("*.[ch]"))
 
 
-def _build(compiler: list[str], extra_flags: tuple[str, ...], target: Path) -> None:
+def _build(compiler: list[str], source: Source, target: Path) -> None:
     """Compiles all variants at once and puts the library in place atomically."""
-    command = [*compiler, *FLAGS, *extra_flags]
+    command = [*compiler, *FLAGS, f"-I{SOURCES}"]
     variants = VARIANTS.get(platform.machine(), {"baseline": ()})
     with tempfile.TemporaryDirectory(prefix=".build.", dir=target.parent) as folder:
-        objects = [f"{folder}/{name}.o" for name in ("dispatch", *variants)]
-        steps = [
-            [*command, *flags, f"-DKERNEL=kernel_{name}", "-c", str(SOURCES / "step.c"), "-o", output]
-            for (name, flags), output in zip(variants.items(), objects[1:], strict=True)
-        ]
-        _run_all([*command, "-c", str(SOURCES / "dispatch.c"), "-o", objects[0]], *steps)
+        parts = {
+            name: (source.text, [*flags, f"-DKERNEL=kernel_{name}"])
+            for name, flags in variants.items()
+            if source.variant in (None, name)
+        }
+        if source.once is not None:
+            parts["once"] = (source.once, [])
+        for name, (text, _) in parts.items():
+            Path(folder, f"{name}.c").write_text(text)
+        _run_all(
+            *(
+                [*command, *flags, "-c", f"{folder}/{name}.c", "-o", f"{folder}/{name}.o"]
+                for name, (_, flags) in parts.items()
+            )
+        )
+        objects = [f"{folder}/{name}.o" for name in parts]
         _run_all([*command, "-shared", *objects, "-o", f"{folder}/kernel.so"])
         contents = Path(folder, "kernel.so").read_bytes()
         atomic_write(target, contents + hashlib.sha256(contents).digest(), mode=0o755)

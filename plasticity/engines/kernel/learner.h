@@ -9,11 +9,19 @@
 #include <stdint.h>
 
 #include "activation.h"
+#include "program.h"
 #include "utility.h"
 
 /* The losses: the name of each in C, and that of the objective. */
 #define LOSSES(X) X(CROSS_ENTROPY, cross_entropy) X(SQUARED_ERROR, squared_error)
 typedef enum { LOSSES(NUMBER) } Loss;
+
+/* Who chooses units: continual backpropagation, here; or Python, after every step, or after those in which units are
+ * due. */
+typedef enum { HERE, ALWAYS, WHEN_DUE } Choice;
+
+/* The activation and the utility of a user's own, beside those that are listed. */
+enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
 
 /* A linear layer and the units that it feeds. */
 #define LAYER_FIELDS(X)                                                                                         \
@@ -56,6 +64,29 @@ typedef enum { LOSSES(NUMBER) } Loss;
     X(int32_t *, chosen)      /* [units], the units to replace in this step ... */                              \
     X(int32_t, choices)       /* ... and their number */                                                        \
     X(float *, scratch)       /* [stride] */                                                                    \
+    /* Programs of parts of a user's own, each with its arrays; null where there is none. */                    \
+    X(Program *, respond)     /* h and slope from z */                                                          \
+    X(void *const *, respond_on)                                                                                \
+    X(Program *, judge)       /* y, into `scratch` */                                                           \
+    X(void *const *, judge_on)                                                                                  \
+    X(Program *, update)      /* what a replacement method remembers, and `due` */                              \
+    X(void *const *, update_on)                                                                                 \
+    X(Program *, move_weights) /* weights, and Σ|w| of each row, from what is remembered of them and the gradient */ \
+    X(void *const *, move_weights_on)                                                                           \
+    X(Program *, move_biases)                                                                                   \
+    X(void *const *, move_biases_on)                                                                            \
+    /* What those programs may be given beside arrays from above; null where it is not asked for. */            \
+    X(float *, novel_mean)    /* [stride], f̂ */                                                                 \
+    X(float *, outgoing)      /* [stride], mean |w_out| */                                                      \
+    X(float *, incoming)      /* [stride], mean |w_in| */                                                       \
+    X(float *, mean_input)    /* [1], mean |x| over inputs and examples */                                      \
+    X(float *, input)         /* [batch][inputs + 1], x by row; zeros between steps */                          \
+    X(double *, due)          /* [1], whether units are to be chosen */                                         \
+    /* What an optimiser of a user's own remembers of every parameter, cleared where a unit is made anew. */    \
+    X(int32_t, remembered_of_weights) /* how many arrays of weights, [inputs][stride] each ... */               \
+    X(float **, of_weights)                                                                                     \
+    X(int32_t, remembered_of_biases)  /* ... and of biases, [stride] each */                                    \
+    X(float **, of_biases)                                                                                      \
     /* Sums over the steps of a task. */                                                                        \
     X(double, total_magnitude) /* Σ|w| */                                                                       \
     X(int64_t, replaced)
@@ -71,6 +102,9 @@ typedef struct Layer Layer;
     X(int32_t, utility)    /* a Utility */                                                                      \
     X(int32_t, bias_compensation)                                                                               \
     X(int32_t, by_chance) /* a fraction of a unit is the probability of replacing one, not a debt */            \
+    X(int32_t, choice)    /* a Choice: who chooses the units to replace */                                      \
+    X(int32_t, waiting)   /* whether a step waits for units to be chosen, in `chosen` and `choices` of the layers */ \
+    X(int32_t, by_programs) /* parameters are moved by programs */                                              \
     X(double, step_size)                                                                                        \
     X(double, kept)       /* the share of every parameter that L2 leaves in a step: 1 − step size · strength */ \
     X(double, decay_rate) /* η of the running means */                                                          \

@@ -1,6 +1,6 @@
 """The kernel's memory: arrays aligned and padded as `learner.h` requires, and structures that point to them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,10 @@ class LayerMemory:
             "slope": aligned((batch, stride)),
             "error": aligned((batch, padded(units + 1))),
         }
+        self.own: dict[str, np.ndarray] = {}  # what programs take that is no field of `Layer` ...
+        self.rows: dict[str, np.ndarray] = {}  # ... and what of that is laid out as the weights are
+        self.programs: dict[str, tuple[int, Sequence[str]]] = {}
+        self.tables: list[np.ndarray] = []
         self.current["z"] = self.current["activation"]  # h overwrites z, which is faster
         self.current["observed"] = self.current["activation"]
         self["bias"][:] = parameters["biases"]
@@ -103,7 +107,7 @@ class LayerMemory:
         if not np.array_equal(np.sort(order), inputs):
             raise ValueError(f"{len(order)} numbers are not an order of {self.inputs} inputs")
         moved = self.arrays["place"][order]
-        for array in self.arrays["body"], self.arrays["tail"]:
+        for array in self.arrays["body"], self.arrays["tail"], *self.rows.values():
             array[: self.inputs] = array[moved]
         self.arrays["place"][order] = inputs
 
@@ -125,10 +129,48 @@ class LayerMemory:
         """Bases utilities and running means on an array of another layer, not on this layer's activations."""
         self.current["observed"] = observed
 
+    def keep_whole_rows(self) -> None:
+        """Keeps rows of weights in one piece, for programs that go through all of them."""
+        rows = np.concatenate([self.arrays["body"], self.arrays["tail"]], axis=1)[:, : self.units]
+        self.body_length, self.tail_length = padded(self.units), 0
+        self.arrays |= {"body": aligned((len(rows), self.body_length)), "tail": aligned((len(rows), 0))}
+        self.arrays["body"][:, : self.units] = rows
+
+    def rows_of(self, weights: np.ndarray) -> np.ndarray:
+        """Numbers of each weight, [units, inputs], laid out as the weights are."""
+        rows = aligned((self.inputs, padded(self.units)), weights.dtype.type)
+        rows[self.arrays["place"], : self.units] = weights.T
+        return rows
+
+    def of_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The reverse of `rows_of`: a copy, [units, inputs]."""
+        return np.ascontiguousarray(rows[self.arrays["place"], : self.units].T)
+
+    def give(self, field: str, program: int, arrays: Sequence[str]) -> None:
+        """Has a field of `Layer` hold a program.
+
+        Args:
+            field: such as "respond".
+            program: the address of the function.
+            arrays: the names of the arrays that it takes.
+        """
+        self.programs[field] = program, arrays
+
+    def _table(self, names: Sequence[str], place: int) -> int:
+        """The address of a table of a program's arrays."""
+        kept = (
+            self.own | self.rows | self.arrays | {name: array[place] for name, array in self.current.items()}
+        )
+        table = np.array([kept[name].ctypes.data for name in names], np.uint64)
+        self.tables.append(table)
+        return table.ctypes.data
+
     def structure(self, place: int) -> Any:
         """The layer as the kernel expects it, a `Layer`, for the example at a place in the batch."""
         arrays = self.arrays | {name: array[place] for name, array in self.current.items()}
         pointers = {name: array.ctypes.data for name, array in arrays.items()}
+        for field, (program, names) in self.programs.items():
+            pointers |= {field: program, f"{field}_on": self._table(names, place)}
         return structure("Layer")(
             inputs=self.inputs,
             units=self.units,

@@ -3,6 +3,8 @@
 #ifndef REPLACEMENT_H
 #define REPLACEMENT_H
 
+#include <string.h>
+
 #include "philox.h"
 #include "rows.h"
 
@@ -76,8 +78,64 @@ INLINE void observe_by(const Utility utility, const int batch, const Learner *ne
     }
 }
 
+/* What programs are given of the units between two layers, where they ask for it. */
+static void measure_for_programs(const Learner *net, const Layer *layer, const Layer *next)
+{
+    const float scale = (float)fabs(net->scale);
+    if (layer->outgoing)
+        for (int i = 0; i < layer->units; i++)
+            layer->outgoing[i] = next->row_magnitude[i] * scale / (float)next->units;
+    if (layer->incoming) {
+        incoming_magnitude(layer, layer->incoming);
+        for (int i = 0; i < layer->units; i++)
+            layer->incoming[i] = layer->incoming[i] * scale / (float)layer->inputs;
+    }
+    if (layer->mean_input) {
+        float total = 0;
+        for (int place = 0; place < net->batch; place++) {
+            const Layer *of_example = layer + place * (net->depth + 1);
+            for (int k = 0; k < of_example->used; k++)
+                total += fabsf(of_example->value[k]);
+        }
+        *layer->mean_input = total / (float)layer->inputs / (float)net->batch;
+    }
+}
+
+/* The same with a utility of a user's own, whose program gives the mean of y over the examples. */
+static void observe_by_program(const Learner *net, const Layer *layer, const Layer *next)
+{
+    const vec keep = all((float)net->decay_rate), gain = all((float)(1 - net->decay_rate));
+    const vec per_example = all(1.0f / (float)net->batch);
+    for (int i = 0; i < layer->stride; i += LANES) {
+        vec h = observed(net, layer, 0, i);
+        for (int place = 1; place < net->batch; place++)
+            h = add(h, observed(net, layer, place, i));
+        const vec f = multiply_add(keep, load(layer->mean_activation + i), multiply(gain, multiply(h, per_example)));
+        store(layer->mean_activation + i, f);
+        if (layer->novel_mean)
+            store(layer->novel_mean + i, corrected_means(net, layer, i, f));
+    }
+    measure_for_programs(net, layer, next);
+    layer->judge(&(Shape){layer->units, layer->inputs, net->batch}, layer->judge_on);
+    for (int i = 0; i < layer->stride; i += LANES) {
+        const vec y = load(layer->scratch + i);
+        store(layer->utility + i, multiply_add(keep, load(layer->utility + i), multiply(gain, y)));
+    }
+}
+
 static void observe(const Learner *net, const Layer *layer, const Layer *next)
 {
+    if (net->choice != HERE) {
+        if (layer->update) {
+            measure_for_programs(net, layer, next);
+            layer->update(&(Shape){layer->units, layer->inputs, net->batch}, layer->update_on);
+        }
+        return;
+    }
+    if (layer->judge) {
+        observe_by_program(net, layer, next);
+        return;
+    }
 #define CASE(utility, ...)                                     \
     case utility:                                              \
         if (net->batch == 1)                                   \
@@ -186,10 +244,39 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     layer->bias[unit] = layer->utility[unit] = layer->mean_activation[unit] = 0;
     layer->born[unit] = net->clock;
     layer->fading[unit] = 1;
+    for (int k = 0; k < layer->remembered_of_weights; k++)
+        for (int i = 0; i < layer->inputs; i++)
+            layer->of_weights[k][(int64_t)i * layer->stride + unit] = 0;
+    for (int k = 0; k < layer->remembered_of_biases; k++)
+        layer->of_biases[k][unit] = 0;
+    for (int k = 0; k < next->remembered_of_weights; k++)
+        memset(next->of_weights[k] + (int64_t)unit * next->stride, 0, sizeof(float[next->stride]));
 }
 
-/* The rest of a step, once the units are observed: all layers choose, then replace in order what they chose. */
-static void replace(Learner *net, int64_t step)
+/* Whether Python is to choose units. */
+static int is_due(const Learner *net)
+{
+    for (int number = 0; net->choice == WHEN_DUE && number < net->depth; number++)
+        if (*net->layer[number].due > 0)
+            return 1;
+    return net->choice == ALWAYS;
+}
+
+/* Replaces, in order, what the layers chose. */
+static void replace_chosen(Learner *net, int64_t step)
+{
+    for (int number = 0; number < net->depth; number++) {
+        Layer *layer = &net->layer[number], *next = layer + 1;
+        for (int i = 0; i < layer->choices; i++)
+            replace_unit(net, layer, next, number, layer->chosen[i], step);
+        layer->replaced += layer->choices;
+        if (layer->choices > 0)
+            layer->next_mature = net->clock;
+    }
+}
+
+/* The rest of a step, once the units are observed: all layers choose, then replace what they chose. */
+static void choose_and_replace(Learner *net, int64_t step)
 {
     int any = 0;
     Stream chances;
@@ -199,14 +286,8 @@ static void replace(Learner *net, int64_t step)
         choose_units(net, &net->layer[number], number, step, &chances);
         any |= net->layer[number].choices;
     }
-    for (int number = 0; any && number < net->depth; number++) {
-        Layer *layer = &net->layer[number], *next = layer + 1;
-        for (int i = 0; i < layer->choices; i++)
-            replace_unit(net, layer, next, number, layer->chosen[i], step);
-        layer->replaced += layer->choices;
-        if (layer->choices > 0)
-            layer->next_mature = net->clock;
-    }
+    if (any)
+        replace_chosen(net, step);
 }
 
 #endif

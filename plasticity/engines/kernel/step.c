@@ -35,7 +35,10 @@ static void pass_on(const Learner *net, Layer *from, Layer *to)
     const float *z = from->z;
     float *h = from->activation;
     if (net->activation != RELU) {
-        activate(net->activation, from->stride, z, h, from->slope);
+        if (from->respond)
+            from->respond(&(Shape){from->units, from->inputs, 1}, from->respond_on);
+        else
+            activate(net->activation, from->stride, z, h, from->slope);
         return;
     }
     to->used = 0;
@@ -153,12 +156,10 @@ static void learn_from_error(Learner *net, Fetch *next)
     }
 }
 
-/* The same for a batch: no layer moves before every example has sent its error back. */
-static void learn_from_errors(Learner *net)
+/* The errors of all layers and examples, before any layer moves. */
+static void send_errors_back(Learner *net)
 {
     const vec scale = all((float)net->scale);
-    net->scale *= net->kept;
-    const float rate = (float)(-net->step_size / net->scale / net->batch);
     for (int place = 0; place < net->batch; place++)
         for (Layer *first = layers_of(net, place), *layer = first + net->depth; layer > first; layer--) {
             Layer *below = layer - 1;
@@ -166,6 +167,14 @@ static void learn_from_errors(Learner *net)
             send_back(layer, below->error);
             pass_back(net, below, scale);
         }
+}
+
+/* The same for a batch: no layer moves before every example has sent its error back. */
+static void learn_from_errors(Learner *net)
+{
+    send_errors_back(net);
+    net->scale *= net->kept;
+    const float rate = (float)(-net->step_size / net->scale / net->batch);
     for (int number = net->depth; number >= 0; number--) {
         for (int place = 0; place < net->batch; place++) {
             Layer *layer = layers_of(net, place) + number;
@@ -176,6 +185,34 @@ static void learn_from_errors(Learner *net)
             move_gains(&net->layer[number], (float)(-net->step_size / net->batch));
         if (number < net->depth)
             observe(net, &net->layer[number], &net->layer[number + 1]);
+    }
+}
+
+/* Puts the inputs in use of each example in their places, or takes them away again. */
+static void spread_inputs(const Learner *net, int number, const int present)
+{
+    const int32_t length = (net->layer[number].inputs + LANES) / LANES * LANES;
+    for (int place = 0; place < net->batch; place++) {
+        const Layer *layer = layers_of(net, place) + number;
+        float *input = layer->input + (int64_t)place * length;
+        for (int k = 0; k < layer->used; k++)
+            input[layer->row[k]] = present ? layer->value[k] : 0;
+    }
+}
+
+/* The same where programs move all parameters, those of rows whose input is 0 as well. */
+static void learn_by_programs(Learner *net)
+{
+    send_errors_back(net);
+    for (int number = net->depth; number >= 0; number--) {
+        Layer *layer = &net->layer[number];
+        const Shape shape = {layer->units, layer->inputs, net->batch};
+        spread_inputs(net, number, 1);
+        layer->move_weights(&shape, layer->move_weights_on);
+        layer->move_biases(&shape, layer->move_biases_on);
+        spread_inputs(net, number, 0);
+        if (number < net->depth)
+            observe(net, layer, layer + 1);
     }
 }
 
@@ -222,6 +259,17 @@ static double loss_after(Learner *net, const Examples *examples, int64_t number)
     return loss;
 }
 
+/* What ends a step, once units are replaced. */
+static void finish_step(Learner *net, const Examples *examples, int64_t number)
+{
+    if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
+        fold_scale(net);
+    measure_layers(net);
+    if (net->loss_after)
+        net->loss_after[number] = loss_after(net, examples, number);
+}
+
+/* Takes a step, up to the choice of units where Python chooses them. Returns 0 if the loss is not finite. */
 static int step(Learner *net, const Examples *examples, int64_t number)
 {
     Fetch next;
@@ -229,19 +277,20 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     if (!isfinite(loss) || !net->finite)
         return 0;
     net->total_loss += loss;
+    if (net->loss_before)
+        net->loss_before[number] = loss;
     net->clock++;
-    if (net->batch == 1)
+    if (net->by_programs)
+        learn_by_programs(net);
+    else if (net->batch == 1)
         learn_from_error(net, &next);
     else
         learn_from_errors(net);
-    replace(net, examples->first_step + number);
-    if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
-        fold_scale(net);
-    measure_layers(net);
-    if (net->loss_after) {
-        net->loss_before[number] = loss;
-        net->loss_after[number] = loss_after(net, examples, number);
-    }
+    if (net->choice == HERE)
+        choose_and_replace(net, examples->first_step + number);
+    else if ((net->waiting = is_due(net)))
+        return 1;
+    finish_step(net, examples, number);
     return 1;
 }
 
@@ -268,8 +317,8 @@ static void begin_task(Learner *net)
 /* Whether the kernel supports everything that a learner uses, and the examples have the targets of its loss. */
 static int is_known(const Learner *net, const Examples *examples)
 {
-    return net->activation >= 0 && net->activation < COUNT(ACTIVATIONS) && net->utility >= 0 &&
-           net->utility < COUNT(UTILITIES) &&
+    return net->activation >= 0 && net->activation < OWN_ACTIVATION + !!net->layer->respond && net->utility >= 0 &&
+           net->utility < OWN_UTILITY + !!net->layer->judge &&
            ((net->loss == CROSS_ENTROPY && examples->label) || (net->loss == SQUARED_ERROR && examples->target));
 }
 
@@ -278,12 +327,16 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
     if (!is_known(net, examples))
         return REFUSED;
     const unsigned int mode = flush_denormals();
-    if (first == 0)
-        begin_task(net);
     int64_t number = first;
-    while (number < end && step(net, examples, number))
+    if (net->waiting) {
+        replace_chosen(net, examples->first_step + number);
+        finish_step(net, examples, number++);
+        net->waiting = 0;
+    } else if (first == 0)
+        begin_task(net);
+    while (number < end && step(net, examples, number) && !net->waiting)
         number++;
-    if (number * net->batch == examples->count && net->scale != 1)
+    if (!net->waiting && number * net->batch == examples->count && net->scale != 1)
         fold_scale(net);
     restore_denormals(mode);
     return number;
@@ -307,4 +360,7 @@ static int64_t look(Learner *net, const Examples *examples, int64_t end, float *
     return end;
 }
 
-const Kernel KERNEL = {learn, look, activate};
+#define TEXT_OF(name) #name
+#define NAME_OF(name) TEXT_OF(name)
+
+const Kernel KERNEL = {learn, look, activate, NAME_OF(KERNEL)};

@@ -1,0 +1,174 @@
+"""The form of a replacement method of a user's own: its update is a program, and its choice stays in Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plasticity.engines.kernel.memory import LayerMemory, aligned, padded
+from plasticity.engines.traced import trace
+from plasticity.engines.traced.form import Traced, give
+from plasticity.engines.traced.operations import DOUBLE, FLOAT, TRUTH, WHOLE
+from plasticity.engines.traced.refusal import Refused
+from plasticity.engines.traced.source import Program
+from plasticity.networks.network import Network
+from plasticity.replacement import Replacement, Step
+from plasticity.streams import Purpose, unit_interval
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ALWAYS, WHEN_DUE = 1, 2
+"""`Choice` in `learner.h`."""
+
+
+class TracedReplacement(Traced):
+    """A replacement method. Where units are due, its choice works on views of the kernel's memory."""
+
+    def trace(self) -> list[Program]:
+        if type(self.part).before_replacement is not Replacement.before_replacement:
+            raise Refused("a before_replacement of its own")
+        return trace.update(self.part, self.run)
+
+    def arrange(self, memory: Sequence[LayerMemory]) -> None:
+        programs = zip(memory, self.programs(), self.addresses(), strict=False)
+        for number, (layer, program, address) in enumerate(programs):
+            layer.keep_pre_activations()
+            layer.arrays["due"] = aligned(1, np.float64)
+            for place, values in enumerate(self._start()[number].values()):
+                layer.own[f"memory_{place}"] = _kept(values, layer.units)
+            give(layer, "update", program, address)
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        says = any(one.name == "due" for program in self.programs() for one in program.arrays)
+        learner.choice = WHEN_DUE if says else ALWAYS
+
+    def restore(self, network: Network, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
+        for name, views in self._views(memory).items():
+            for view, values in zip(views, network.remembered(name), strict=True):
+                view[...] = values
+
+    def remembered(
+        self, memory: Sequence[LayerMemory], layers: Sequence[Any], clock: int
+    ) -> dict[str, np.ndarray]:
+        return {
+            f"{name}.{number}": view.copy()
+            for name, views in self._views(memory).items()
+            for number, view in enumerate(views)
+        }
+
+    def _start(self) -> list[dict[str, np.ndarray]]:
+        """What is remembered of each hidden layer at the start."""
+        return [self.part.memory_of(layer) for layer in self.run.layers[:-1]]
+
+    def _views(self, memory: Sequence[LayerMemory]) -> dict[str, list[np.ndarray]]:
+        """What is remembered of each hidden layer, by name, in the kernel's memory."""
+        start = self._start()
+        return {
+            name: [
+                layer.own[f"memory_{place}"][: layer.units] if values[name].shape == (layer.units,)
+                else layer.own[f"memory_{place}"]
+                for layer, values in zip(memory, start, strict=False)
+            ]
+            for place, name in enumerate(start[0])
+        }  # fmt: skip
+
+    def choose(self, step: int, learner: Any, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
+        import torch
+
+        views = self._views(memory)
+        tensors = {name: [torch.from_numpy(view) for view in of_layers] for name, of_layers in views.items()}
+        given = {name: list(of_layers) for name, of_layers in tensors.items()}
+        due = [float(layer.arrays["due"][0]) for layer in memory[:-1]] if learner.choice == WHEN_DUE else []
+        with torch.no_grad():
+            chosen = self.part.chosen(given, self._step(step, learner, memory), due)
+        for name, of_layers in given.items():
+            for now, view, tensor in zip(of_layers, views[name], tensors[name], strict=True):
+                if now is not tensor:  # put in its place, rather than changed
+                    view[...] = now.numpy()
+        for layer, kernels, units in zip(memory, layers, chosen, strict=False):
+            numbers = [range(layer.units)[int(unit)] for unit in units]
+            kernels.choices = len(dict.fromkeys(numbers))
+            layer.arrays["chosen"][: kernels.choices] = list(dict.fromkeys(numbers))
+        for of_views in views.values():
+            for layer, view, units in zip(memory, of_views, chosen, strict=False):
+                if view.shape[-1:] == (layer.units,):
+                    view[..., [int(unit) for unit in units]] = 0
+
+    def _step(self, number: int, learner: Any, memory: Sequence[LayerMemory]) -> Step:
+        """What the choice may look at."""
+        import torch
+
+        batch, seed = self.run.dataset.batch_size, self.run.seed
+
+        def of_units(name: str) -> list["Tensor"]:
+            arrays = [layer.current[name][:, : layer.units] for layer in memory[:-1]]
+            return [torch.from_numpy(array if batch > 1 else array[0]) for array in arrays]
+
+        def draw(layer: int) -> "Tensor":
+            position = layer, number
+            return torch.from_numpy(
+                unit_interval(seed, Purpose.RANDOM_UTILITY, position, memory[layer].units)
+            )
+
+        def chance(layer: int) -> float:
+            return float(unit_interval(seed, Purpose.CHANCE, (number,), layer + 1)[layer])
+
+        known = {
+            "number": number,
+            "activations": of_units("activation"),
+            "pre_activations": of_units("z"),
+            "errors": of_units("error"),
+            "linear": [Linear(layer, learner.scale) for layer in memory],
+            "draw": draw,
+            "chance": chance,
+            "layers": self.run.layers,
+            "columns": [[h] for h in of_units("activation")],
+        }
+        return Step(**{entry.name: known[entry.name] for entry in fields(Step)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear layer with copies of its weights, made when they are asked for."""
+
+    memory: LayerMemory
+    scale: float
+
+    @property
+    def in_features(self) -> int:
+        return self.memory.inputs
+
+    @property
+    def out_features(self) -> int:
+        return self.memory.units
+
+    @property
+    def parameters(self) -> dict[str, "Tensor"]:
+        """By the names that layers have for them."""
+        return {"weights": self.weight, "biases": self.bias}
+
+    @property
+    def weight(self) -> "Tensor":
+        """[units, inputs]."""
+        import torch
+
+        return torch.from_numpy(self.memory.weight * np.float32(self.scale))
+
+    @property
+    def bias(self) -> "Tensor":
+        """[units]."""
+        import torch
+
+        return torch.from_numpy(self.memory["bias"] * np.float32(self.scale))
+
+
+def _kept(values: np.ndarray, units: int) -> np.ndarray:
+    """The memory for what is remembered of a layer, padded where it is over units."""
+    dtype = values.dtype.type
+    if str(values.dtype) not in (TRUTH, WHOLE, FLOAT, DOUBLE):
+        return np.array(values)
+    if values.shape == (units,):
+        return aligned(padded(units), dtype)
+    return aligned(values.shape or 1, dtype).reshape(values.shape)
