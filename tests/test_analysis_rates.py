@@ -40,10 +40,14 @@ def test_the_rates_of_runs_are_a_value_of_the_control(call, tmp_path):
     # 10 of 20 units in 50 steps; half a unit of 10.
     assert out == "replacement.rates=[0.01,0.001]\n"
     assert said == "Units replaced per unit and step, by hidden layer: the mean of 2 runs of redo.\n"
-    control = compose("method=random", "model.widths=[20,10]", out.strip())
+    control = compose("method=random", "model.widths=[20,10]", out.strip(), "dataset.examples_per_task=50")
     assert control.replacement.rates == (0.01, 0.001)
+    put(tmp_path, {"replacement": control.replacement.values()}, (10, 0.5))
+    put(tmp_path, {"replacement": {"name": "random", "rates": 0.02}}, (1, 1), status="failed")
+    where = ("--runs", tmp_path, "--method", "random", "--where")
+    assert call(*where, "replacement.rates=0.01,0.001").out == call(*where, "status=finished").out == out
     _, said = call("--runs", tmp_path)
-    assert "of cbp, redo" in said and "They differ in replacement." in said
+    assert "of cbp, random, redo" in said and "They differ in replacement." in said
 
 
 def test_single_runs_are_named_by_identity_or_folder(call, tmp_path):

@@ -168,10 +168,9 @@ class ReferenceLearner:
 
     def _forget(self, layer: int, unit: int) -> None:
         """Sets what the method remembers of a unit to 0, unless units keep it."""
+        units, kept = self.layers[layer].units, self.run.replacement.kept
         for name, of_layers in self.memory.items():
-            if name not in self.run.replacement.kept and of_layers[layer].shape[-1:] == (
-                self.layers[layer].units,
-            ):
+            if name not in kept and of_layers[layer].shape[-1:] == (units,):
                 of_layers[layer][..., unit] = 0
 
     def _remembered_like(self, name: str) -> list[Tensor]:
