@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from oracle import random_task, small_run
+from oracle import Examples, random_task, small_run
 from test_native import TOLERANCE, assert_identical, ignore
 
 from plasticity.engines import native
@@ -233,3 +233,28 @@ class Counting(Replacement):
 def test_what_an_update_may_not_look_at_is_named(method, reason):
     found = NativeEngine().unsupported(run_of(method))
     assert found.startswith(f"replacement={method.name} has no native form: {reason}")
+
+
+CHOOSING = {
+    "redo": {"interval": 20, "threshold": 0.2},
+    "regrama": {"interval": 20, "threshold": 0.2},
+    "random": {"rates": [0.01, 0.02]},
+}
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_methods_of_the_field_are_traced_and_equal_the_reference(name):
+    run = Run(
+        model={"width": 9, "depth": 2}, replacement={"name": name, **CHOOSING[name]},
+        dataset=Examples(inputs=7, outputs=3, examples_per_task=300),
+        optimiser={"name": "sgd", "step_size": 0.05},
+    )  # fmt: skip
+    assert NativeEngine().unsupported(run) is None
+    native, reference = (learner(run, initial_network(run)) for learner in (NativeLearner, ReferenceLearner))
+    for number in range(2):
+        task = random_task(run, 300, number)
+        found, expected = (one.learn(task, lambda steps: None) for one in (native, reference))
+        assert found.replaced.tolist() == expected.replaced.tolist() and found.replaced.sum() > 3
+    arrays = reference.network().arrays()
+    for kind, array in native.network().arrays().items():
+        np.testing.assert_allclose(array, arrays[kind], rtol=1e-3, atol=1e-4, err_msg=kind)

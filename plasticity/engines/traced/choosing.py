@@ -29,6 +29,8 @@ class TracedReplacement(Traced):
     def trace(self) -> list[Program]:
         if type(self.part).before_replacement is not Replacement.before_replacement:
             raise Refused("a before_replacement of its own")
+        if type(self.part).share is not Replacement.share:
+            raise Refused("a share of its own")
         return trace.update(self.part, self.run)
 
     def arrange(self, memory: Sequence[LayerMemory]) -> None:
@@ -82,7 +84,7 @@ class TracedReplacement(Traced):
         given = {name: list(of_layers) for name, of_layers in tensors.items()}
         due = [float(layer.arrays["due"][0]) for layer in memory[:-1]] if learner.choice == WHEN_DUE else []
         with torch.no_grad():
-            chosen = self.part.chosen(given, self._step(step, learner, memory), due)
+            chosen = self.part.chosen(given, self._step(step, learner, memory, layers), due)
         for name, of_layers in given.items():
             for now, view, tensor in zip(of_layers, views[name], tensors[name], strict=True):
                 if now is not tensor:  # put in its place, rather than changed
@@ -91,12 +93,12 @@ class TracedReplacement(Traced):
             numbers = [range(layer.units)[int(unit)] for unit in units]
             kernels.choices = len(dict.fromkeys(numbers))
             layer.arrays["chosen"][: kernels.choices] = list(dict.fromkeys(numbers))
-        for of_views in views.values():
+        for name, of_views in views.items():
             for layer, view, units in zip(memory, of_views, chosen, strict=False):
-                if view.shape[-1:] == (layer.units,):
+                if name not in self.part.kept and view.shape[-1:] == (layer.units,):
                     view[..., [int(unit) for unit in units]] = 0
 
-    def _step(self, number: int, learner: Any, memory: Sequence[LayerMemory]) -> Step:
+    def _step(self, number: int, learner: Any, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> Step:
         """What the choice may look at."""
         import torch
 
@@ -119,7 +121,8 @@ class TracedReplacement(Traced):
             "number": number,
             "activations": of_units("activation"),
             "pre_activations": of_units("z"),
-            "errors": of_units("error"),
+            "gradients": self._gradients(memory, layers),
+            "steps_per_task": self.run.dataset.steps_per_task,
             "linear": [Linear(layer, learner.scale) for layer in memory],
             "draw": draw,
             "chance": chance,
@@ -127,6 +130,18 @@ class TracedReplacement(Traced):
             "columns": [[h] for h in of_units("activation")],
         }
         return Step(**{entry.name: known[entry.name] for entry in fields(Step)})  # type: ignore[arg-type]
+
+    def _gradients(self, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> list["Tensor"]:
+        """What `Step.gradient` gives, for one example; empty if the method does not ask."""
+        import torch
+
+        if "gradients" not in self.part.looks_at:
+            return []
+        found = []
+        for layer, kernels in zip(memory[:-1], layers, strict=False):
+            inputs = np.abs(layer.current["value"][0, : kernels.used]).sum() / layer.inputs
+            found.append(torch.from_numpy(np.abs(layer.current["error"][0, : layer.units]) * inputs))
+        return found
 
 
 @dataclass(frozen=True)

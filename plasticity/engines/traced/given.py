@@ -1,4 +1,4 @@
-"""What a replacement method's update is given of weights and inputs: only mean magnitudes have a traced form."""
+"""What a replacement method's update is given of weights: only their mean magnitudes have a traced form."""
 
 from typing import Any
 
@@ -91,26 +91,4 @@ class Magnitudes(Weights):
         return mul(self.mean(dim, **others), float(self.shape[dim]))
 
 
-class Inputs(Opaque):
-    """The inputs of a layer: the mean of their magnitudes."""
-
-    def __init__(self, tracing: Tracing, number: int):
-        super().__init__(tracing, f"step.inputs[{number}]")
-        self.__dict__["number"] = number
-
-    def abs(self) -> "InputMagnitudes":
-        return InputMagnitudes(self.tracing, self.number)
-
-    __abs__ = absolute = abs
-
-
-class InputMagnitudes(Inputs):
-    """|x| of a layer."""
-
-    def mean(self, dim: Any = None, **others: Any) -> Symbol:
-        if dim not in (None, -1) or others:
-            raise self.tracing.refuse(f"{self.what}.abs().mean")
-        return self.tracing.source(f"mean_input@{self.number}")
-
-
-__all__ = ["GivenStep", "Inputs", "Linear", "Opaque"]
+__all__ = ["GivenStep", "Linear", "Opaque"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from plasticity.activations import Activation
 from plasticity.engines.traced.derivative import derivative
-from plasticity.engines.traced.given import GivenStep, Inputs, Linear, Opaque
+from plasticity.engines.traced.given import GivenStep, Linear, Opaque
 from plasticity.engines.traced.operations import (
     ALL,
     DOUBLE,
@@ -150,8 +150,8 @@ def _step(tracing: Tracing, run: Run) -> Step:
         "number": Opaque(tracing, "step.number"),
         "activations": of_units("activation"),
         "pre_activations": of_units("z"),
-        "errors": of_units("error"),
-        "inputs": [Inputs(tracing, k) for k in range(len(sizes) - 1)],
+        "gradients": _gradients(tracing, run),
+        "steps_per_task": run.dataset.steps_per_task,
         "linear": [Linear(tracing, k, sizes[k + 1], sizes[k]) for k in range(len(sizes) - 1)],
         "draw": nothing,
         "chance": nothing,
@@ -159,6 +159,18 @@ def _step(tracing: Tracing, run: Run) -> Step:
         "columns": [[h] for h in of_units("activation")],
     }
     return GivenStep(**{entry.name: known[entry.name] for entry in fields(Step)})  # type: ignore[arg-type]
+
+
+def _gradients(tracing: Tracing, run: Run) -> list[Symbol]:
+    """What `Step.gradient` gives for one example, |∂loss/∂(W x + b)| · mean |x|; empty for others."""
+    if "gradients" not in run.replacement.looks_at:
+        return []
+    if run.dataset.batch_size > 1:
+        raise tracing.refuse("the gradient of a batch")
+    return [
+        tracing.source(f"error@{k}", dims=(f"{UNIT}.{k}",)).abs() * tracing.source(f"mean_input@{k}")
+        for k in range(len(run.layers) - 1)
+    ]
 
 
 def _of_layer(outputs: Sequence[tuple[Array, Node]], layer: int) -> Program:
