@@ -251,8 +251,8 @@ def test_methods_of_the_field_are_traced_and_equal_the_reference(name):
     )  # fmt: skip
     assert NativeEngine().unsupported(run) is None
     native, reference = (learner(run, initial_network(run)) for learner in (NativeLearner, ReferenceLearner))
-    for number in range(2):
-        task = random_task(run, 300, number)
+    for turn in range(2):
+        task = random_task(run, 300, turn)
         found, expected = (one.learn(task, lambda steps: None) for one in (native, reference))
         assert found.replaced.tolist() == expected.replaced.tolist() and found.replaced.sum() > 3
     arrays = reference.network().arrays()
