@@ -275,6 +275,60 @@ def test_spectral_regularisation_finds_the_largest_singular_value_and_survives_z
     np.testing.assert_allclose(found.reshape(5, 6).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+PICTURES = {
+    "model": {"name": "cnn", "channels": [3], "kernel": [3], "pool": [2], "hidden": [6]},
+    "activation": "crelu",
+}
+
+
+@pytest.mark.parametrize("name", ["parseval", "spectral"])
+def test_terms_of_convolutions_are_the_gradients_of_their_filters_as_rows(name):
+    run = made(**PICTURES, regulariser={"name": name, "strength": 0.3})
+    for at, place in places(run.layers).items():
+        parameter = torch.from_numpy(initial_network(run).parameters[at] + 0.1).requires_grad_()
+        memory = run.regulariser.memory(place)
+        with torch.no_grad():
+            found = run.regulariser.gradient(place, parameter, parameter, memory)
+        rows = parameter.flatten(1) if parameter.ndim > 1 else None
+        if name == "spectral":
+            if rows is None:
+                term = parameter.norm() ** 4
+            else:
+                before = torch.full((place.inputs,), place.inputs**-0.5)
+                u = (rows @ before / (rows @ before).norm()).detach()  # from v before its own step
+                term = ((u @ rows @ memory["v"]) ** 2 - 1) ** 2
+        else:
+            used = rows is not None and not place.is_output
+            term = (rows @ rows.T - torch.eye(len(rows))).square().sum() if used else 0 * parameter.sum()
+        (expected,) = torch.autograd.grad(0.3 * term, parameter)
+        np.testing.assert_allclose(
+            torch.as_tensor(found).expand(parameter.shape), expected, rtol=1e-4, atol=1e-6, err_msg=at
+        )
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_rules_act_on_convolutions_and_units_of_two_columns(rules):
+    run = made(**PICTURES | RULES[rules])
+    learner, plain = (ReferenceLearner(one, initial_network(one)) for one in (run, made(**PICTURES)))
+    rows, classes = examples(run, 16)
+    for step in range(16):
+        for one in (learner, plain):
+            take(one, rows[step], classes[step], step)
+    found, other = learner.network().parameters, plain.network().parameters
+    assert all(np.isfinite(array).all() for array in found.values())
+    unchanged = {name for name in found if np.array_equal(found[name], other[name])}
+    assert "weights.0" not in unchanged and "weights.1" not in unchanged
+
+
+def test_clipping_of_filters_goes_by_their_inputs():
+    run = made(**PICTURES, constraint={"name": "weight_clipping", "bound": 0.5})
+    learner = ReferenceLearner(run, initial_network(run))
+    rows, classes = examples(run, 1)
+    take(learner, rows[0], classes[0], 0)
+    for layer, inputs in enumerate((2 * 3 * 3, 2 * 3 * 2, 2 * 6)):
+        assert np.abs(learner.network().weights[layer]).max() == np.float32(0.5 / sqrt(inputs))
+
+
 def test_normal_draws_have_the_moments_of_their_distribution():
     draws = standard_normal(5, Purpose.NOISE, (1, 2, 3), 100_001).astype(np.float64)
     assert draws.shape == (100_001,) and np.isfinite(draws).all() and np.abs(draws).max() < 6.8
