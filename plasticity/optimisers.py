@@ -106,11 +106,24 @@ class Adam(Optimiser, name="adam"):
         count += 1
         mean.mul_(self.mean_decay).add_(gradient, alpha=1 - self.mean_decay)
         square.mul_(self.square_decay).addcmul_(gradient, gradient, value=1 - self.square_decay)
-        size = (square / _started(self.square_decay, count)).sqrt() + self.epsilon
-        parameter.sub_(mean / _started(self.mean_decay, count) / size, alpha=self.step_size)
+        size = (square / _started_by_weight(self.square_decay, count)).sqrt() + self.epsilon
+        parameter.sub_(mean / _started_by_weight(self.mean_decay, count) / size, alpha=self.step_size)
 
     def canonical(self, run: Any) -> "Adam":
         return replace(self, count="keep") if type(self) is Adam and not run.replacement.layers else self
+
+
+def _started_by_weight(decay: float, count: "Tensor") -> "Tensor":
+    """`_started` of every entry of counts that restart by rows and columns, those of units.
+
+    Such a count is the smaller one of the largest in its row and the largest in its column, and the function grows
+    with the count: so it is computed of these alone, and not of every entry, which would take as long as a step.
+    """
+    if count.ndim < 2:
+        return _started(decay, count)
+    rows = count.flatten(1)
+    by_row, by_column = (_started(decay, rows.amax(axis, keepdim=True)) for axis in (1, 0))
+    return by_row.minimum(by_column).reshape(count.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
