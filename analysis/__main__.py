@@ -18,7 +18,7 @@ COMMANDS = {
     "table_1": (".paper.table_1", "Table 1, measured; beside the published one with --compare published"),
     "findings": (".paper.findings", "the paper's claims, as tests on these runs"),
     "figures": (".paper.figures", "the paper's figures, drawn from the committed results or your own runs"),
-    "calibration": (".paper.calibration", "Table 1, measured less published, drawn against a normal"),
+    "calibration": (".paper.calibration", "Table 1, measured minus published, drawn against a normal"),
     "publish": ("plasticity.track.__main__", "stored runs → Weights & Biases"),
     "dashboard": ("plasticity.track.dashboard", "a workspace at Weights & Biases for published runs"),
     "publish_figures": ("plasticity.track.figures", "figures and tables → Weights & Biases"),

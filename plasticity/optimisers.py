@@ -62,7 +62,11 @@ class Optimiser(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimiser, name="sgd"):
-    """Plain stochastic gradient descent: θ ← θ − step size · gradient."""
+    """Plain stochastic gradient descent: θ ← θ − step size · gradient.
+
+    Attributes:
+        step_size: how far a step goes against the gradient.
+    """
 
     step_size: float = number(0.005, above=0)
 

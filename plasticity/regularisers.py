@@ -55,7 +55,11 @@ class Regulariser(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class NoRegulariser(Regulariser, name="none"):
-    """Nothing: plain backpropagation."""
+    """Nothing: plain backpropagation.
+
+    Attributes:
+        strength: 0, the only value that nothing can have.
+    """
 
     strength: float = number(0.0, at_least=0)
 
@@ -70,7 +74,11 @@ class NoRegulariser(Regulariser, name="none"):
 
 @dataclass(frozen=True, kw_only=True)
 class L2(Regulariser, name="l2"):
-    """strength / 2 · ‖θ‖²: weight decay, as in `torch.optim.SGD(weight_decay=strength)`."""
+    """strength / 2 · ‖θ‖²: weight decay, as in `torch.optim.SGD(weight_decay=strength)`.
+
+    Attributes:
+        strength: λ, how strongly parameters are drawn to 0.
+    """
 
     strength: float = number(1e-3, at_least=0)
 

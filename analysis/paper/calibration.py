@@ -1,4 +1,4 @@
-"""The command that draws Table 1, measured less published: python -m plasticity.analysis calibration --help."""
+"""The command that draws Table 1, measured minus published: python -m plasticity.analysis calibration --help."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTION = (
-    "Each distinct cell of Table 1 once: ours less published over its standard error, as a standard normal "
+    "Each distinct cell of Table 1 once: ours minus published over its standard error, as a standard normal "
     "score, in order. Were seeds and rounding all there is, the points would follow the line; band: where "
     "95 % of a point's order statistic lie if the cells were independent."
 )
@@ -56,7 +56,7 @@ def draw(compared: pd.DataFrame) -> Figure:
     for _, cell in ordered.assign(quantile=quantiles).iloc[[0, -1][:number]].iterrows():
         _name(axes, cell)
     axes.set_xlabel("normal quantile")
-    axes.set_ylabel("ours less published, in standard errors (normal score)")
+    axes.set_ylabel("ours minus published, in standard errors (normal score)")
     axes.margins(0.06)
     axes.legend(loc="upper left", frameon=False)
     return figure

@@ -95,7 +95,7 @@ def explanation(asked: Comparison) -> str:
     decimals = "one decimal" if digits == 1 else f"{digits} decimals"
     unit = ", in percentage points" if asked.measure.percent else ""
     return (
-        f"Difference: ours less published{unit}. Error: its standard error, from one standard "
+        f"Difference: ours minus published{unit}. Error: its standard error, from one standard "
         "deviation that both sides share, as they must if they are the same experiment; it is pooled from the "
         f"squares about both means (published: {asked.published.seeds} seeds, ddof = 0), and what rounding to "
         f"{decimals} adds is added. p: of the t test against 0 (differs) and of two one-sided tests against a "

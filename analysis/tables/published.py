@@ -102,7 +102,7 @@ def compare(found: pd.DataFrame, asked: Comparison) -> pd.DataFrame:
         names: the names of its row in all sections.
         mean, std, seeds, missing: ours, as in `analysis.tables.summary.summarised`.
         published_mean, published_std: as published; population standard deviation.
-        difference: ours less published.
+        difference: ours minus published.
         error, degrees: standard error of the difference, from seeds and rounding, and its degrees of freedom.
         p_different, p_equivalent: adjusted over the cells.
         score: the difference over its error as a standard normal deviate (`normal_score`).

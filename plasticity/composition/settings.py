@@ -18,14 +18,22 @@ from plasticity.track.tracker import Tracker
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Which engine computes a run. Engines round differently: their runs agree only statistically."""
+    """Which engine computes a run. Engines round differently: their runs agree only statistically.
+
+    Attributes:
+        name: the engine; "auto" for the fastest that can compute a run and is worth its start.
+    """
 
     name: str = choice(options=("auto", *ENGINES))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotSettings:
-    """When a run's network is kept: before every `every`th task, and after the last in any case."""
+    """When a run's network is kept.
+
+    Attributes:
+        every: before every Nth task; 0 for none. The network after the last task is kept in any case.
+    """
 
     every: int = integer(at_least=0)
 

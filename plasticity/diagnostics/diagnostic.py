@@ -69,7 +69,7 @@ class Measurement:
         run: the run.
         learner: its network.
         task: the task.
-        due_or_not: whether to take all of them, due or not.
+        force: whether to take all of them, even those that are not due.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Measurement:
         run: "Run",
         learner: "Learner",
         task: "Task",
-        due_or_not: bool = False,
+        force: bool = False,
     ):
-        self.due = [one for one in diagnostics if due_or_not or one.due(task.number)]
+        self.due = [one for one in diagnostics if force or one.due(task.number)]
         self.run, self.learner, self.task = run, learner, task
 
     @property

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EVERY = 10
-"""Every how many rows one is published, if nothing else is asked for."""
+"""Every tenth row is published, unless another number is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

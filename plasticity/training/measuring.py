@@ -29,7 +29,7 @@ def from_snapshot(
     task: int,
     diagnostics: Sequence[Diagnostic],
     data_root: str | None,
-    due_or_not: bool = False,
+    force: bool = False,
 ) -> dict[int, Row]:
     """What diagnostics measure on one network of a run.
 
@@ -38,7 +38,7 @@ def from_snapshot(
         task: the task before which the network is taken; 0 for the run's start, which needs no snapshot.
         diagnostics: what to measure, if it is due.
         data_root: where data sets are kept; None for the usual place.
-        due_or_not: whether to take all of them, due or not.
+        force: whether to take all of them, even those that are not due.
 
     Returns:
         columns by task: those measured before this task, and those measured after the task before it
@@ -52,7 +52,7 @@ def from_snapshot(
     learner, stream = engine.learner(run, network), run.dataset.open(run.seed, data_root)
 
     def measurement(number: int) -> Measurement:
-        return Measurement(diagnostics, run, learner, stream.task(number), due_or_not)
+        return Measurement(diagnostics, run, learner, stream.task(number), force)
 
     found: dict[int, Row] = {}
     if task < run.dataset.tasks:
@@ -150,7 +150,7 @@ def columns_of(run: Run, diagnostics: Sequence[Diagnostic], data_root: str | Non
         return set()
     learner = get("reference").learner(run, initial_network(run))
     task = run.dataset.open(run.seed, data_root).task(0)
-    measurement = Measurement(diagnostics, run, learner, task, due_or_not=True)
+    measurement = Measurement(diagnostics, run, learner, task, force=True)
     return {*measurement.before(), *measurement.after()}
 
 

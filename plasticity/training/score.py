@@ -14,7 +14,7 @@ def window(rows: int) -> int:
 
 
 def window_text(rows: int, name: str = "tasks") -> str:
-    """Over which rows a score is the mean: "the last 165 of 1,100 tasks", "the last of 2 tasks"."""
+    """The rows that a score is averaged over: "the last 165 of 1,100 tasks", "the last of 2 tasks"."""
     last = window(rows)
     return f"the last {f'{last:,} ' if last > 1 else ''}of {rows:,} {name}"
 

@@ -1,0 +1,65 @@
+"""What the site shows beside what its pages say: parts and keys, read from the package; results; formulas as MathML.
+
+A page asks for a piece with a comment of its own, such as `<!-- parts: activation -->`, so that it also reads well
+where comments are left out.
+"""
+
+import html
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import latex2mathml.converter
+import reference
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parent.parent
+PIECE = re.compile(r"^<!-- (\w+)(?:: ([\w./ ]+))? -->$", re.MULTILINE)
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+TAKEN = {
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "reproducing.md": "results/README.md",
+    "notebook.py": "examples/first_hour.py",
+}
+"""Pages that are files of the repository, too, by their name on the site."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the repository's own files, and the figures."""
+    for name, path in TAKEN.items():
+        files.append(File.generated(config, name, content=(ROOT / path).read_text(encoding="utf-8")))
+    for figure in sorted((ROOT / "results" / "figures").glob("*.png")):
+        files.append(File.generated(config, f"figures/{figure.name}", abs_src_path=str(figure)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Puts the pieces that a page asks for in its place."""
+    return PIECE.sub(lambda found: PIECES[found[1]](found[2] or ""), markdown)
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Formulas become MathML, which browsers draw without a script."""
+    return FORMULA.sub(_drawn, content)
+
+
+def _drawn(found: re.Match[str]) -> str:
+    display = "block" if found[1] == "div" else "inline"
+    return latex2mathml.converter.convert(html.unescape(found[2]), display=display)
+
+
+def _file(path: str) -> str:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    return text if path.endswith(".md") else f"```text\n{text}```"
+
+
+PIECES: dict[str, Callable[[str], str]] = {
+    "parts": reference.parts,
+    "keys": lambda _: reference.keys(),
+    "methods": lambda _: reference.methods(),
+    "choices": lambda group: reference.choices(group),
+    "file": _file,
+}
