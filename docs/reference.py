@@ -108,7 +108,7 @@ def keys_of(prefix: str, section: type) -> Iterator[Key]:
         Unexplained: for a key that neither its class nor one it inherits from explains.
     """
     for entry in fields(section):
-        yield Key(f"{prefix}{entry.name}", _default(entry), _valid(entry), _meaning(section, entry.name))
+        yield Key(f"{prefix}{entry.name}", _default(entry), _valid(entry), meaning(section, entry.name))
 
 
 def _keys_of(group: str, known: type[Part]) -> str:
@@ -123,7 +123,7 @@ def _keys_of(group: str, known: type[Part]) -> str:
 def _settings() -> list[Key]:
     defaults = OmegaConf.to_container(OmegaConf.load(conf_directory() / "config.yaml"))
     assert isinstance(defaults, dict)
-    found = [Key("seed", "0", "a whole number from 0 to 2⁶³ − 1", "the seed of every random draw")]
+    found = [Key("seed", "`0`", "a whole number from 0 to 2⁶³ − 1", "the seed of every random draw")]
     for entry in fields(Settings):
         name = entry.name
         if name in SECTIONS:
@@ -133,9 +133,9 @@ def _settings() -> list[Key]:
                 for key in keys_of(f"{name}.", SECTIONS[name])
             ]
         elif name in defaults and not isinstance(defaults[name], dict):
-            found.append(Key(name, _shown(defaults[name]), _valid(entry), _meaning(Settings, name)))
+            found.append(Key(name, _shown(defaults[name]), _valid(entry), meaning(Settings, name)))
     root = next(entry for entry in fields(Settings) if entry.name == "data_root")
-    found.append(Key("dataset.root", "`null`", _valid(root), _meaning(Settings, "data_root")))
+    found.append(Key("dataset.root", "`null`", _valid(root), meaning(Settings, "data_root")))
     return found
 
 
@@ -171,11 +171,15 @@ def _valid(entry: Field[Any]) -> str:
     return ""
 
 
-@cache
-def _meaning(section: type, key: str) -> str:
+def meaning(section: type, key: str) -> str:
+    """What a class, or one that it inherits from, says of a key, in the words of a config.
+
+    Raises:
+        Unexplained: if none says anything.
+    """
     for known in section.__mro__:
         if known is not object and (found := _attributes(known).get(key)):
-            return found
+            return found.replace("None", "null")
     raise Unexplained(f"{section.__module__}.{section.__qualname__}.{key} is explained nowhere.")
 
 

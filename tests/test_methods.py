@@ -61,28 +61,12 @@ def test_a_method_of_ones_own_is_searched_tuned_swept_and_shown(mine):
     assert list(mine.folder.glob("curve*"))
 
 
-def readme(start, end):
-    """The indented lines of the README from one that starts a block to the last of another."""
-    lines = (ROOT / "README.md").read_text().splitlines()
-    first = lines.index(f"    {start}")
-    last = next(n for n in range(first, len(lines)) if lines[n].startswith(f"    {end}"))
-    return [line[4:] for line in lines[first : last + 1] if line.startswith("    ") or not line]
-
-
-def test_the_readmes_method_of_ones_own_replaces_silent_units_in_each_set(command, tmp_path):
-    parts = readme("from dataclasses import dataclass", "        return self.strength")
-    method = readme(
-        "from plasticity import Replacement, integer", "        return [units if layer in self.layers"
-    )
-    (tmp_path / "my_parts.py").write_text("\n".join(parts + method))
-    chosen = "replacement/method=my_parts.Silent replacement.interval=200"
-    (launch, further) = readme(
-        f"python launch.py -m {chosen} replacement=all,layer_1,none \\", "    dataset.tasks=2"
-    )
+def test_the_method_of_ones_own_in_the_docs_replaces_silent_units_in_each_set(command, tmp_path):
+    page = (ROOT / "docs" / "parts" / "replacement.md").read_text()
+    (tmp_path / "my_parts.py").write_text(page.split("```python\n")[1].split("```")[0])
+    (launch,) = (line for line in page.splitlines() if line.startswith("    python launch.py"))
     command.folder = tmp_path
-    done = command(
-        *launch.removesuffix("\\").split()[2:], *further.split(), "model.width=40", "optimiser.step_size=0.1"
-    )
+    done = command(*launch.split()[2:], "model.width=40", "optimiser.step_size=0.1")
     assert done.returncode == 0 and "3 of 3 runs finished" in done.stdout, done.stderr
     replaced = {}
     for folder, config in zip(command.folders(), configs(command), strict=True):
