@@ -1,11 +1,12 @@
-# make run: a short experiment, in under three minutes.  make test: every test.  Both install what they need first.
+# make run: a short experiment, in under three minutes.  make test: every test.
+# make docs: the site, in build/site.  Each installs what it needs first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 TASKS ?= 100
 SHORT = experiment=first_layer seed=0 dataset.tasks=$(TASKS) runs_dir=runs/short
 
-.PHONY: run test check
+.PHONY: run test check docs dist
 
 run: $(VENV)/installed
 	@echo "A short version of the first-layer experiment: the base network, 7 replacement sets, $(TASKS) of 1,100 tasks,"
@@ -22,6 +23,18 @@ check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/installed_docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
+dist: $(VENV)/installed_docs
+	$(BIN)/python -m build --outdir build/dist
+	$(BIN)/python -m twine check --strict build/dist/*
+
+$(VENV)/installed_docs: $(VENV)/installed
+	$(BIN)/python -m pip install -qq --constraint constraints.txt --editable ".[docs]"
+	@touch $@
 
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""What the site shows beside what its pages say: parts and keys, read from the package; results; formulas as MathML.
+"""What the site shows beside its pages: parts and keys, read from the package; results; formulas as MathML.
 
 A page asks for a piece with a comment of its own, such as `<!-- parts: activation -->`, so that it also reads well
 where comments are left out.

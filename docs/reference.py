@@ -1,4 +1,4 @@
-"""Tables of the package's parts and keys, read from their classes: names, formulas, defaults, what is valid, meanings."""
+"""Tables of parts and keys, read from their classes: names, formulas, defaults, what is valid, meanings."""
 
 import inspect
 import re
@@ -60,12 +60,16 @@ def parts(group: str) -> str:
     rows = []
     for known in named(kind):
         first, _, more = _said(known).partition("\n\n")
-        rows.append((f"`{INNER.get(group, group)}={known.name}`", _line(first), _line(more), _native(group, known)))
+        rows.append(
+            (f"`{INNER.get(group, group)}={known.name}`", _line(first), _line(more), _native(group, known))
+        )
     columns = ["", "what it is"] + ["more"] * any(row[2] for row in rows)
     shown = [row[:2] + ((row[2],) if len(columns) == 3 else ()) for row in rows]
     if any(row[3] for row in rows):
         columns, shown = [*columns, "native"], [(*one, row[3]) for one, row in zip(shown, rows, strict=True)]
-    return "\n\n".join([_table(columns, shown), *filter(None, (_keys_of(group, known) for known in named(kind)))])
+    return "\n\n".join(
+        [_table(columns, shown), *filter(None, (_keys_of(group, known) for known in named(kind)))]
+    )
 
 
 def keys() -> str:
@@ -140,7 +144,9 @@ def _settings() -> list[Key]:
 
 
 def _of_cluster() -> list[Key]:
-    given = yaml.safe_load((conf_directory() / "hydra" / "launcher" / "slurm.yaml").read_text(encoding="utf-8"))
+    given = yaml.safe_load(
+        (conf_directory() / "hydra" / "launcher" / "slurm.yaml").read_text(encoding="utf-8")
+    )
     return [
         Key(key.name, _shown(given[key.name.rpartition(".")[2]]), key.valid, key.meaning)
         for key in keys_of("hydra.launcher.", Cluster)
@@ -189,7 +195,9 @@ def _attributes(section: type) -> dict[str, str]:
     text = inspect.cleandoc(section.__doc__ or "")
     found = re.search(r"^Attributes:\n((?:    .*\n?|\n)+)", text, re.MULTILINE)
     said: dict[str, str] = {}
-    for names, meaning in re.findall(r"^ {4}([\w, ]+): ((?:.*\n?)(?: {8}.*\n?)*)", found[1] if found else "", re.M):
+    for names, meaning in re.findall(
+        r"^ {4}([\w, ]+): ((?:.*\n?)(?: {8}.*\n?)*)", found[1] if found else "", re.M
+    ):
         said |= dict.fromkeys(names.split(", "), _line(meaning))
     return said
 

@@ -13,6 +13,7 @@ import plasticity
 from plasticity.part import nested
 
 PARTS = ROOT / "docs" / "parts"
+README = ROOT / "README.md"
 
 
 def blocks(page, language):
@@ -78,6 +79,54 @@ def test_the_tracker_of_ones_own_is_told_of_each_task(command, tmp_path):
     assert len(told) == 3 and f"{folder.name} finished: 0." in told[-1]
 
 
+def test_the_recipes_of_the_readme_work_as_pasted(command, tmp_path):
+    """Each launch is composed and planned; the comparison finds what a short form of the sweep has computed."""
+    command.folder = tmp_path
+    recipes = blocks(README, "sh")
+    shell = "".join(recipes).replace("\\\n", " ")
+    heredoc = re.search(r"cat > my_parts.py <<'END'\n(.*?)END\n", shell, re.DOTALL)
+    (tmp_path / "my_parts.py").write_text(heredoc[1])
+    printed = [
+        shlex.split(line) for line in shell.replace(heredoc[0], "").splitlines() if line.startswith("python")
+    ]
+    launches = [line[2:] for line in printed if line[1] == "launch.py"]
+    runs, table = (line[3:] for line in printed if line[:3] == ["python", "-m", "plasticity.analysis"])
+    assert len(recipes) == 6 and len(launches) == 5 and runs == ["runs"]
+    sweep = launches[1]
+    for arguments in launches:
+        if "hydra/launcher=slurm" not in arguments:  # tests of SLURM submit such a sweep
+            done = command(*arguments, "launch.dry_run=true")
+            assert done.returncode == 0 and "run" in done.stdout, done.stderr
+    done = command(*sweep[:-1], "dataset.tasks=1", "dataset.examples_per_task=50")
+    assert done.returncode == 0, done.stderr
+    assert len(command.folders()) == 9
+    found = command(*table, "--runs", str(command.runs), module="plasticity.analysis")
+    assert found.returncode == 0, found.stderr
+    row, differences = (line for line in found.stdout.splitlines() if line.startswith("relu"))
+    assert row.count("[") == 3 and differences.count("[") == 2 and "Missing" not in found.stdout
+
+
+def test_the_readme_is_short_and_its_cells_are_those_of_table_1():
+    lines = README.read_text().splitlines()
+    whole = (ROOT / "results" / "table_1.md").read_text().replace("<u>", "").replace("</u>", "")
+    cells = {
+        line.split("|")[1].strip(): line.split("|")[2:7]
+        for line in reversed(whole.splitlines())
+        if "|" in line
+    }
+    shown = {
+        line.split("|")[1].strip(): line.split("|")[2:7] for line in lines if " ± " in line and line[0] == "|"
+    }
+    assert len(lines) <= 180 and len(shown) == 4
+    for row, name in {
+        "base": "Width 100",
+        "width 20": "Width 20",
+        "depth 2": "Depth 2",
+        "tanh": "Tanh",
+    }.items():
+        assert shown[row] == cells[name]
+
+
 def test_every_page_of_a_kind_of_part_is_run():
     elsewhere = {"index", "models", "replacement", "methods"}  # in test_layers, test_methods and below
     assert {path.stem for path in PARTS.glob("*.md")} == elsewhere | set(NAMES) | {"diagnostics", "trackers"}
@@ -101,9 +150,9 @@ def test_every_key_of_every_part_and_setting_is_explained(monkeypatch):
     said = reference.keys()  # raises Unexplained
     keys = set(re.findall(r"^\| `([\w.]+)` \|", said, re.MULTILINE))
     assert {
-        "seed", "runs_dir", "launch.dry_run", "snapshots.every", "model.width", "activation.slope", "replacement.rate",
-        "regulariser.strength", "diagnostics.curvature_rank.every", "tracker.mode", "hydra.launcher.minutes",
-        "dataset.flip_after", "optimiser.step_size", "intervention.part",
+        "seed", "runs_dir", "launch.dry_run", "snapshots.every", "model.width", "activation.slope",
+        "replacement.rate", "regulariser.strength", "diagnostics.curvature_rank.every", "tracker.mode",
+        "hydra.launcher.minutes", "dataset.flip_after", "optimiser.step_size", "intervention.part",
     } <= keys  # fmt: skip
     (rate,) = re.findall(r"^\| `replacement.rate` \|.*", said, re.MULTILINE)
     assert "`0.0001`" in rate and "at least 0 and of at most 1" in rate
@@ -111,3 +160,14 @@ def test_every_key_of_every_part_and_setting_is_explained(monkeypatch):
         module = type(sys)("my_parts")
         exec(user.PARTS, vars(module))
         reference.meaning(module.Sign, "step_size")
+
+
+def test_the_notebook_goes_from_a_run_to_a_figure(tmp_path, monkeypatch):
+    code = (ROOT / "examples" / "first_hour.py").read_text()
+    sizes = "TASKS, EXAMPLES, SEEDS = 20, 10_000, (0, 1)"
+    assert code.count(sizes) == 1
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    exec(compile(code.replace(sizes, "TASKS, EXAMPLES, SEEDS = 2, 50, (0,)"), "first_hour.py", "exec"), {})
+    assert (tmp_path / "first_hour.png").stat().st_size > 10_000
+    assert len(list((tmp_path / "runs" / "first_hour").glob("*/tasks.csv"))) == 3

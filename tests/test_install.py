@@ -114,6 +114,7 @@ def test_the_wheel_holds_every_config_kernel_source_and_module_and_nothing_else(
         str(path.relative_to(ROOT)) for path in ROOT.glob("plasticity/**/*.py") if "conf" not in path.parts
     }
     expected |= {f"plasticity/{path.relative_to(ROOT)}" for path in ROOT.glob("analysis/**/*.py")}
+    expected.add("plasticity/py.typed")
     assert len(expected) > 140
     assert {name for name in names if ".dist-info/" not in name} == expected
 

@@ -111,7 +111,7 @@ def test_a_sweep_as_text_and_as_columns_says_the_same(sweep, call):
         "cbp",
         "cbp + l2",
         "l2",
-        "Less bp, none",
+        "Minus bp, none",
         "cbp",
         "cbp + l2",
         "l2",
@@ -159,7 +159,7 @@ def test_a_declared_table_in_every_format(sweep, call):
     assert wanted[3] == "–" and re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d", wanted[1])
 
     said = shown("markdown")
-    assert f"| {' | '.join(head)} |" in said and "| **Less bp, none** |  |  |  |" in said
+    assert f"| {' | '.join(head)} |" in said and "| **Minus bp, none** |  |  |  |" in said
     assert f"| {' | '.join(wanted)} |" in re.sub("</?u>", "", said)
     assert said.count("<u>") == 3  # one for each column: none ties here
 
@@ -170,7 +170,7 @@ def test_a_declared_table_in_every_format(sweep, call):
 
     reader = Rows()
     reader.feed(shown("html"))
-    assert reader.rows[0] == head and wanted in reader.rows and ["Less bp, none"] in reader.rows
+    assert reader.rows[0] == head and wanted in reader.rows and ["Minus bp, none"] in reader.rows
 
     frame = pd.read_csv(io.StringIO(shown("csv"))).set_index(["row", "column"])
     assert len(frame) == 12 and list(frame.columns[:5]) == ["section", "mean", "std", "seeds", "missing"]

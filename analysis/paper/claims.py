@@ -117,18 +117,18 @@ EXPLANATIONS = (
     f"The margin of {MARGIN:g} point lies between what the paper takes for an effect (the columns of a ReLU "
     "row of its Table 1 span at least 4.6 points) and what it takes for none (SELU and tanh: at most 0.6).",
     "(a1, a2) Value: how far the least-squares line through the scores of the layers falls from the first "
-    "of them to the last. Steps: a layer less the one above it, with Holm's method over all steps of all "
+    "of them to the last. Steps: a layer minus the one above it, with Holm's method over all steps of all "
     "networks: level, where they are equivalent; else falls or rises, where that is shown; else open. A "
     f"step that rises contradicts. Line and steps are each judged at {SIGNIFICANCE:.0%}. A line that falls "
     "does not mean that each step does.",
     "(b1, b2) Value: the share of the gap that layer 1 closes, with Fieller's interval. Holds: more than "
     "half, so that layer 1 gives more than all other layers add to it, and a gap above 0. Equivalent: no "
     "gap to close; that is (d1, d2)'s test, adjusted here over all networks.",
-    "(b3) Value: all layers less layer 1. The claim is that they are equivalent. It does not hold where a "
+    "(b3) Value: all layers minus layer 1. The claim is that they are equivalent. It does not hold where a "
     f"difference is shown, which need not be shown to be more than {MARGIN:g} point: see the interval.",
-    "(c) Value: layer 1 less layers 2 to L.",
-    "(d1, d2) Value: all layers less the baseline. Both equivalent and holds say that it does not help.",
-    "(e) Value: all layers less no replacement with weight decay at its own step size and strength.",
+    "(c) Value: layer 1 minus layers 2 to L.",
+    "(d1, d2) Value: all layers minus the baseline. Both equivalent and holds say that it does not help.",
+    "(e) Value: all layers minus no replacement with weight decay at its own step size and strength.",
     "Networks share their seeds and differ in one property: each is judged on its own, and they do not "
     "replicate one another.",
 )

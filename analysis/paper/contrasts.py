@@ -19,8 +19,8 @@ def layer(number: int, depth: int) -> str:
 def fall(first: int, last: int, depth: int) -> Weights:
     """How far the least-squares line through the scores of the layers `first` to `last` falls along them.
 
-    That is minus its slope times the number of steps: with x the layers less their mean, the weights are
-    −(last − first) · x / Σx². For two layers it is the score of the first less that of the last.
+    That is minus its slope times the number of steps: with x the layers minus their mean, the weights are
+    −(last − first) · x / Σx². For two layers it is the score of the first minus that of the last.
     """
     x = np.arange(first, last + 1) - (first + last) / 2
     weights = -(last - first) * x / (x @ x)

@@ -109,7 +109,7 @@ def differences(compared: pd.DataFrame, grid: Grid, baseline: str, digits: int) 
             found = [by_place.get((row.key, column.key)) for column in grid.columns]
             if any(cell is not None for cell in found):
                 rows.append([Cell(row.label), *(Cell(difference(cell, digits)) for cell in found)])
-        title = f"{section.title}, less {baseline}" if section.title else f"Less {baseline}"
+        title = f"{section.title}, minus {baseline}" if section.title else f"Minus {baseline}"
         sections += [Section(title, rows)] if rows else []
     return sections
 
@@ -147,7 +147,7 @@ def explanation(compared: pd.DataFrame, baseline: str, margin: float, unit: str)
     )
     no_margin = "" if margin else " --margin adds a test of equivalence."
     return [
-        f"Differences: a cell less {baseline}, paired by seed ({number} pairs), with Student's {CONFIDENCE:.0%} "
+        f"Differences: a cell minus {baseline}, paired by seed ({number} pairs), with Student's {CONFIDENCE:.0%} "
         f"interval, which stands on its own. Verdicts, at {SIGNIFICANCE:.0%}: {equivalent}differs, where a paired "
         "t test shows it not to be 0; else undecided. Their p values are adjusted by Holm's method over the "
         f"{tests} differences of the table.{no_margin}"
