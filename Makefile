@@ -14,6 +14,7 @@ run: $(VENV)/installed
 	@echo "    $(BIN)/python launch.py experiment=first_layer"
 	$(BIN)/python launch.py $(SHORT)
 	$(BIN)/python -m plasticity.analysis runs --runs runs/short
+	$(BIN)/python -m plasticity.analysis report --runs runs/short --output runs/short.html
 
 test: $(VENV)/installed
 	@bash tests/slurm/install.sh

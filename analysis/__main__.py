@@ -11,6 +11,7 @@ COMMANDS = {
     "runs": (".runs", "every run, its progress and its score; means by any key"),
     "curves": (".curves", "any column by task, with a curve for each value of any key"),
     "table": (".tables.table", "a table of any runs: rows and columns by any key, compared with a baseline"),
+    "report": (".report.command", "one page about runs: tables, findings, figures, runs and their versions"),
     "search": (".search", "the settings of a search, ranked; writes the choice as a tuned network"),
     "rates": (".rates", "how many units runs replaced per unit and step, for the control method=random"),
     "collect": (".collect", "run folders → compact files such as those in results/"),

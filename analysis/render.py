@@ -131,12 +131,6 @@ def _latex_rows(table: Table, environment: str) -> list[str]:
 
 def html(table: Table) -> str:
     """A whole page."""
-
-    def shown(cell: Cell) -> str:
-        escaped = html_module.escape(cell.text)
-        return f"<td>{f'<u>{escaped}</u>' if cell.underlined else escaped}</td>"
-
-    heads = "".join(f"<th>{html_module.escape(title)}</th>" for title in table.columns)
     lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><title>Table</title><style>',
@@ -145,16 +139,30 @@ def html(table: Table) -> str:
         "td:first-child, th:first-child { text-align: left }",
         "thead, tbody { border-bottom: 1px solid } thead { border-top: 1px solid }",
         "</style></head><body>",
-        f"<table><thead><tr>{heads}</tr></thead>",
+        html_table(table),
     ]
+    notes = [f"<p>{html_module.escape(note)}</p>" for note in table.notes]
+    return "\n".join([*lines, *notes, "</body></html>"]) + "\n"
+
+
+def html_table(table: Table, caption: str = "") -> str:
+    """The table alone, without its notes, as a part of a page."""
+
+    def shown(cell: Cell) -> str:
+        escaped = html_module.escape(cell.text)
+        return f"<td>{f'<u>{escaped}</u>' if cell.underlined else escaped}</td>"
+
+    heads = "".join(f'<th scope="col">{html_module.escape(title)}</th>' for title in table.columns)
+    named = f"<caption>{html_module.escape(caption)}</caption>" if caption else ""
+    lines = [f"<table>{named}<thead><tr>{heads}</tr></thead>"]
     for section in table.sections:
         title = html_module.escape(section.title)
+        head = f'<tr><th colspan="{len(table.columns)}" scope="rowgroup">{title}</th></tr>'
         lines.append("<tbody>")
-        lines += [f'<tr><th colspan="{len(table.columns)}">{title}</th></tr>'] if title else []
+        lines += [head] if title else []
         lines += [f"<tr>{''.join(map(shown, row))}</tr>" for row in section.rows]
         lines.append("</tbody>")
-    notes = [f"<p>{html_module.escape(note)}</p>" for note in table.notes]
-    return "\n".join([*lines, "</table>", *notes, "</body></html>"]) + "\n"
+    return "\n".join([*lines, "</table>"])
 
 
 _LATEX_PAGE = 45

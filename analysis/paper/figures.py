@@ -245,27 +245,41 @@ def drawn(
         the figure, or None if there are no runs for it; and sentences about it, which also stand below it if
         anything is missing
     """
+    frame, said = rows(name, experiment, tasks, look.band)
+    if frame.empty:
+        return None, said
+    figure = FIGURES[name].draw(frame, look=look)
+    drawing.relabel(figure, labels or {})
+    if len(said) > 1:
+        drawing.note(figure, said)
+    return figure, said
+
+
+def rows(
+    name: str, experiment: Experiment, tasks: pd.DataFrame, band: str = USUAL.band
+) -> tuple[pd.DataFrame, list[str]]:
+    """What a figure shows: a tidy frame with the columns `line` and `panel`, and sentences about it.
+
+    Args:
+        name, experiment, tasks: as in `drawn`.
+        band: a key of `analysis.look.BANDS`.
+    """
     declared = FIGURES[name]
     frame = experiment.labelled(tasks, {LINE: declared.line, PANEL: declared.panel})
     if declared.first is not None:
         frame = frame[frame["task"] < declared.first]
     if frame.empty:
         number = len(experiment.runs)
-        return None, [
+        return frame, [
             f"{name} is not drawn: none of its {number} runs is finished. To compute them: {experiment.command}"
         ]
-    figure = declared.draw(frame, look=look)
-    drawing.relabel(figure, labels or {})
-    said = [explain(frame, look.band, "" if declared.by_layer else objective_name(experiment))]
+    said = [explain(frame, band, "" if declared.by_layer else objective_name(experiment))]
     if unmeasured := [measure for measure in declared.by_layer if not drawing.layers(frame, measure)]:
         said.append(
             f"Without values by layer: {', '.join(unmeasured)}. "
             f"To compute them: {experiment.command} launch.missing_measures=compute"
         )
-    said += experiment.missing(declared.panel, declared.line)
-    if len(said) > 1:
-        drawing.note(figure, said)
-    return figure, said
+    return frame, [*said, *experiment.missing(declared.panel, declared.line)]
 
 
 def objective_name(experiment: Experiment) -> str:

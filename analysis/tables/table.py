@@ -1,7 +1,9 @@
 """The command that makes a table of any runs: python -m plasticity.analysis table --help."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -53,9 +55,7 @@ def main() -> None:
     declaration = declare(arguments.table, {name: getattr(arguments, name) for name in OPTIONS})
     if arguments.lines and not declaration.baseline:
         raise UserError("--lines is refused: it lists what --baseline compares.")
-    asked = ask(declaration, table_runs(paths), arguments.config_dir)
-    runs, measure = measured(asked.runs, declaration.score, paths or [str(DIRECTORY)])
-    contents = Contents.of(declaration, replace(asked, runs=runs), measure)
+    contents = contents_of(declaration, table_runs(paths), paths or [str(DIRECTORY)], arguments.config_dir)
     if arguments.compare:
         frame, table = contents.beside_published()
     elif declaration.baseline:
@@ -182,6 +182,25 @@ class Contents:
         ]
 
 
+def contents_of(
+    declaration: Declaration, summaries: pd.DataFrame, paths: Sequence[str], config_dir: Path | None
+) -> Contents:
+    """The contents of a table.
+
+    Args:
+        declaration: the table.
+        summaries: as returned by `analysis.summarise`.
+        paths: the directories that these runs are in.
+        config_dir: a further directory of configs.
+
+    Raises:
+        UserError: when it would be empty, or something of the declaration does not fit the runs.
+    """
+    asked = ask(declaration, summaries, config_dir)
+    runs, measure = measured(asked.runs, declaration.score, paths)
+    return Contents.of(declaration, replace(asked, runs=runs), measure)
+
+
 def shown_digits(declaration: Declaration, measure: Measure) -> int:
     """Digits after the decimal point."""
     return declaration.digits if declaration.digits is not None else 1 if measure.percent else 2
@@ -196,22 +215,7 @@ def _arguments() -> argparse.Namespace:
     )
     source_arguments(parser, "runs; for --table, the committed results")
     config_argument(parser)
-    values, condition = "KEY[=VALUE,VALUE]", "KEY=VALUE"
-    for option, metavar, help_text in (
-        ("--rows", values, "such as method; VALUEs choose some, in this order"),
-        ("--columns", values, "such as replacement=all,layer_1,none"),
-        ("--sections", values, "rows under a title for each value"),
-        (
-            "--experiment",
-            ("NAME", condition),
-            "the runs of an experiment, as given to launch.py (default: all runs)",
-        ),
-        ("--baseline", condition, "differences, paired by seed, to the cell with these values"),
-    ):
-        parser.add_argument(option, nargs="+", metavar=metavar, help=help_text)
-    parser.add_argument(
-        "--where", nargs="+", action="extend", metavar=condition, help="only runs with these values"
-    )
+    cell_arguments(parser)
     for option, metavar, kind, help_text in (
         ("--table", "NAME|FILE", str, "a table declared in conf/table/, or in a file; options override it"),
         ("--score", "COLUMN", str, "in place of the score: seconds, or a column such as dead_units.layer_1"),
@@ -232,6 +236,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--compare", choices=["published"], help="with the numbers that the table declares")
     format_arguments(parser)
     return parsed(parser)
+
+
+def cell_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say which cells a table has."""
+    values, condition = "KEY[=VALUE,VALUE]", "KEY=VALUE"
+    for option, metavar, help_text in (
+        ("--rows", values, "such as method; VALUEs choose some, in this order"),
+        ("--columns", values, "such as replacement=all,layer_1,none"),
+        ("--sections", values, "rows under a title for each value"),
+        (
+            "--experiment",
+            ("NAME", condition),
+            "the runs of an experiment, as given to launch.py (default: all runs)",
+        ),
+        ("--baseline", condition, "differences, paired by seed, to the cell with these values"),
+    ):
+        parser.add_argument(option, nargs="+", metavar=metavar, help=help_text)
+    parser.add_argument(
+        "--where", nargs="+", action="extend", metavar=condition, help="only runs with these values"
+    )
 
 
 if __name__ == "__main__":
