@@ -100,9 +100,9 @@ class Adam(Optimiser, name="adam"):
     count: str = choice("restart", options=("restart", "keep"))
 
     def memory(self, parameter: "Tensor") -> dict[str, "Tensor"]:
-        from torch import float64, zeros, zeros_like
+        from torch import zeros, zeros_like
 
-        count = zeros_like(parameter) if self.count == "restart" else zeros((), dtype=float64)
+        count = zeros_like(parameter) if self.count == "restart" else zeros(())
         return {"mean": zeros_like(parameter), "square": zeros_like(parameter), "count": count}
 
     def step(self, parameter: "Tensor", gradient: "Tensor", memory: dict[str, "Tensor"]) -> None:
@@ -110,24 +110,11 @@ class Adam(Optimiser, name="adam"):
         count += 1
         mean.mul_(self.mean_decay).add_(gradient, alpha=1 - self.mean_decay)
         square.mul_(self.square_decay).addcmul_(gradient, gradient, value=1 - self.square_decay)
-        size = (square / _started_by_weight(self.square_decay, count)).sqrt() + self.epsilon
-        parameter.sub_(mean / _started_by_weight(self.mean_decay, count) / size, alpha=self.step_size)
+        size = (square / _started(self.square_decay, count)).sqrt() + self.epsilon
+        parameter.sub_(mean / _started(self.mean_decay, count) / size, alpha=self.step_size)
 
     def canonical(self, run: Any) -> "Adam":
         return replace(self, count="keep") if type(self) is Adam and not run.replacement.layers else self
-
-
-def _started_by_weight(decay: float, count: "Tensor") -> "Tensor":
-    """`_started` of every entry of counts that restart by rows and columns, those of units.
-
-    Such a count is the smaller one of the largest in its row and the largest in its column, and the function grows
-    with the count: so it is computed of these alone, and not of every entry, which would take as long as a step.
-    """
-    if count.ndim < 2:
-        return _started(decay, count)
-    rows = count.flatten(1)
-    by_row, by_column = (_started(decay, rows.amax(axis, keepdim=True)) for axis in (1, 0))
-    return by_row.minimum(by_column).reshape(count.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +142,9 @@ class UPGD(Optimiser, name="upgd"):
     weight_decay: float = number(0.01, at_least=0)
 
     def memory(self, parameter: "Tensor") -> dict[str, "Tensor"]:
-        from torch import float64, zeros, zeros_like
+        from torch import zeros, zeros_like
 
-        return {"utility": zeros_like(parameter), "count": zeros((), dtype=float64)}
+        return {"utility": zeros_like(parameter), "count": zeros(())}
 
     def descend(
         self,
@@ -181,5 +168,9 @@ class UPGD(Optimiser, name="upgd"):
 
 
 def _started(decay: float, count: "Tensor") -> "Tensor":
-    """1 − decayᵗ, by which a running mean that starts at 0 is divided after t steps; exact for small t, too."""
+    """1 − decayᵗ, by which a running mean that starts at 0 is divided after t steps: as exact for a small t as for
+    any.
+
+    In single precision t stops at 2²⁴, where the value has long been 1.
+    """
     return -(count * (log(decay) if decay else -inf)).expm1()

@@ -70,6 +70,10 @@ class Decay(Form):
         learner.kept = kept if abs(kept) > 1e-10 else 1e-10  # the kernel divides by it
 
 
+class Unconstrained(Form):
+    """No constraint: there is nothing to do."""
+
+
 class Continual(Form):
     """Continual backpropagation, in the kernel's `replacement.h`."""
 
@@ -114,7 +118,7 @@ class Continual(Form):
 FORMS: dict[type[Part], type[Form]] = {
     Mlp: Layered,
     SGD: Descent,
-    NoConstraint: Form,
+    NoConstraint: Unconstrained,
     NoRegulariser: Decay,
     L2: Decay,
     ContinualBackpropagation: Continual,

@@ -12,10 +12,11 @@ import numpy as np
 from plasticity.engines.kernel.memory import LayerMemory, aligned, padded
 from plasticity.engines.traced import trace
 from plasticity.engines.traced.form import Traced, give
-from plasticity.engines.traced.refusal import Refused
+from plasticity.engines.traced.refusal import Refused, not_traced
 from plasticity.engines.traced.source import Program
 from plasticity.networks.network import Network, origin
 from plasticity.optimisers import Optimiser
+from plasticity.regularisers import Regulariser
 from plasticity.run import Run
 
 KINDS = ("weights", "biases")
@@ -25,6 +26,8 @@ class TracedTerm(Traced):
     """A regulariser: its term is part of the optimiser's program."""
 
     def trace(self) -> list[Program]:
+        if type(self.part).gradient is not Regulariser.gradient:
+            raise not_traced(type(self.part).gradient)
         for shape in _shapes(self.run):
             for kind in KINDS:
                 trace.term(self.run, shape, kind == "weights")
@@ -35,6 +38,8 @@ class TracedMovement(Traced):
     """An optimiser, with the regulariser's term: programs for the weights and the biases of each layer."""
 
     def trace(self) -> list[Program]:
+        if type(self.part).descend is not Optimiser.descend:
+            raise not_traced(type(self.part).descend)
         if any(set(layer.parameters) != set(KINDS) for layer in self.run.layers):
             raise Refused("with layer normalisation")
         return [

@@ -4,6 +4,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 HERE = str(Path(__file__).parent)
 
@@ -30,6 +31,13 @@ def refused_by(error: BaseException) -> Refused:
     place = f" at {Path(lines[-1].filename).name}:{lines[-1].lineno}" if lines else ""
     text = " ".join(str(error).split())[:100]
     return Refused(f"{type(error).__name__}{f' ({text})' if text else ''}{place}")
+
+
+def not_traced(method: Any) -> Refused:
+    """A part's method in place of the one that is traced: "Mine.gradient at mine.py:12"."""
+    code = getattr(method, "__code__", None)
+    place = f" at {Path(code.co_filename).name}:{code.co_firstlineno}" if code else ""
+    return Refused(f"{method.__qualname__}{place}")
 
 
 def _is_inner(file: str) -> bool:
