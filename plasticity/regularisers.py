@@ -96,6 +96,9 @@ class L2Init(Regulariser, name="l2_init"):
     Regenerative regularisation (Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
     regularization"; github.com/skumar9876/L2_Init). A unit made anew is pulled to the θ₀ of the unit whose place it
     takes.
+
+    Attributes:
+        strength: λ, how strongly parameters are drawn to where they started.
     """
 
     strength: float = number(1e-3, at_least=0)

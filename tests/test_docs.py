@@ -33,6 +33,7 @@ NAMES = {
     "optimisers": ("optimiser", "Momentum"),
     "interventions": ("intervention", "ClearBiases"),
     "perturbations": ("perturbation", "PerturbOutputs"),
+    "constraints": ("constraint", "MaxNorm"),
     "datasets": ("dataset", "Blobs"),
 }
 """Parts on pages whose launch is composed and trained in this process: its key, and its class."""
