@@ -13,11 +13,13 @@ from typing import Any
 import latex2mathml.converter
 import reference
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECE = re.compile(r"^<!-- (\w+)(?:: ([\w./ ]+))? -->$", re.MULTILINE)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+LOADED = re.compile(r'<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)="?https?://[^>]*>')
 TAKEN = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
@@ -44,6 +46,17 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def on_page_content(content: str, **_: Any) -> str:
     """Formulas become MathML, which browsers draw without a script."""
     return FORMULA.sub(_drawn, content)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Refuses a page that would load anything from elsewhere.
+
+    Raises:
+        PluginError: naming the page and what it would load.
+    """
+    if found := LOADED.search(output):
+        raise PluginError(f"{page.file.src_uri} loads {found[0]}")
+    return output
 
 
 def _drawn(found: re.Match[str]) -> str:

@@ -57,19 +57,13 @@ class Key:
 def parts(group: str) -> str:
     """The parts of a kind: what each is, whether the native engine computes it, and its keys."""
     kind = KINDS[group]
-    rows = []
-    for known in named(kind):
-        first, _, more = _said(known).partition("\n\n")
-        rows.append(
-            (f"`{INNER.get(group, group)}={known.name}`", _line(first), _line(more), _native(group, known))
-        )
-    columns = ["", "what it is"] + ["more"] * any(row[2] for row in rows)
-    shown = [row[:2] + ((row[2],) if len(columns) == 3 else ()) for row in rows]
-    if any(row[3] for row in rows):
-        columns, shown = [*columns, "native"], [(*one, row[3]) for one, row in zip(shown, rows, strict=True)]
-    return "\n\n".join(
-        [_table(columns, shown), *filter(None, (_keys_of(group, known) for known in named(kind)))]
-    )
+    rows = [
+        (f"`{INNER.get(group, group)}={known.name}`", _said(known), _native(group, known))
+        for known in named(kind)
+    ]
+    columns = ["", "what it is", "native"] if any(row[-1] for row in rows) else ["", "what it is"]
+    said = [_keys_of(group, known) for known in named(kind)]
+    return "\n\n".join([_table(columns, [row[: len(columns)] for row in rows]), *filter(None, said)])
 
 
 def keys() -> str:
@@ -203,8 +197,9 @@ def _attributes(section: type) -> dict[str, str]:
 
 
 def _said(known: type[Part]) -> str:
-    """A docstring without its sections."""
-    return re.sub(r"^\w+:\n(?:    .*\n?|\n)+", "", inspect.cleandoc(known.__doc__ or ""), flags=re.M).strip()
+    """A docstring without its sections, on one line."""
+    text = re.sub(r"^\w+:\n(?:    .*\n?|\n)+", "", inspect.cleandoc(known.__doc__ or ""), flags=re.M)
+    return "<br>".join(_line(paragraph) for paragraph in text.strip().split("\n\n"))
 
 
 def _native(group: str, known: type[Part]) -> str:

@@ -6,10 +6,10 @@ if (location.protocol === "file:") {
       const frame = document.createElement("iframe")
       frame.hidden = true
       document.body.append(frame)
-      const own = frame.contentWindow
+      const own = frame.contentWindow, base = new URL(script, document.baseURI)
       const load = url => new Promise((loaded, failed) => {
         const element = frame.contentDocument.createElement("script")
-        Object.assign(element, { src: new URL(url, script), onload: loaded, onerror: failed })
+        Object.assign(element, { src: new URL(url, base), onload: loaded, onerror: () => failed(new Error(element.src)) })
         frame.contentDocument.body.append(element)
       })
       own.IFrameWorker = true
@@ -20,7 +20,7 @@ if (location.protocol === "file:") {
         this.onmessage?.(event)
       }
       this.own = own
-      this.ready = load(script)
+      this.ready = load(base)
     }
     postMessage(data) {
       this.ready.then(() => this.own.dispatchEvent(new MessageEvent("message", { data })))
