@@ -123,7 +123,8 @@ def bars(axes: Axes, frame: pd.DataFrame, y: str, band: str = "interval") -> Non
 def _errors(values: pd.DataFrame, band: str) -> np.ndarray:
     """How far the band of each column reaches below and above its mean: [2, columns]."""
     both = np.array([ends(values[column], str(column), band) for column in values])
-    return np.abs(both.T - values.mean().to_numpy())
+    lengths: np.ndarray = np.abs(both.T - values.mean().to_numpy())
+    return lengths
 
 
 @styled

@@ -1,5 +1,6 @@
 """The points of a curve: means over bins of tasks, with a band over runs."""
 
+from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
@@ -20,9 +21,8 @@ POINTS = 60
 
 def bin_width(rows: int) -> int:
     """The number of rows that are averaged for a point: the smallest round one that leaves at most 60 points."""
-    return next(
-        step * 10**power for power in range(9) for step in (1, 2, 5) if rows <= POINTS * step * 10**power
-    )
+    widths: Iterator[int] = (step * 10**power for power in range(9) for step in (1, 2, 5))
+    return next(width for width in widths if rows <= POINTS * width)
 
 
 def _spacing(frame: pd.DataFrame) -> int:

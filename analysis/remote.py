@@ -78,7 +78,7 @@ def _folder(run: Any, root: Path) -> Path | None:
 
     An id at W&B is written to only once, so what is in the cache never goes stale.
     """
-    identity, directory = str(run.config.get("run", "")), root / run.id
+    identity, directory = str(run.config.get("run", "")), root / str(run.id)
     if not re.fullmatch("[0-9a-f]{12}", identity):
         return None
     if directory.exists():

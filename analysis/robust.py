@@ -27,7 +27,8 @@ def interquartile_mean(values: np.ndarray) -> np.ndarray:
     """
     number = values.shape[-1]
     cut = int(TRIMMED * number)
-    return np.sort(values, axis=-1)[..., cut : number - cut].mean(axis=-1)
+    means: np.ndarray = np.sort(values, axis=-1)[..., cut : number - cut].mean(axis=-1)
+    return means
 
 
 def interquartile_interval(strata: Sequence[np.ndarray], confidence: float = CONFIDENCE) -> Interval:

@@ -212,4 +212,5 @@ def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
 @lru_cache(maxsize=64)
 def _errors(degrees: float) -> np.ndarray:
     """Estimated over true standard error, √(χ²/degrees), at 2,000 equally likely quantiles: [2000]."""
-    return np.sqrt(chdtri(degrees, (np.arange(2000) + 0.5) / 2000) / degrees)
+    roots: np.ndarray = np.sqrt(chdtri(degrees, (np.arange(2000) + 0.5) / 2000) / degrees)
+    return roots

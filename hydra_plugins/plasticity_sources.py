@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from dataclasses import MISSING
 from functools import cache
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def _loaded(path: Path, has_parts: bool) -> bytes:
 def _completed(config: DictConfig, key: str = "_target_") -> DictConfig:
     """A config completed with the defaults of the part that it names, if any; `key` is for error messages."""
     if "_target_" in config:
-        from plasticity.part import MISSING, Part, checked_fields, find, plain
+        from plasticity.part import Part, checked_fields, find, plain
 
         part = find(Part, config["_target_"], key)
         for name, entry in checked_fields(part).items():

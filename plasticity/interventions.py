@@ -114,4 +114,5 @@ def orthogonalised(matrix: np.ndarray, iterations: int = 10) -> np.ndarray:
         polynomial *= factor
         eigenvalues *= factor**2
     x = x @ (vectors * polynomial @ vectors.T)
-    return x.T if is_wide else x
+    nearest: np.ndarray = x.T if is_wide else x
+    return nearest

@@ -48,7 +48,8 @@ class ComparedNetwork:
         """Contrasts within each seed that has all of their cells: [contrasts, seeds]."""
         cells = list(dict.fromkeys(cell for weights in contrasts for cell in weights))
         matrix = [[weights.get(cell, 0.0) for cell in cells] for weights in contrasts]
-        return np.array(matrix) @ self._scores.reindex(columns=cells).dropna().to_numpy(float).T
+        values: np.ndarray = np.array(matrix) @ self._scores.reindex(columns=cells).dropna().to_numpy(float).T
+        return values
 
     def key(self, weights: Weights) -> frozenset[tuple[str, float]]:
         """A contrast in terms of the runs that it combines: contrasts with equal keys are the same numbers."""

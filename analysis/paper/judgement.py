@@ -129,8 +129,8 @@ class Family:
     """
 
     claim: str
-    different: dict[frozenset, float]
-    equivalent: dict[frozenset, float]
+    different: dict[frozenset[tuple[str, float]], float]
+    equivalent: dict[frozenset[tuple[str, float]], float]
 
 
 @dataclass
@@ -148,7 +148,7 @@ class Adjusted:
             Family(claim, dict(zip(new, different, strict=True)), dict(zip(new, equivalent, strict=True)))
         )
 
-    def of(self, key: frozenset) -> Family | None:
+    def of(self, key: frozenset[tuple[str, float]]) -> Family | None:
         """The family of a contrast."""
         return next((family for family in self.families if key in family.different), None)
 

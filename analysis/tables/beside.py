@@ -52,7 +52,7 @@ def _verdict(cell: pd.Series) -> str:
     if pd.isna(cell["error"]):
         return ABSENT
     if cell["verdict"] != UNDECIDED:
-        return cell["verdict"]
+        return str(cell["verdict"])
     return f"{UNDECIDED} ({cell['needed']} seeds)" if pd.notna(cell["needed"]) else f"{UNDECIDED} (no number)"
 
 

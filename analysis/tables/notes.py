@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import cast
 
 import pandas as pd
 
@@ -30,7 +29,7 @@ def lacking(found: pd.DataFrame, name: Callable[[str], str], title: Callable[[st
     none = none.assign(problem=none.apply(problem, axis=1))
     lines: dict[tuple[str, str, str], list[str]] = {}
     for key, cell in none.groupby(["row", "problem", "column"], sort=False):
-        row, why, column = map(str, cast(tuple[object, ...], key))
+        row, why, column = map(str, key)
         seeds = ", ".join(map(str, dict.fromkeys(cell["seed"])))
         lines.setdefault((row, seeds, why), []).append(title(column))
     return [

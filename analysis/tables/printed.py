@@ -37,7 +37,7 @@ class Published:
     @property
     def rounding(self) -> float:
         """How far a number can be from its exact value."""
-        return 0.5 * 10**-self.digits
+        return 0.5 * 10.0**-self.digits
 
 
 def published(key: str, value: Any) -> Published | None:

@@ -110,4 +110,5 @@ def best(cells: pd.DataFrame, competing: pd.Series, digits: int = 1, higher: boo
         return np.zeros(len(cells), bool)
     shown = cells["mean"].map(lambda mean: float(f"{mean:.{digits}f}"))
     known = shown[there]
-    return (there & (shown == (known.max() if higher else known.min()))).to_numpy()
+    best: np.ndarray = (there & (shown == (known.max() if higher else known.min()))).to_numpy()
+    return best

@@ -159,4 +159,4 @@ def logging_of(composed: DictConfig) -> dict[str, Any]:
     elif verbose and verbose is not True:
         for name in [verbose] if isinstance(verbose, str) else verbose:
             config.setdefault("loggers", {}).setdefault(name, {})["level"] = "DEBUG"
-    return config
+    return dict(config)

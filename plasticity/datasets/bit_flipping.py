@@ -114,7 +114,8 @@ class Target:
         inputs = self.weights.shape[1]
         negative = (inputs - self.weights.sum(axis=1) + self.biases) / 2
         on = rows @ self.weights.T + self.biases > self.beta * (inputs + 1) - negative
-        return (on @ self.outgoing + self.bias).astype(np.float32)[:, None]
+        outputs: np.ndarray = (on @ self.outgoing + self.bias).astype(np.float32)[:, None]
+        return outputs
 
 
 def signs(seed: int, position: int, count: int) -> np.ndarray:

@@ -115,7 +115,8 @@ class PairsOfClasses:
     def chosen(self, label: int) -> np.ndarray:
         """Which images for training are shown of a class: int64, [images_per_class]."""
         found, size = np.flatnonzero(self.training.labels == label), self.dataset.images_per_class
-        return found[sample(len(found), size, self.seed, Purpose.CHOSEN_IMAGES, (label,))]
+        chosen: np.ndarray = found[sample(len(found), size, self.seed, Purpose.CHOSEN_IMAGES, (label,))]
+        return chosen
 
     def _of(self, number: int, source: LabelledImages, places: Sequence[np.ndarray]) -> Task:
         """A task of images at given places of their source, one class after the other."""

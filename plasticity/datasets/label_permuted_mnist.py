@@ -28,7 +28,8 @@ class PermutedLabels(ImageStream):
     """The tasks of one seed."""
 
     def targets(self, number: int) -> np.ndarray:
-        return self.names(number)[self.labels]
+        renamed: np.ndarray = self.names(number)[self.labels]
+        return renamed
 
     def names(self, number: int) -> np.ndarray:
         """The new number of each class in a task: int32, [classes]."""

@@ -57,7 +57,8 @@ class ShuffledLabels(ImageStream):
             sample(self.images, self.images, self.seed, Purpose.EXAMPLE_ORDER, (number, epoch))
             for epoch in range(self.epochs)
         ]
-        return self.chosen[np.concatenate(orders)]
+        order: np.ndarray = self.chosen[np.concatenate(orders)]
+        return order
 
     def targets(self, number: int) -> np.ndarray:
         shuffled = sample(self.images, self.images, self.seed, Purpose.LABELS, (number,))

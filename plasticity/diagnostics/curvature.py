@@ -24,7 +24,7 @@ def gradient_gram(errors: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     Returns:
         [examples, examples], in the arrays' precision
     """
-    gram = errors @ errors.T
+    gram: np.ndarray = errors @ errors.T
     gram *= inputs @ inputs.T
     return gram
 
@@ -116,7 +116,8 @@ def _eigenvalues(gram: np.ndarray, bound: int) -> np.ndarray:
         upper = np.triu(factor[:rows])
         gram = upper @ upper.T
     # With OpenBLAS, the upper triangle takes a sixth less time than the lower one.
-    return eigvalsh(gram, lower=False, check_finite=False)
+    values: np.ndarray = eigvalsh(gram, lower=False, check_finite=False)
+    return values
 
 
 def _largest(array: np.ndarray) -> np.float64:
@@ -126,4 +127,5 @@ def _largest(array: np.ndarray) -> np.float64:
 
 def _divided(array: np.ndarray, size: np.float64) -> np.ndarray:
     """The array, scaled so that its largest absolute entry is 1; unchanged if all are 0."""
-    return array / array.dtype.type(size or 1.0)
+    divided: np.ndarray = array / array.dtype.type(size or 1.0)
+    return divided

@@ -80,7 +80,8 @@ class View:
 
     def targets(self, examples: int = 1_000) -> np.ndarray:
         """The classes of these examples, [examples], or the values to predict, [examples, outputs]."""
-        return self.task.targets[self.task.order[:examples]]
+        targets: np.ndarray = self.task.targets[self.task.order[:examples]]
+        return targets
 
     def hidden_layers(self, examples: int = 1_000) -> list[HiddenLayer]:
         """The hidden layers on the first examples of the task, or all of a shorter one."""

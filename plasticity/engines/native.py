@@ -100,7 +100,7 @@ class NativeLearner:
 
     def _of_first_example(self) -> list[Any]:
         """The kernel's `Layer` of each layer for the first example of a batch, which has all but current steps."""
-        return self.layers[: len(self.memory)]
+        return list(self.layers[: len(self.memory)])
 
     def learn(self, task: Task, advance: Callable[[int], None], losses: bool = False) -> TaskResult:
         examples = self.examples.structure(task)

@@ -84,7 +84,7 @@ class ReferenceLearner:
         *hidden, last = self.forward(example)
         loss = self.objective.loss(last.outputs, target)
         score = self.objective.score(last.outputs.detach(), target).sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         gradients = {name: cast(Tensor, parameter.grad) for name, parameter in self.parameters.items()}
         with torch.no_grad():
             seen = gradients_seen(self.run.replacement, self.layers, gradients)

@@ -26,10 +26,10 @@ from plasticity.launch.local import Outcome, finish
 from plasticity.launch.pack import jobs_by_minutes, jobs_by_runs, pack, split
 from plasticity.launch.plan import Plan
 from plasticity.launch.summary import states
-from plasticity.launch.sweep import INTERRUPTED, Ended, close, planned
+from plasticity.launch.sweep import Ended, close, planned
 from plasticity.launch.watch import watch
 from plasticity.machine.folders import expanded
-from plasticity.machine.interrupt import uninterrupted
+from plasticity.machine.interrupt import INTERRUPTED, uninterrupted
 from plasticity.machine.processes import Process
 from plasticity.run import Run
 from plasticity.store.claim import claim

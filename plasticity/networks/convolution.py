@@ -35,12 +35,12 @@ class Convolution(Layer):
         from torch.nn.functional import conv2d, max_pool2d
 
         assert self.activation is not None
-        images = inputs.unflatten(-1, self.image)
+        images = inputs.unflatten(-1, self.image)  # type: ignore[no-untyped-call]
         maps = conv2d(images, parameters["weights"], parameters["biases"], self.stride, self.padding)
         z = maps.flatten(-3)
         h = self.activation(z)
         if self.pool > 1:
-            h = max_pool2d(h.unflatten(-1, (-1, *self.size)), self.pool).flatten(-3)
+            h = max_pool2d(h.unflatten(-1, (-1, *self.size)), self.pool).flatten(-3)  # type: ignore[no-untyped-call]
         return Passed(z, h, h)
 
     @property

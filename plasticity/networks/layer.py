@@ -132,7 +132,7 @@ class Layer:
         """
         if values.shape[-1] == self.units:
             return values
-        by_unit: Tensor = values.unflatten(-1, (self.units, -1)).transpose(-1, -2)
+        by_unit: Tensor = values.unflatten(-1, (self.units, -1)).transpose(-1, -2)  # type: ignore[no-untyped-call]
         return by_unit.reshape(-1, self.units)
 
     def by_column(self, h: "Tensor") -> list["Tensor"]:

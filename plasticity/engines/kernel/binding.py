@@ -140,4 +140,5 @@ def kernel(variant: str | None = None) -> Kernel:
             f"{VARIANT}={variant} is refused: it must be a variant that this machine's processor supports, one of "
             "x86-64, x86-64-v3 and x86-64-v4, or not set."
         )
-    return found.contents
+    kernel: Kernel = found.contents
+    return kernel
