@@ -370,7 +370,7 @@ def test_the_oracle_knows_every_part():
     assert set(names(Objective)) == {"cross_entropy", "squared_error"}
     assert set(names(Regulariser)) == {"none", "l2", "l2_init", "spectral", "parseval"}  # test_rules
     assert set(names(Optimiser)) == {"sgd", "adam", "upgd"}  # test_rules
-    assert set(names(Replacement)) == {"cbp"}
+    assert set(names(Replacement)) == {"cbp", "cpr", "random", "redo", "regrama", "snr"}  # test_choices
 
 
 # --- The engine ----------------------------------------------------------------------------------------

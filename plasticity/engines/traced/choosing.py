@@ -10,7 +10,7 @@ from plasticity.engines.kernel.memory import LayerMemory, aligned, padded
 from plasticity.engines.traced import trace
 from plasticity.engines.traced.form import Traced, give
 from plasticity.engines.traced.operations import DOUBLE, FLOAT, TRUTH, WHOLE
-from plasticity.engines.traced.refusal import Refused
+from plasticity.engines.traced.refusal import Refused, not_traced
 from plasticity.engines.traced.source import Program
 from plasticity.networks.network import Network
 from plasticity.replacement import Replacement, Step
@@ -30,7 +30,7 @@ class TracedReplacement(Traced):
         if type(self.part).before_replacement is not Replacement.before_replacement:
             raise Refused("a before_replacement of its own")
         if type(self.part).share is not Replacement.share:
-            raise Refused("a share of its own")
+            raise not_traced(type(self.part).share)
         return trace.update(self.part, self.run)
 
     def arrange(self, memory: Sequence[LayerMemory]) -> None:
