@@ -111,7 +111,7 @@ class ShrinkAndPerturb(Perturbation, name="shrink_and_perturb"):
         fresh: drawn anew each time, as at initialisation (drawn), or the initial parameters (initial).
     """
 
-    every: Any = checked(_every, "task")
+    every: int | str = checked(_every, "task")
     shrink: float = number(0.2, at_least=0, at_most=1)
     noise: float = number(NOISE, at_least=0)
     fresh: str = choice("drawn", options=("drawn", "initial"))
@@ -139,7 +139,7 @@ class ShrinkAndPerturb(Perturbation, name="shrink_and_perturb"):
         return self.fresh == "drawn"
 
     def due_after(self, step: int) -> bool:
-        return self.every != "task" and (step + 1) % self.every == 0
+        return isinstance(self.every, int) and (step + 1) % self.every == 0
 
     def perturb(
         self, place: "Place", parameter: "Tensor", fresh: "Tensor", memory: dict[str, "Tensor"]
