@@ -158,15 +158,20 @@ def as_real(value: Symbol) -> Symbol:
 def power(input: Operand, exponent: Operand) -> Symbol:
     if isinstance(exponent, (bool, int, float)):
         kind = common(input, exponent)[1][0].dtype
-        whole = {0: lambda x: full_like(x, 1), 1: lambda x: x, 2: square, 3: lambda x: mul(mul(x, x), x)}
-        real = {
+        whole: dict[Any, Callable[[Any], Any]] = {
+            0: lambda x: full_like(x, 1),
+            1: lambda x: x,
+            2: square,
+            3: lambda x: mul(mul(x, x), x),
+        }
+        real: dict[Any, Callable[[Any], Any]] = {
             0.5: root,
             -0.5: lambda x: div(1, root(x)),
             -1: lambda x: div(1, x),
             -2: lambda x: div(1, square(x)),
         }
         if exponent in whole:
-            return whole[exponent](cast(input, kind))  # type: ignore[index]
+            return whole[exponent](cast(input, kind))
         if exponent in real and kind in (FLOAT, DOUBLE):
             return real[exponent](cast(input, kind))
     kind = common(input, exponent)[1][0].dtype

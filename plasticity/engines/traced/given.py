@@ -39,7 +39,7 @@ for _name in (
       for kind in ("", "r", "i")),
 ):  # fmt: skip
     setattr(Opaque, f"__{_name}__", _refusing)
-Opaque.__hash__ = object.__hash__  # type: ignore[method-assign,assignment]
+Opaque.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 class GivenStep(Step):

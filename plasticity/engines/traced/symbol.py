@@ -157,7 +157,7 @@ class Symbol:
     def __float__(self) -> float:
         raise self.tracing.refuse("the value of a number")
 
-    __int__ = __index__ = item = tolist = __float__  # type: ignore[assignment]
+    __int__ = __index__ = item = tolist = __float__
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise self.tracing.refuse("a NumPy array of values")

@@ -231,7 +231,7 @@ def movement(run: Run, shape: Shape, of_weights: bool, memory: Mapping[str, np.n
     gradient = _gradient(tracing, dims, shape.batch)
     added = traced(tracing, run.regulariser.term, parameter, initial)
     if isinstance(added, Symbol) or added:
-        traced(tracing, gradient.__iadd__, added)  # type: ignore[attr-defined]
+        traced(tracing, gradient.__iadd__, added)
     shapes = {(): (), (shape.units, shape.inputs) if of_weights else (shape.units,): dims}
     kept: dict[str, Any] = {}
     for place, (name, values) in enumerate(memory.items()):
