@@ -9,7 +9,7 @@ FORMATS = ("text", "markdown", "latex", "html")
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, underlined or not."""
+    """A text, which may be underlined."""
 
     text: str
     underlined: bool = False

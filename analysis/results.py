@@ -32,7 +32,7 @@ class Results:
         self._earlier = Piece(path / "runs.parquet", path / "tasks.parquet")
 
     def exists(self) -> bool:
-        """Whether there are any results, be it half of a piece."""
+        """Whether there are any results, even half of a piece."""
         return bool(self.pieces())
 
     def pieces(self) -> list[Piece]:

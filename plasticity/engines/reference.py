@@ -98,7 +98,7 @@ class ReferenceLearner:
         return Taken(loss.item(), score.item(), done, due)
 
     def _constrain(self, replaced: bool) -> None:
-        """What comes last in a step, in which units were replaced, or not."""
+        """What comes last in a step, whether or not units were replaced in it."""
         constrain(self.run, self.known, self.parameters)
 
     def _done(self, number: int, hidden: Sequence[Passed], gradients: Sequence[Tensor] = ()) -> Step:

@@ -148,7 +148,7 @@ def verify(publication: Publication, name: str, target: Place, patience: float |
 
 
 def present(names: Sequence[str], target: Place) -> list[str]:
-    """Those of some ids under which the server has a run, whole or not."""
+    """Those of some ids under which the server has a run, even an incomplete one."""
     with _server_errors():
         return [name for name in names if _find(name, target) is not None]
 
