@@ -77,7 +77,7 @@ class Experiment:
         return set(self.found.loc[self.found["score"].notna(), "run"])
 
     def described(self) -> pd.DataFrame:
-        """`found`, with the config of every run, even of those that are missing, in columns as `analysis.summarise` has them."""
+        """`found`, with the config of every run, even of missing ones, in the columns of `analysis.summarise`."""
         configs = pd.DataFrame(
             [config_values(run.values()) for run in self.runs.values()], index=list(self.runs)
         )
