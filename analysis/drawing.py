@@ -14,6 +14,7 @@ from plasticity.errors import UserError
 
 from .look import HATCHES, SMALL, USUAL, Look, canvas, column_name, curve_look, styled, unstyled, values_of
 from .points import LINE, PANEL, binned, deviation, divided, interval
+from .statistics import possible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +49,7 @@ ERRORS = {"interval": interval, "deviation": deviation}
 
 def ends(values: pd.Series, y: str, band: str) -> tuple[float, float]:
     """The ends of a band, within what a column can be: an accuracy is from 0 to 1."""
-    low, high = ERRORS.get(band, deviation)(values)
-    return (max(low, 0.0), min(high, 1.0)) if "accuracy" in y else (low, high)
+    return possible(*ERRORS.get(band, deviation)(values), "accuracy" in y)
 
 
 def lines(

@@ -19,7 +19,7 @@ from .experiments import Experiment
 from .load import config_columns, summarise
 from .render import Cell, Section, Table, text
 from .selection import column, mixture, shown, where, with_derived
-from .statistics import describe
+from .statistics import describe, possible
 
 ALWAYS = "optimiser.step_size"
 """The config key that is shown even if it is the same for all."""
@@ -83,7 +83,8 @@ def average_table(frame: pd.DataFrame, keys: Sequence[str]) -> Table:
     rows = []
     for _, row in frame.iterrows():
         score = partial(score_text, percent=row["percent"], digits=DIGITS)
-        interval = f"[{score(row['low'])}, {score(row['high'])}]" if row["runs"] > 1 else "–"
+        low, high = possible(row["low"], row["high"], row["percent"])
+        interval = f"[{score(low)}, {score(high)}]" if row["runs"] > 1 else "–"
         mean = score(row["mean"]) if row["runs"] else "–"
         values = [
             *(shown(row[key]) for key in keys),

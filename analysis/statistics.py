@@ -111,6 +111,11 @@ def describe(values: np.ndarray) -> dict[str, float]:
     return known | {"sem": estimate.error, "low": interval.low, "high": interval.high}
 
 
+def possible(low: float, high: float, share: bool) -> tuple[float, float]:
+    """The ends of an interval, within what can be: a share, such as an accuracy, is from 0 to 1."""
+    return (max(low, 0.0), min(high, 1.0)) if share else (low, high)
+
+
 def fieller(numerator: np.ndarray, denominator: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
     """The ratio of two paired means with Fieller's interval (Fieller 1954).
 

@@ -12,12 +12,13 @@ class ConfigError(UserError):
 
     Args:
         key: the config key as typed on the command line, such as `model.width`.
-        value: the refused value.
+        value: the refused value; ... where only the key is known.
         valid: what would be valid, as the end of the sentence "… is refused: it must be <valid>."
     """
 
     def __init__(self, key: str, value: object, valid: str):
-        super().__init__(f"{key}={value} is refused: it must be {valid}.")
+        given = key if value is ... else f"{key}={value}"
+        super().__init__(f"{given} is refused: it must be {valid}.")
         self.key, self.value, self.valid = key, value, valid
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str]]:

@@ -218,6 +218,16 @@ def test_runs_are_averaged_over_seeds(call, runs):
     assert "--by actvation is refused: it must be activation.name" in call("runs", "--by", "actvation")
 
 
+def test_an_interval_ends_where_an_accuracy_does(tmp_path, call):
+    for seed, score in enumerate((0.9, 0.999)):
+        fabricate(tmp_path / "runs", {"seed": seed, "replacement": {"layers": "none"}}, [score])
+    assert "94.95%  [32.05%, 100.00%]" in call("runs", "--by", "activation")
+    assert "95.0 [32.1, 100.0]" in call("tables.table", "--rows", "activation", "--columns", "replacement")
+    assert ",157." in call(
+        "tables.table", "--rows", "activation", "--columns", "replacement", "--format", "csv"
+    )
+
+
 def test_scores_of_two_kinds_have_no_common_mean():
     frame = averages(
         pd.DataFrame(

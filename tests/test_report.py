@@ -107,7 +107,7 @@ def test_every_cell_is_that_of_the_tables(page, runs):
     found, known = Read(page.read_text(encoding="utf-8")).tables, summarise(runs)
     _, table = contents_of(declare(None, usual.table(known)), known, [str(runs)], None).beside_baseline(False)
     assert found[0] == cells(table)
-    assert ["Less none"] in found[0] and "differs" in str(found[0])
+    assert ["Minus none"] in found[0] and "differs" in str(found[0])
     assert cells(replace(listing(known), notes=[])) in found
     assert [[*row] for row in zip(known["run"], known["command"], strict=True)] in [
         each[1:] for each in found

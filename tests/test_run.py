@@ -1,3 +1,4 @@
+import re
 from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
 from typing import Any
@@ -5,10 +6,11 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
+import plasticity
 from analysis import summarise
 from plasticity.activations import Activation, Tanh
 from plasticity.composition.reading import read
-from plasticity.errors import ConfigError
+from plasticity.errors import ConfigError, UserError
 from plasticity.optimisers import SGD
 from plasticity.part import Part, number, part
 from plasticity.run import LEFT_OUT, Run
@@ -580,3 +582,16 @@ def test_unknown_key_that_is_like_no_other_lists_them_all():
         "model, activation, replacement, regulariser, dataset, optimiser, intervention, perturbation, "
         "constraint, seed."
     )
+
+
+@pytest.mark.parametrize("override, said", [
+    ("optimizer=sgd", "optimizer=sgd is refused: it must be optimiser (did you mean that?)"),
+    ("optimizer.step_size=0.1", "optimizer.step_size=0.1 is refused: it must be optimiser.step_size (did you mean"),
+    ("tune=width_20", "tune=width_20 is refused: it must be tuned (did you mean that?)"),
+    ("nothing.like.it=1", "nothing is refused: it must be a known key, one of model, "),
+    ("replacement=layer_0", "all, except_first, last, none, layer_1, layer_2, … up to the network's last hidden "
+     "layer (layer_5 of 5 by default), or a list of layers such as [1,3]."),
+])  # fmt: skip
+def test_a_misspelt_group_is_named_with_its_value_and_the_right_one(override, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        plasticity.compose(override)

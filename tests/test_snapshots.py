@@ -92,6 +92,9 @@ def test_a_network_that_is_not_kept_is_refused_with_what_there_is(tmp_path):
     _, folder = computed(tmp_path, snapshot_every=2)
     with pytest.raises(UserError, match="before task 3: there are some from before tasks 2, 4"):
         plasticity.load_network(folder.path, 3)
+    _, other = computed(tmp_path / "other")
+    with pytest.raises(UserError, match="before task 3: there is one, from before task 4, which is loaded"):
+        plasticity.load_network(other.path, 3)
     with pytest.raises(UserError, match="holds no run"):
         plasticity.load_network(tmp_path / "nothing")
     (folder.path / "snapshots" / "000002.safetensors").write_bytes(b"torn")

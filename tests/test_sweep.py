@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -132,6 +133,7 @@ def test_absent_cells_are_left_out_where_the_experiment_says_so(command):
     assert refused.returncode != 0 and "layers from 1 to 2" in refused.stderr and not command.folders()
     done = command(*sweep, "launch.impossible=absent")
     assert done.returncode == 0 and "1 run (1 absent)" in done.stdout and len(command.folders()) == 1
+    assert "1 combination is absent: the network has no such layer to replace." in done.stdout
 
 
 def test_duplicates_are_computed_once_and_a_dry_run_computes_nothing(command):
@@ -139,6 +141,13 @@ def test_duplicates_are_computed_once_and_a_dry_run_computes_nothing(command):
     done = command(*sweep, "launch.dry_run=true")
     assert done.returncode == 0 and done.stdout.startswith("1 run: 0 finished, 0 resumed, 1 new, about")
     assert not command.runs.exists()
+    seeds = command("-m", "activation=relu,tanh", "seed=0,1,2,4", "dataset.tasks=3", "launch.dry_run=true")
+    listed = [re.split("  +", line.strip()) for line in seeds.stdout.splitlines() if line.startswith("  ")]
+    assert listed[0] == ["seeds", "engine", "steps", "time each", "run"]
+    assert [[*row[:3], row[4]] for row in listed[1:]] == [
+        ["0, 1, 2, 4", "native", "30,000", f"activation {name}"] for name in ("relu", "tanh")
+    ]
+    assert all(re.fullmatch(r"\d+ (s|min)", row[3]) for row in listed[1:])
     command.runs.write_text("a file")
     refused = command(*sweep, "launch.dry_run=true")
     assert refused.returncode == 1 and f"runs_dir={command.runs} is refused" in refused.stderr

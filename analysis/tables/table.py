@@ -120,8 +120,14 @@ class Contents:
         statistic = self.declaration.statistic
         best_is = self.declaration.best_is or BEST[self.declaration.best]
         legend = described(self.measure, statistic)
-        table = layout(self.summary, self.grid, statistic, self.digits, legend, best_is)
+        table = layout(self._possible(), self.grid, statistic, self.digits, legend, best_is)
         return self.summary[CSV + ADDED[statistic]], table
+
+    def _possible(self) -> pd.DataFrame:
+        """The summary, with the ends of intervals within what can be: a percentage is from 0 to 100."""
+        if not self.measure.percent:
+            return self.summary
+        return self.summary.assign(low=self.summary["low"].clip(0), high=self.summary["high"].clip(upper=100))
 
     def beside_baseline(self, lines: bool) -> tuple[pd.DataFrame, Table]:
         """The cells, compared with the baseline: below them or, with `lines`, as a list of comparisons."""

@@ -61,7 +61,8 @@ def compose_settings(overrides: Sequence[str], config_dir: str | Path | None = N
 def _read_each(
     combinations: Sequence[Sequence[str]], config_dir: str | Path | None
 ) -> list[tuple[Run | None, Settings]]:
-    with _hydra(config_dir) as (composer, parser):
+    given = [override for each in combinations for override in each]
+    with _hydra(config_dir, given) as (composer, parser):
         return [read(composer(_of_one_run(each, parser, composer))) for each in combinations]
 
 
@@ -87,8 +88,11 @@ def _of_one_run(given: Sequence[str], parser: OverridesParser, composer: "Compos
 
 
 @contextmanager
-def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", OverridesParser]]:
-    """Hydra without its command: yields what composes lists of overrides and what parses them; explains errors."""
+def _hydra(
+    config_dir: str | Path | None, given: Sequence[str]
+) -> Iterator[tuple["Composer", OverridesParser]]:
+    """Hydra without its command: yields what composes lists of overrides and what parses them; explains errors
+    about those that are given."""
     import hydra
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra.core.global_hydra import GlobalHydra
@@ -113,7 +117,7 @@ def _hydra(config_dir: str | Path | None) -> Iterator[tuple["Composer", Override
         try:
             yield Composer(loader, through_hydra), OverridesParser.create(config_loader=loader)
         except HYDRA_ERRORS as error:
-            raise explain(error) from error
+            raise explain(error, given) from error
 
 
 def experiment(name: str, *overrides: str, config_dir: str | Path | None = None) -> list[Run]:
@@ -131,7 +135,7 @@ def experiment(name: str, *overrides: str, config_dir: str | Path | None = None)
 
     arguments = [respelt(argument) for argument in (f"experiment={name}", *overrides)]
     check(arguments)
-    with _hydra(config_dir) as (composer, parser):
+    with _hydra(config_dir, arguments) as (composer, parser):
         plain = [
             str(one.input_line) for one in parser.parse_overrides(arguments) if not one.is_sweep_override()
         ]

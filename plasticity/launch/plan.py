@@ -177,6 +177,7 @@ def plan(
         absent=sum(run is None for run in runs),
         restart=uuid.uuid4().hex[:12] if force else None,
         notes=[
+            *_absent(sum(run is None for run in runs)),
             *tidied,
             *_remarks(to_compute, diagnostics),
             *_notes(found, list(zip(to_compute, engines, strict=True)), cluster),
@@ -212,6 +213,14 @@ def _notes(found: Survey, left: Sequence[tuple[Run, Choice]], cluster: bool) -> 
         *_other_engine(found.finished, left),
         *([] if found.measure_finished else lacks.notes(found.lacking, found.runs_dir, found.snapshot_every)),
     ]
+
+
+def _absent(number: int) -> list[str]:
+    """Says why some combinations of a sweep are no runs."""
+    if not number:
+        return []
+    them = "1 combination is" if number == 1 else f"{number} combinations are"
+    return [f"{them} absent: the network has no such layer to replace."]
 
 
 def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:

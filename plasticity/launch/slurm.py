@@ -25,6 +25,7 @@ from plasticity.launch.jobs import Submission, check_commands, covered, max_arra
 from plasticity.launch.local import Outcome, finish
 from plasticity.launch.pack import jobs_by_minutes, jobs_by_runs, pack, split
 from plasticity.launch.plan import Plan
+from plasticity.launch.preview import preview
 from plasticity.launch.summary import states
 from plasticity.launch.sweep import Ended, close, planned
 from plasticity.launch.watch import watch
@@ -68,6 +69,7 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
         packed, seconds = _pack(todo, runs, per_step, settings, cluster)
         print(_sentence(todo, runs, packed, seconds, cluster), flush=True)
         if settings.launch.dry_run:
+            _print(preview(todo, per_step, runs))
             return Ended(0)
         if packed:
             submission = _submit(packed, settings, cluster, todo.restart)

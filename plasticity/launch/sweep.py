@@ -12,6 +12,7 @@ from plasticity.launch.estimate import duration, per_engine, seconds_per_step, s
 from plasticity.launch.expected import is_own
 from plasticity.launch.local import Local, Outcome, finish
 from plasticity.launch.plan import Plan, plan
+from plasticity.launch.preview import preview
 from plasticity.launch.summary import states, summary
 from plasticity.machine.cores import cores
 from plasticity.machine.interrupt import INTERRUPTED
@@ -76,6 +77,9 @@ def compute(runs: Sequence[Run | None], settings: Settings) -> Ended:
     elif todo.reasons():
         print("\n".join(per_engine(todo, [])), flush=True)
     if settings.launch.dry_run:
+        print(
+            *preview(todo, per_step, todo.to_compute), sep="\n", end="\n" * bool(todo.to_compute), flush=True
+        )
         return Ended(0)
     outcome = Outcome()
     with settings.tracker.tracking(settings.runs_dir, todo.asked) as tracking:
