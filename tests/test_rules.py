@@ -358,7 +358,7 @@ def test_a_wrong_interval_is_refused(every):
 
 RECIPES = (
     "l2_init", "spectral", "parseval", "weight_clipping", "adam", "upgd", "weight_reinitialisation",
-    "shrink_and_perturb", "shrink_and_perturb_every_step", "layer_norm", "layer_norm_l2",
+    "shrink_and_perturb", "shrink_and_perturb_every_step", "layer_norm", "layer_norm_l2", "reset", "fire",
 )  # fmt: skip
 
 
