@@ -64,7 +64,9 @@ def test_a_method_of_ones_own_is_searched_tuned_swept_and_shown(mine):
 def test_the_method_of_ones_own_in_the_docs_replaces_silent_units_in_each_set(command, tmp_path):
     page = (ROOT / "docs" / "parts" / "replacement.md").read_text()
     (tmp_path / "my_parts.py").write_text(page.split("```python\n")[1].split("```")[0])
-    (launch,) = (line for line in page.splitlines() if line.startswith("    python launch.py"))
+    (launch,) = (
+        line for line in page.splitlines() if line.startswith("    python launch.py -m replacement/method")
+    )
     command.folder = tmp_path
     done = command(*launch.split()[2:], "model.width=40", "optimiser.step_size=0.1")
     assert done.returncode == 0 and "3 of 3 runs finished" in done.stdout, done.stderr
