@@ -64,13 +64,12 @@ def test_fifty_steps_equal_the_oracle(activation, loss, weight_decay):
     for step in range(50):
         example, target = shown(run, task, step)
         with torch.no_grad():
-            outputs, hidden, received = learner.forward(torch.from_numpy(example))
+            *hidden, last = learner.forward(torch.from_numpy(example))
         sums, expected_hidden = oracle.forward(example)
-        np.testing.assert_allclose(outputs, sums[-1], rtol=1e-4, atol=1e-5)
-        for h, expected_h in zip(hidden, expected_hidden, strict=True):
-            np.testing.assert_allclose(h, expected_h, rtol=1e-4, atol=1e-5)
-        for z, expected_z in zip(received, sums[:-1], strict=True):
-            np.testing.assert_allclose(z, expected_z, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(last.outputs, sums[-1], rtol=1e-4, atol=1e-5)
+        for passed, expected_h, expected_z in zip(hidden, expected_hidden, sums[:-1], strict=True):
+            np.testing.assert_allclose(passed.h, expected_h, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(passed.z, expected_z, rtol=1e-4, atol=1e-5)
         found = learner.step(*as_tensors(example, target), step)
         expected = oracle.step(example, target, step)
         expected_loss = pytest.approx(expected.loss, rel=1e-4, abs=1e-5)
