@@ -178,7 +178,7 @@ def test_a_compiler_that_cannot_compile_is_not_taken(failing):
 
 def test_another_compiler_than_the_first_will_do(failing, tmp_path):
     (tmp_path / "g++").rename(tmp_path / "unused")
-    assert choose("auto", plasticity.compose("activation=my_parts.Slope")).engine == "compiled"
+    assert choose("auto", plasticity.compose("activation=my_parts.Normed")).engine == "compiled"
     assert Path(cxx.compiler()).name == "g++"  # the real one
 
 

@@ -124,7 +124,7 @@ REFUSED = {
     "+tuned=tanhh": ["tuned=tanhh", "width_20"],
     "tracker.every=0": ["tracker.every=0", "at least 1"],
     "replacement=1": ["replacement=1", "layer_1 (did you mean that?)", "except_first"],
-    "regulariser=null": ["regulariser=null", "l2, none"],
+    "regulariser=null": ["regulariser=null", "l2, l2_init, none"],
     "tracker=false": ["tracker=false", "none, wandb"],
     "activation=[1]": ["activation=[1]", "relu"],
     "~model=0": ["model=0", "mlp"],
