@@ -254,7 +254,6 @@ def test_parts_of_this_package_are_not_tried():
         assert apart.kill() is None  # none was started
 
 
-@pytest.mark.xfail(reason="tracing calls the code of a part in the process of the launch, which it can crash")
 def test_a_part_that_crashes_refuses_the_sweep_before_anything_starts(folder, command):
     command.folder = folder
     done = command("-m", "activation=relu,broken.Crash", "dataset.tasks=2", "dataset.examples_per_task=60")

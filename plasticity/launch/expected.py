@@ -9,15 +9,15 @@ import numpy as np
 from plasticity.activations import Activation, ReLU
 from plasticity.constraints import Constraint
 from plasticity.datasets import Dataset, Task
-from plasticity.errors import ConfigError, UserError
 from plasticity.interventions import Intervention
-from plasticity.networks.layer import Layer, LayerArrays, Place, by_array, of_layer, places
+from plasticity.launch.tried import Tried, is_own
+from plasticity.networks.layer import Layer, LayerArrays, Place, of_layer, places
 from plasticity.networks.mlp import Mlp, perceptron
 from plasticity.networks.model import Model
 from plasticity.networks.network import initial_network
 from plasticity.objectives import Objective
 from plasticity.optimisers import Optimiser
-from plasticity.part import PACKAGE, Part
+from plasticity.part import Part
 from plasticity.perturbations import Perturbation
 from plasticity.regularisers import Regulariser
 from plasticity.replacement import Replacement, Step
@@ -28,54 +28,6 @@ UNITS = 4
 """Units of the layers of made-up networks."""
 
 LEARNABLE = " that gradients flow through"
-
-
-def is_own(part: Part) -> bool:
-    """Whether a part is the user's own, not this package's."""
-    return type(part).__module__.partition(".")[0] != PACKAGE
-
-
-class Tried:
-    """A part that is being tried.
-
-    Args:
-        key: its config key.
-        part: the part.
-        kind: the kind of part that it is.
-    """
-
-    def __init__(self, key: str, part: Any, kind: type[Part]):
-        self.key, self.part, self.kind = key, part, kind
-
-    def __call__(
-        self, method: str, *arguments: Any, valid: Callable[[Any], object], returns: str, on: Any = None
-    ) -> Any:
-        """Calls a method of the part, or of another object that it gave, and returns what that returned.
-
-        Raises:
-            ConfigError: when it raises an error, or what it returns is not valid.
-        """
-        try:
-            found = getattr(self.part if on is None else on, method)(*arguments)
-        except UserError:
-            raise
-        except NotImplementedError as error:
-            if getattr(type(self.part), method) is getattr(self.kind, method, None):
-                raise self.refused(f"a class that defines {method}, which returns {returns}") from error
-            raise self._raised(method, returns, error) from error
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
-            raise self._raised(method, returns, error) from error
-        if not valid(found):
-            raise self.refused(f"a class whose {method} returns {returns}, not {_shown(found)}")
-        return found
-
-    def _raised(self, method: str, returns: str, error: BaseException) -> ConfigError:
-        told = f"{type(error).__name__}: {error}".rstrip(".: ")
-        return self.refused(f"a class whose {method} returns {returns}, but it raised {told}")
-
-    def refused(self, valid: str) -> ConfigError:
-        """The error that says what the part must be."""
-        return ConfigError(self.key, self.part.name, valid)
 
 
 def _try_activation(tried: Tried, run: Run, root: str | None) -> None:
@@ -237,12 +189,12 @@ def _try_replacement(tried: Tried, run: Run, root: str | None) -> None:
 def _try_change(tried: Tried, run: Run, root: str | None) -> None:
     """An intervention or a perturbation, of the network of the run."""
     tried("due", 1, valid=lambda found: isinstance(found, bool), returns="true or false")
-    network, known = initial_network(run), by_array(run.layers)
+    network, known = initial_network(run), places(run.layers)
     if tried.part.due(1):
         tried("__call__", run, network, 1, valid=lambda found: True, returns="nothing")
     _try_in_steps(tried)
     changed = {name: getattr(array, "shape", None) for name, array in network.parameters.items()}
-    if changed != {name: parameter.shape for name, parameter in known.items()}:
+    if changed != {name: place.parameter.shape for name, place in known.items()}:
         raise tried.refused("a class whose __call__ leaves all parameters their shapes")
 
 
@@ -349,19 +301,3 @@ def _are_units(found: Any, depth: int) -> bool:
         and all(isinstance(layer, (list, tuple, np.ndarray)) for layer in found)
         and all(hasattr(unit, "__index__") and 0 <= int(unit) < UNITS for layer in found for unit in layer)
     )
-
-
-def _shown(found: Any) -> str:
-    """What a method returned, as the end of a sentence."""
-    import torch
-
-    if found is None:
-        return "None"
-    if isinstance(found, torch.Tensor):
-        constant = "" if found.requires_grad else " without gradients"
-        return f"a {str(found.dtype).removeprefix('torch.')} tensor of shape {list(found.shape)}{constant}"
-    if isinstance(found, np.ndarray):
-        return f"a NumPy array of shape {list(found.shape)}"
-    if isinstance(found, (int, float, str, list, tuple)):
-        return f"{found!r}"[:100]
-    return f"an object of class {type(found).__name__}"

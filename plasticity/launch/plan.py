@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -142,6 +142,7 @@ def plan(
     snapshot_every: int = 0,
     cluster: bool = False,
     dry: bool = False,
+    ready: Callable[[Sequence[Run]], None] = lambda runs: None,
 ) -> Plan:
     """Sorts runs by what is left to do for them, and puts the folders of finished ones in order.
 
@@ -155,6 +156,7 @@ def plan(
         snapshot_every: number of tasks from one snapshot to the next; 0 for that after the last task alone.
         cluster: whether other machines compute them.
         dry: change nothing on disk.
+        ready: is given the runs to be computed before an engine, which may call the code of their parts, is chosen.
 
     Raises:
         UserError: for a run that the engine cannot compute, or whose folder holds another run.
@@ -165,6 +167,7 @@ def plan(
         found.look(run)
     left = sorted(found.left, key=lambda entry: entry[1] * entry[0].work, reverse=True)
     to_compute = [run for run, _ in left]
+    ready(to_compute)
     engines = decide(engine, to_compute)
     tidied = [] if dry else tidy([run for run, _ in found.finished], found.unreadable, runs_dir)
     return Plan(

@@ -9,11 +9,11 @@ from plasticity.datasets import prepare_data
 from plasticity.launch import trial
 from plasticity.launch.display import Display
 from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
-from plasticity.launch.expected import is_own
 from plasticity.launch.local import Local, Outcome, finish
 from plasticity.launch.plan import Plan, plan
 from plasticity.launch.preview import preview
 from plasticity.launch.summary import states, summary
+from plasticity.launch.tried import is_own
 from plasticity.machine.cores import cores
 from plasticity.machine.interrupt import INTERRUPTED
 from plasticity.machine.processes import Process
@@ -104,7 +104,7 @@ def compute_one(run: Run | None, settings: Settings) -> float | None:
 
 
 def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, cluster: bool = False) -> Plan:
-    """Plans a launch, prints its notes, makes sure that its data is in the cache, and tries the users' own parts.
+    """Puts the data of a launch into the cache, tries the users' own parts, plans it, and prints its notes.
 
     Args:
         runs: the runs asked for; None for a combination that is absent.
@@ -115,6 +115,13 @@ def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, clus
     Raises:
         UserError: when it cannot be done.
     """
+
+    def ready(to_compute: Sequence[Run]) -> None:
+        datasets = [run.dataset for run in to_compute]  # prepared before any worker does, once
+        prepare_data((one for one in datasets if not is_own(one)), settings.data_root)
+        trial.prepare((one for one in datasets if is_own(one)), settings.data_root, apart)
+        trial.try_own_parts(to_compute, settings.data_root, apart)
+
     refused = prepare(settings.runs, settings.launch.dry_run)
     todo = plan(
         runs,
@@ -126,13 +133,10 @@ def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, clus
         settings.snapshots.every,
         cluster,
         settings.launch.dry_run,
+        ready,
     )
     for note in [*refused, *settings.without_effect(cluster), *todo.notes]:
         print(note, flush=True)
-    datasets = [run.dataset for run in todo.to_compute]  # prepared before any worker does, once
-    prepare_data((one for one in datasets if not is_own(one)), settings.data_root)
-    trial.prepare((one for one in datasets if is_own(one)), settings.data_root, apart)
-    trial.try_own_parts(todo.to_compute, settings.data_root, apart)
     return todo
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from plasticity.datasets import Dataset
 from plasticity.engines import get
 from plasticity.errors import Diverged, UserError
-from plasticity.launch.expected import TRIALS, Tried, first_task, is_own
+from plasticity.launch.expected import TRIALS, first_task
+from plasticity.launch.tried import Tried, is_own
 from plasticity.machine.processes import Died, Process
 from plasticity.networks.network import initial_network
 from plasticity.part import Part, nested
