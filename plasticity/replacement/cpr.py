@@ -1,17 +1,12 @@
 """Continual partial resets (arXiv 2607.24996): units move towards new ones, the further the less they learn."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plasticity.part import integer, number
-from plasticity.replacement.continual_backpropagation import no_replacement
-from plasticity.replacement.replacement import Memory, Replacement, Step
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from plasticity.part import number
+from plasticity.replacement.periodic import Periodic
+from plasticity.replacement.replacement import Memory, Step
 
 DECAY_RATE = 0.99
 """Of the running utility u."""
@@ -24,7 +19,7 @@ FLOOR = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContinualPartialResets(Replacement, name="cpr"):
+class ContinualPartialResets(Periodic, name="cpr"):
     """Every `interval` steps moves the weights of each unit by a share towards those of a unit made anew.
 
     After each step s = g / (the layer's mean g + 1e-8), g as in ReGraMa, and u ← 0.99 u + 0.01 s. After steps
@@ -44,38 +39,20 @@ class ContinualPartialResets(Replacement, name="cpr"):
 
     looks_at = ("gradients",)
 
-    interval: int = integer(1_000, at_least=1)
     strength: float = number(0.015, above=0, at_most=1)
-
-    def canonical(self, run: Any) -> Any:
-        resolved = super().canonical(run)
-        return resolved if resolved.layers else no_replacement(run)
 
     def initial_memory(self, units: int) -> dict[str, np.ndarray]:
         """Number of steps since the last move; u − 1 of the units, so that u is 1 where it starts over."""
-        return {"steps": np.zeros((), np.int64), "excess": np.zeros(units, np.float32)}
+        return super().initial_memory(units) | {"excess": np.zeros(units, np.float32)}
 
-    def update(self, memory: Memory, step: Step) -> list["Tensor"]:
-        return [self._update(memory, step, layer) for layer in range(len(step.activations))]
+    def observe(self, memory: Memory, step: Step, layer: int) -> None:
+        gradient = step.gradient(layer)
+        score = gradient / (gradient.mean() + FLOOR)
+        memory["excess"][layer].mul_(DECAY_RATE).add_(score - 1, alpha=1 - DECAY_RATE)
 
-    def _update(self, memory: Memory, step: Step, layer: int) -> "Tensor":
-        """Updates what is remembered of a layer. Returns whether its units are moved, as a number."""
-        steps = memory["steps"][layer]
-        if layer + 1 in self.layers:
-            steps.add_(1)
-            gradient = step.gradient(layer)
-            score = gradient / (gradient.mean() + FLOOR)
-            memory["excess"][layer].mul_(DECAY_RATE).add_(score - 1, alpha=1 - DECAY_RATE)
-        due: Tensor = steps >= self.interval
-        return due.double()
-
-    def choose(self, memory: Memory, step: Step, due: Sequence[float]) -> list[list[int]]:
-        chosen: list[list[int]] = []
-        for steps, excess, moved in zip(memory["steps"], memory["excess"], due, strict=True):
-            if moved:
-                steps.zero_()
-            chosen.append(list(range(len(excess))) if moved else [])
-        return chosen
+    def check(self, memory: Memory, layer: int) -> list[int]:
+        """All units of a layer."""
+        return list(range(len(memory["excess"][layer])))
 
     def share(self, memory: Memory, step: Step, layer: int, unit: int) -> float:
         excess = memory["excess"][layer][unit].double()
