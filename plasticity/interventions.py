@@ -77,10 +77,10 @@ class Fire(Intervention, name="fire"):
     """
 
     def __call__(self, run: "Run", network: "Network", task: int) -> None:
-        from plasticity.networks.layer import by_array
+        from plasticity.networks.layer import places
 
-        for name, parameter in by_array(run.layers).items():
-            if parameter.is_weight:
+        for name, place in places(run.layers).items():
+            if place.parameter.is_weight:
                 network.parameters[name] = isometric(network.parameters[name])
 
 

@@ -236,7 +236,7 @@ def test_what_an_update_may_not_look_at_is_named(method, reason):
 
 
 CHOOSING = {
-    "redo": {"interval": 20, "threshold": 0.2},
+    "redo": {"interval": 20, "threshold": 0.5},
     "regrama": {"interval": 20, "threshold": 0.2},
     "random": {"rates": [0.01, 0.02]},
 }
@@ -254,7 +254,7 @@ def test_methods_of_the_field_are_traced_and_equal_the_reference(name):
     for turn in range(2):
         task = random_task(run, 300, turn)
         found, expected = (one.learn(task, lambda steps: None) for one in (native, reference))
-        assert found.replaced.tolist() == expected.replaced.tolist() and found.replaced.sum() > 0
+        assert found.replaced.tolist() == expected.replaced.tolist() and found.replaced.sum() > 3
     arrays = reference.network().arrays()
     for kind, array in native.network().arrays().items():
         np.testing.assert_allclose(array, arrays[kind], rtol=1e-3, atol=1e-4, err_msg=kind)

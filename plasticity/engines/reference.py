@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 
 from plasticity.datasets import Task
 from plasticity.engines.engine import StepLosses, TaskResult
-from plasticity.engines.seen import gradients_seen, step_taken
+from plasticity.engines.seen import draws_after, gradients_seen, step_taken
 from plasticity.engines.step import Taken, constrain, descend, drawn
 from plasticity.engines.tensors import arrays_of, copy_into, remembered, replacement_memory, tensors
 from plasticity.errors import Diverged
@@ -20,7 +20,7 @@ from plasticity.networks.layer import Layer, Passed, places, propagate
 from plasticity.networks.network import INITIAL, Network, origin
 from plasticity.replacement import Step
 from plasticity.run import Run
-from plasticity.streams import Purpose, uniform, unit_interval
+from plasticity.streams import Purpose, uniform
 
 ADVANCE_EVERY = 250
 """Number of steps between two reports of progress."""
@@ -103,16 +103,7 @@ class ReferenceLearner:
 
     def _done(self, number: int, hidden: Sequence[Passed], gradients: Sequence[Tensor] = ()) -> Step:
         """What a replacement method may look at after a step."""
-
-        def draw(layer: int) -> Tensor:
-            draws = unit_interval(
-                self.run.seed, Purpose.RANDOM_UTILITY, (layer, number), self.layers[layer].units
-            )
-            return torch.from_numpy(draws)
-
-        def chance(layer: int) -> float:
-            return float(unit_interval(self.run.seed, Purpose.CHANCE, (number,), layer + 1)[layer])
-
+        draw, chance = draws_after(self.run, number)
         steps = self.run.dataset.steps_per_task
         return step_taken(number, self.layers, self.parameters, hidden, gradients, steps, draw, chance)
 

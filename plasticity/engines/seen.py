@@ -3,10 +3,33 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from plasticity.networks.layer import Layer, LayerArrays, Passed, of_layer
 from plasticity.replacement import Replacement, Step
+from plasticity.run import Run
+from plasticity.streams import Purpose, unit_interval
+
+Draws = tuple[Callable[[int], Tensor], Callable[[int], float]]
+
+
+def draws_after(run: Run, number: int) -> Draws:
+    """What a replacement method may draw after a step: `draw` and `chance` of `Step`.
+
+    Args:
+        run: the run.
+        number: number of the step in the run, from 0.
+    """
+
+    def draw(layer: int) -> Tensor:
+        units = run.layers[layer].units
+        return torch.from_numpy(unit_interval(run.seed, Purpose.RANDOM_UTILITY, (layer, number), units))
+
+    def chance(layer: int) -> float:
+        return float(unit_interval(run.seed, Purpose.CHANCE, (number,), layer + 1)[layer])
+
+    return draw, chance
 
 
 def step_taken(
@@ -22,7 +45,7 @@ def step_taken(
     """What a replacement method may look at after a step; see `Step` for the arguments.
 
     Args:
-        parameters: after the step, by the names of `by_array`.
+        parameters: after the step, by the names of `places`.
         hidden: what each hidden layer made of the step's examples.
         gradients: as from `gradients_seen`.
     """
@@ -49,7 +72,7 @@ def gradients_seen(
     Args:
         method: the method.
         layers: the network's layers, the output layer last.
-        gradients: of the loss alone, by the names of `by_array`.
+        gradients: of the loss alone, by the names of `places`.
     """
     if "gradients" not in method.looks_at:
         return []

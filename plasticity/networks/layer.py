@@ -213,17 +213,8 @@ class LayerArrays:
         return self.parameters["biases"]
 
 
-def by_array(layers: Sequence[Layer]) -> dict[str, Parameter]:
-    """The parameters of all layers by the names of their arrays, such as "weights.0"."""
-    return {
-        f"{kind}.{number}": parameter
-        for number, layer in enumerate(layers)
-        for kind, parameter in layer.parameters.items()
-    }
-
-
 def places(layers: Sequence[Layer]) -> dict[str, Place]:
-    """Where each parameter is, by the names of `by_array`."""
+    """The parameters of all layers, and where each is, by the names of their arrays, such as "weights.0"."""
     return {
         f"{kind}.{number}": Place(
             parameter, kind, number, number + 1 == len(layers), _inputs(layer, parameter)
@@ -244,7 +235,7 @@ def of_layer(layers: Sequence[Layer], number: int, arrays: Mapping[str, Array]) 
     Args:
         layers: the network's layers.
         number: position of the layer.
-        arrays: those of the network, by the names of `by_array`.
+        arrays: those of the network, by the names of `places`.
     """
     return {kind: arrays[f"{kind}.{number}"] for kind in layers[number].parameters}
 
@@ -256,7 +247,7 @@ def propagate(
 
     Args:
         layers: the network's layers.
-        parameters: by the names of `by_array`.
+        parameters: by the names of `places`.
         inputs: float32, [inputs], or a batch [batch size, inputs].
         linear: as in `Layer.forward`.
     """

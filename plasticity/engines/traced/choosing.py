@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from plasticity.engines.traced.refusal import Refused, not_traced
 from plasticity.engines.traced.source import Program
 from plasticity.networks.network import Network
 from plasticity.replacement import Replacement, Step
-from plasticity.streams import Purpose, unit_interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class TracedReplacement(Traced):
         for number, (layer, program, address) in enumerate(programs):
             layer.keep_pre_activations()
             layer.arrays["due"] = aligned(1, np.float64)
-            for place, values in enumerate(self._start()[number].values()):
+            for place, values in enumerate(self._start[number].values()):
                 layer.own[f"memory_{place}"] = _kept(values, layer.units)
             give(layer, "update", program, address)
 
@@ -60,13 +60,14 @@ class TracedReplacement(Traced):
             for number, view in enumerate(views)
         }
 
+    @cached_property
     def _start(self) -> list[dict[str, np.ndarray]]:
         """What is remembered of each hidden layer at the start."""
         return [self.part.memory_of(layer) for layer in self.run.layers[:-1]]
 
     def _views(self, memory: Sequence[LayerMemory]) -> dict[str, list[np.ndarray]]:
         """What is remembered of each hidden layer, by name, in the kernel's memory."""
-        start = self._start()
+        start = self._start
         return {
             name: [
                 layer.own[f"memory_{place}"][: layer.units] if values[name].shape == (layer.units,)
@@ -102,21 +103,15 @@ class TracedReplacement(Traced):
         """What the choice may look at."""
         import torch
 
-        batch, seed = self.run.dataset.batch_size, self.run.seed
+        from plasticity.engines.seen import draws_after
+
+        batch = self.run.dataset.batch_size
 
         def of_units(name: str) -> list["Tensor"]:
             arrays = [layer.current[name][:, : layer.units] for layer in memory[:-1]]
             return [torch.from_numpy(array if batch > 1 else array[0]) for array in arrays]
 
-        def draw(layer: int) -> "Tensor":
-            position = layer, number
-            return torch.from_numpy(
-                unit_interval(seed, Purpose.RANDOM_UTILITY, position, memory[layer].units)
-            )
-
-        def chance(layer: int) -> float:
-            return float(unit_interval(seed, Purpose.CHANCE, (number,), layer + 1)[layer])
-
+        draw, chance = draws_after(self.run, number)
         known = {
             "number": number,
             "activations": of_units("activation"),
