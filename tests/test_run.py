@@ -490,7 +490,7 @@ def test_wrong_seed_is_refused(seed):
 NAMES = {
     "model": "one of mlp, cnn",
     "activation": "one of relu, selu, tanh, sigmoid, leaky_relu, elu, swish, gelu, crelu, smooth_leaky",
-    "replacement": "one of cbp, cpr, random, redo, regrama, snr",
+    "replacement": "one of cbp, cpr, redo, regrama, random, snr",
     "regulariser": "one of none, l2, l2_init, spectral, parseval",
     "dataset": "one of bit_flipping, class_pairs, label_permuted_mnist, permuted_mnist, random_label_mnist",
     "optimiser": "one of sgd, adam, upgd",
