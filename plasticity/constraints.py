@@ -48,18 +48,19 @@ class WeightClipping(Constraint, name="weight_clipping"):
     output: bool = flag(True)
 
     def __call__(self, parameter: "Tensor", place: Place) -> None:
-        if self._clips(place):
-            bound = self.bound / sqrt(place.inputs)
-            parameter.clamp_(-bound, bound)
+        if (limit := self.limit(place)) is not None:
+            parameter.clamp_(-limit, limit)
 
-    def _clips(self, place: Place) -> bool:
-        return place.parameter.regularised and (self.output or not place.is_output)
+    def limit(self, place: Place) -> float | None:
+        """κ / √inputs, for a parameter that is clipped; else None."""
+        clipped = place.parameter.regularised and (self.output or not place.is_output)
+        return self.bound / sqrt(place.inputs) if clipped else None
 
     def remarks(self, run: Any) -> list[str]:
         starts = [
             place.parameter.bound * sqrt(place.inputs)
             for place in places(run.layers).values()
-            if place.parameter.bound and self._clips(place)
+            if place.parameter.bound and self.limit(place) is not None
         ]
         if self.bound >= max(starts, default=0.0):
             return []

@@ -46,6 +46,14 @@ class Form:
         """
         return {}
 
+    def perturb(self, step: int, memory: Sequence["LayerMemory"]) -> None:
+        """Perturbs the parameters after a step for which that is due, before its units are observed.
+
+        Args:
+            step: number of the step in the run.
+            memory: of the layers.
+        """
+
     def choose(self, step: int, learner: Any, memory: Sequence["LayerMemory"], layers: Sequence[Any]) -> None:
         """Puts the units to replace after a step into `Layer.chosen`, where the kernel waits for that.
 

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plasticity.activations import Activation, ReLU
-from plasticity.constraints import NoConstraint
+from plasticity.constraints import NoConstraint, WeightClipping
 from plasticity.engines.form import Form
 from plasticity.engines.kernel import binding
+from plasticity.engines.perturbing import PerturbedInPython, looks_between
+from plasticity.engines.silences import Silences
 from plasticity.engines.traced.forms import traced_form
 from plasticity.engines.traced.refusal import Refused
+from plasticity.networks.layer import Place, places
 from plasticity.networks.mlp import Mlp
 from plasticity.networks.network import Network
 from plasticity.objectives import Objective
 from plasticity.optimisers import SGD, Optimiser
 from plasticity.part import Part
+from plasticity.perturbations import Perturbation
 from plasticity.regularisers import L2, NoRegulariser, Regulariser
-from plasticity.replacement import ContinualBackpropagation
+from plasticity.replacement import ContinualBackpropagation, SelfNormalisedResets
 from plasticity.run import Run
 from plasticity.utilities import Utility
 
@@ -74,6 +78,19 @@ class Unconstrained(Form):
     """No constraint: there is nothing to do."""
 
 
+class Clipped(Form):
+    """Weight clipping, in the kernel's `clipping.h`."""
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        for layer, place in zip(layers, self._places(), strict=True):
+            layer.limit = self.part.limit(place) or 0.0
+
+    def _places(self) -> list[Place]:
+        """Where the weights of each layer are."""
+        found = places(self.run.layers)
+        return [found[f"weights.{number}"] for number in range(len(self.run.layers))]
+
+
 class Continual(Form):
     """Continual backpropagation, in the kernel's `replacement.h`."""
 
@@ -122,6 +139,8 @@ FORMS: dict[type[Part], type[Form]] = {
     NoRegulariser: Decay,
     L2: Decay,
     ContinualBackpropagation: Continual,
+    SelfNormalisedResets: Silences,
+    WeightClipping: Clipped,
 }
 """The forms by the exact class of a part. Activations, utilities and objectives are listed in the kernel itself
 (`activation.h`, `utility.h`, `learner.h`), by their names."""
@@ -153,6 +172,9 @@ def _form(part: Part, run: Run) -> Form | Refused:
     if field is not None and "." not in part.name and part.name in binding.numbers(field):
         passes_all = field == "activation" and type(part) is not ReLU
         return (PassesAllUnits if passes_all else Numbered)(part, run)
+    if isinstance(part, Perturbation):
+        between = looks_between(part)
+        return PerturbedInPython(part, run) if between is None else Refused(between)
     return traced_form(part, run)
 
 

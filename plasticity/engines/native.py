@@ -14,13 +14,16 @@ from plasticity.engines.kernel import binding, build
 from plasticity.engines.kernel.memory import ExampleMemory, LayerMemory
 from plasticity.errors import Diverged
 from plasticity.networks.layer import of_layer
-from plasticity.networks.network import Network
+from plasticity.networks.network import INITIAL, Network
 from plasticity.objectives import CrossEntropy
 from plasticity.part import Part, nested
 from plasticity.run import Run
 
 ADVANCE_EVERY = 100_000
 """Number of examples between two reports of progress: about half a second."""
+
+PERTURBATION = 1
+"""`Waiting` in `learner.h`."""
 
 
 class NativeEngine:
@@ -79,6 +82,7 @@ class NativeLearner:
 
     def load(self, network: Network) -> None:
         layers = self.run.layers
+        self.started = {name: array for name, array in network.memory.items() if name.startswith(INITIAL)}
         self.memory = [
             LayerMemory(of_layer(layers, number, network.parameters), self.batch)
             for number in range(len(layers))
@@ -137,11 +141,29 @@ class NativeLearner:
         return float(np.mean(np.square(outputs - targets)))
 
     def _reach(self, examples: Any, first_step: int, first: int, end: int) -> int:
-        """Takes steps; where units are due, has them chosen. Returns the first step not taken."""
+        """Takes steps, with the perturbations that are due after some. Returns the first step not taken."""
+        reached = first
+        if self.run.perturbation.acts_in_steps:
+            due_after = self.run.perturbation.due_after
+            for step in (step for step in range(first, end) if due_after(first_step + step)):
+                reached = self._take(examples, first_step, reached, step)
+                if reached < step:
+                    return reached
+                self.learner.perturbs = 1
+                reached = self._take(examples, first_step, step, step + 1)
+                if reached == step:
+                    return reached
+        return self._take(examples, first_step, reached, end) if reached < end else end
+
+    def _take(self, examples: Any, first_step: int, first: int, end: int) -> int:
+        """Takes steps, and does what the kernel waits for in them. Returns the first step not taken."""
         reached = self.kernel.learn(byref(self.learner), byref(examples), first, end)
         while self.learner.waiting:
             for each in self.forms:
-                each.choose(first_step + reached, self.learner, self.memory, self._of_first_example())
+                if self.learner.waiting == PERTURBATION:
+                    each.perturb(first_step + reached, self.memory)
+                else:
+                    each.choose(first_step + reached, self.learner, self.memory, self._of_first_example())
             reached = self.kernel.learn(byref(self.learner), byref(examples), reached, end)
         _check(reached)
         return reached
@@ -156,7 +178,7 @@ class NativeLearner:
         return found
 
     def network(self) -> Network:
-        memory: dict[str, np.ndarray] = {}
+        memory = dict(self.started)
         for each in self.forms:
             memory |= each.remembered(self.memory, self._of_first_example(), self.learner.clock)
         parameters = {

@@ -111,9 +111,9 @@ class ReferenceLearner:
         """Replaces the chosen units in order, first layer first. Returns their number in each layer."""
         method = self.run.replacement
         for layer, units in enumerate(chosen):
-            for unit in units:
+            shares = method.shares(self.memory, step, layer, units)
+            for unit, share in zip(units, shares or [None] * len(units), strict=True):
                 method.before_replacement(self.memory, step, layer, unit)
-                share = method.share(self.memory, step, layer, unit)
                 fresh = self._fresh(layer, unit, step.number)
                 if share is None:
                     self._start_over(layer, unit, fresh)

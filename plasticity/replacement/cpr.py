@@ -1,5 +1,6 @@
 """Continual partial resets (arXiv 2607.24996): units move towards new ones, the further the less they learn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,7 @@ class ContinualPartialResets(Periodic, name="cpr"):
         """All units of a layer."""
         return list(range(len(memory["excess"][layer])))
 
-    def share(self, memory: Memory, step: Step, layer: int, unit: int) -> float:
-        excess = memory["excess"][layer][unit].double()
-        return self.strength * min(1.0, 2 * float((-SHARPNESS * excess).sigmoid()))
+    def shares(self, memory: Memory, step: Step, layer: int, units: Sequence[int]) -> list[float]:
+        excess = memory["excess"][layer][list(units)].double()
+        shares: list[float] = (self.strength * (2 * (-SHARPNESS * excess).sigmoid()).clamp(max=1)).tolist()
+        return shares

@@ -44,6 +44,7 @@ class Kernel(ctypes.Structure):
         ("learn", ctypes.CFUNCTYPE(c_int64, c_void_p, c_void_p, c_int64, c_int64)),
         ("look", ctypes.CFUNCTYPE(c_int64, c_void_p, c_void_p, c_int64, POINTER(c_void_p))),
         ("activate", ctypes.CFUNCTYPE(None, c_int, c_int, c_void_p, c_void_p, c_void_p)),
+        ("count_silences", c_void_p),
         ("name", c_char_p),
     ]
 

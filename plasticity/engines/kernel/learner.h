@@ -20,6 +20,10 @@ typedef enum { LOSSES(NUMBER) } Loss;
  * due. */
 typedef enum { HERE, ALWAYS, WHEN_DUE } Choice;
 
+/* What a step waits for Python to do: nothing; to perturb the parameters, before units are observed; or to choose
+ * units. */
+typedef enum { FOR_NOTHING, FOR_PERTURBATION, FOR_CHOICE } Waiting;
+
 /* The activation and the utility of a user's own, beside those that are listed. */
 enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
 
@@ -63,6 +67,7 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
     X(double *, fading)       /* [stride], decay rate ^ age, kept for the utilities that need f̂ in every step */ \
     X(int32_t *, chosen)      /* [units], the units to replace in this step ... */                              \
     X(int32_t, choices)       /* ... and their number */                                                        \
+    X(double *, share)        /* [units], how far those move towards new ones; null or NaN: made anew */ \
     X(float *, scratch)       /* [stride] */                                                                    \
     /* Programs of parts of a user's own, each with its arrays; null where there is none. */                    \
     X(Program *, respond)     /* h and slope from z */                                                          \
@@ -82,6 +87,9 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
     X(float *, mean_input)    /* [1], mean |x| over inputs and examples */                                      \
     X(float *, input)         /* [batch][inputs + 1], x by row; zeros between steps */                          \
     X(double *, due)          /* [1], whether units are to be chosen */                                         \
+    /* Weight clipping. */                                                                                     \
+    X(float, limit)           /* of |w| and |b|; 0 where there is none */                                       \
+    X(int32_t, unclipped)     /* whether rows that are not in use may exceed it, too */                         \
     /* What an optimiser of a user's own remembers of every parameter, cleared where a unit is made anew. */    \
     X(int32_t, remembered_of_weights) /* how many arrays of weights, [inputs][stride] each ... */               \
     X(float **, of_weights)                                                                                     \
@@ -103,7 +111,8 @@ typedef struct Layer Layer;
     X(int32_t, bias_compensation)                                                                               \
     X(int32_t, by_chance) /* a fraction of a unit is the probability of replacing one, not a debt */            \
     X(int32_t, choice)    /* a Choice: who chooses the units to replace */                                      \
-    X(int32_t, waiting)   /* whether a step waits for units to be chosen, in `chosen` and `choices` of the layers */ \
+    X(int32_t, waiting)   /* a Waiting: a step waits for units to be chosen, in `chosen` and `choices` of layers */ \
+    X(int32_t, perturbs)  /* whether the next step waits for its perturbation */                                \
     X(int32_t, by_programs) /* parameters are moved by programs */                                              \
     X(double, step_size)                                                                                        \
     X(double, kept)       /* the share of every parameter that L2 leaves in a step: 1 − step size · strength */ \

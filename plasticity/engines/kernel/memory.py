@@ -72,19 +72,11 @@ class LayerMemory:
         self.tables: list[np.ndarray] = []
         self.current["z"] = self.current["activation"]  # h overwrites z, which is faster
         self.current["observed"] = self.current["activation"]
-        self["bias"][:] = parameters["biases"]
-        of_inputs = np.zeros((inputs, self.body_length + self.tail_length), np.float32)
-        of_inputs[:, :units] = parameters["weights"].T
-        self.arrays["body"][:inputs] = of_inputs[:, : self.body_length]
-        self.arrays["tail"][:inputs] = of_inputs[:, self.body_length :]
         if "gains" in parameters:
-            self._normalise(parameters["gains"], parameters["offsets"])
-
-    def _normalise(self, gains: np.ndarray, offsets: np.ndarray) -> None:
-        for name in ("gain", "offset", "of_gain", "of_offset"):
-            self.arrays[name] = aligned(padded(self.units))
-        self["gain"][:], self["offset"][:] = gains, offsets
-        self.current["normal"] = aligned(self.current["activation"].shape)
+            for name in ("gain", "offset", "of_gain", "of_offset"):
+                self.arrays[name] = aligned(stride)
+            self.current["normal"] = aligned((batch, stride))
+        self.put(parameters)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The units' part of an array, without its padding: [units]."""
@@ -118,8 +110,21 @@ class LayerMemory:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the parameters, by the names that layers have for them."""
-        names = {"biases": "bias"} | ({"gains": "gain", "offsets": "offset"} if "gain" in self.arrays else {})
-        return {"weights": self.weight} | {kind: self[name].copy() for kind, name in names.items()}
+        return {"weights": self.weight} | {kind: self[name].copy() for kind, name in self._names().items()}
+
+    def _names(self) -> dict[str, str]:
+        """The arrays of the parameters but the weights, by the names that layers have for those."""
+        normalised = {"gains": "gain", "offsets": "offset"} if "gain" in self.arrays else {}
+        return {"biases": "bias"} | normalised
+
+    def put(self, parameters: Mapping[str, np.ndarray]) -> None:
+        """Sets the parameters; as `parameters`."""
+        rows = np.zeros((self.inputs, self.body_length + self.tail_length), np.float32)
+        rows[self.arrays["place"], : self.units] = parameters["weights"].T
+        self.arrays["body"][: self.inputs] = rows[:, : self.body_length]
+        self.arrays["tail"][: self.inputs] = rows[:, self.body_length :]
+        for kind, name in self._names().items():
+            self[name][:] = parameters[kind]
 
     def keep_pre_activations(self) -> None:
         """Keeps z in an array of its own, not in that of h."""

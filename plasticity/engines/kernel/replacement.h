@@ -125,6 +125,8 @@ static void observe_by_program(const Learner *net, const Layer *layer, const Lay
 
 static void observe(const Learner *net, const Layer *layer, const Layer *next)
 {
+    if (net->perturbs)
+        return; /* later in the step */
     if (net->choice != HERE) {
         if (layer->update) {
             measure_for_programs(net, layer, next);
@@ -253,6 +255,23 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
         memset(next->of_weights[k] + (int64_t)unit * next->stride, 0, sizeof(float[next->stride]));
 }
 
+/* Moves a unit's weights by a share towards those of one made anew. */
+static void move_unit(const Learner *net, Layer *layer, Layer *next, int number, int unit, int64_t step, double share)
+{
+    const float kept = (float)(1 - share), added = (float)(share / net->scale);
+    Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
+    for (int i = 0; i < layer->inputs; i++) {
+        const int row = layer->place[i];
+        float *incoming = weight(layer, row, unit);
+        const float moved = kept * *incoming + added * uniform(&draws, layer->bound);
+        layer->row_magnitude[row] += fabsf(moved) - fabsf(*incoming);
+        *incoming = moved;
+    }
+    for (int i = 0; i < next->units; i++)
+        *weight(next, unit, i) *= kept;
+    next->row_magnitude[unit] *= kept;
+}
+
 /* Whether Python is to choose units. */
 static int is_due(const Learner *net)
 {
@@ -268,10 +287,13 @@ static void replace_chosen(Learner *net, int64_t step)
     for (int number = 0; number < net->depth; number++) {
         Layer *layer = &net->layer[number], *next = layer + 1;
         for (int i = 0; i < layer->choices; i++)
-            replace_unit(net, layer, next, number, layer->chosen[i], step);
+            if (layer->share && !isnan(layer->share[i]))
+                move_unit(net, layer, next, number, layer->chosen[i], step, layer->share[i]);
+            else
+                replace_unit(net, layer, next, number, layer->chosen[i], step);
         layer->replaced += layer->choices;
         if (layer->choices > 0)
-            layer->next_mature = net->clock;
+            layer->next_mature = net->clock, layer->unclipped = 1;
     }
 }
 

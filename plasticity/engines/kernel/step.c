@@ -3,11 +3,13 @@
   * of processor, each time with another name for KERNEL. */
 #include <string.h>
 
+#include "clipping.h"
 #include "denormals.h"
 #include "examples.h"
 #include "kernel.h"
 #include "normalisation.h"
 #include "replacement.h"
+#include "silence.h"
 
 /* Rounds once and without bias, which a scale that is itself rounded would not do. */
 static void scale_all(float *number, int64_t count, double scale)
@@ -264,12 +266,38 @@ static void finish_step(Learner *net, const Examples *examples, int64_t number)
 {
     if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
+    clip(net);
     measure_layers(net);
     if (net->loss_after)
         net->loss_after[number] = loss_after(net, examples, number);
 }
 
-/* Takes a step, up to the choice of units where Python chooses them. Returns 0 if the loss is not finite. */
+/* The rest of a step whose units are observed, up to their choice where that is Python's. */
+static void choose_and_finish(Learner *net, const Examples *examples, int64_t number)
+{
+    if (net->choice == HERE)
+        choose_and_replace(net, examples->first_step + number);
+    else if (is_due(net)) {
+        net->waiting = FOR_CHOICE;
+        return;
+    }
+    finish_step(net, examples, number);
+}
+
+/* The rest of a step whose parameters were perturbed. */
+static void go_on(Learner *net, const Examples *examples, int64_t number)
+{
+    net->perturbs = 0;
+    for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
+        measure_rows(layer);
+        layer->unclipped = 1;
+    }
+    for (Layer *layer = net->layer + net->depth - 1; layer >= net->layer; layer--)
+        observe(net, layer, layer + 1);
+    choose_and_finish(net, examples, number);
+}
+
+/* Takes a step, up to what Python does in it. Returns 0 if the loss is not finite. */
 static int step(Learner *net, const Examples *examples, int64_t number)
 {
     Fetch next;
@@ -286,11 +314,11 @@ static int step(Learner *net, const Examples *examples, int64_t number)
         learn_from_error(net, &next);
     else
         learn_from_errors(net);
-    if (net->choice == HERE)
-        choose_and_replace(net, examples->first_step + number);
-    else if ((net->waiting = is_due(net)))
-        return 1;
-    finish_step(net, examples, number);
+    if (net->perturbs) {
+        fold_scale(net);
+        net->waiting = FOR_PERTURBATION;
+    } else
+        choose_and_finish(net, examples, number);
     return 1;
 }
 
@@ -309,7 +337,7 @@ static void begin_task(Learner *net)
         measure_rows(layer);
     measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
-        layer->total_magnitude = 0, layer->replaced = 0;
+        layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1;
     net->total_loss = 0;
     net->right = 0;
 }
@@ -327,15 +355,19 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
     if (!is_known(net, examples))
         return REFUSED;
     const unsigned int mode = flush_denormals();
+    const Waiting waited = net->waiting;
     int64_t number = first;
-    if (net->waiting) {
+    net->waiting = FOR_NOTHING;
+    if (waited == FOR_CHOICE) {
         replace_chosen(net, examples->first_step + number);
         finish_step(net, examples, number++);
-        net->waiting = 0;
+    } else if (waited == FOR_PERTURBATION) {
+        go_on(net, examples, number);
+        number += !net->waiting;
     } else if (first == 0)
         begin_task(net);
-    while (number < end && step(net, examples, number) && !net->waiting)
-        number++;
+    while (!net->waiting && number < end && step(net, examples, number))
+        number += !net->waiting;
     if (!net->waiting && number * net->batch == examples->count && net->scale != 1)
         fold_scale(net);
     restore_denormals(mode);
@@ -363,4 +395,4 @@ static int64_t look(Learner *net, const Examples *examples, int64_t end, float *
 #define TEXT_OF(name) #name
 #define NAME_OF(name) TEXT_OF(name)
 
-const Kernel KERNEL = {learn, look, activate, NAME_OF(KERNEL)};
+const Kernel KERNEL = {learn, look, activate, count_silences, NAME_OF(KERNEL)};

@@ -166,7 +166,7 @@ def _gradients(tracing: Tracing, run: Run) -> list[Symbol]:
     if "gradients" not in run.replacement.looks_at:
         return []
     if run.dataset.batch_size > 1:
-        raise tracing.refuse("the gradient of a batch")
+        raise Refused("the gradient of a batch")
     return [
         tracing.source(f"error@{k}", dims=(f"{UNIT}.{k}",)).abs() * tracing.source(f"mean_input@{k}")
         for k in range(len(run.layers) - 1)

@@ -1,0 +1,180 @@
+"""The form of replacement methods other than continual backpropagation: the update is a program, and the choice
+stays in Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plasticity.engines.form import Form
+from plasticity.engines.kernel.memory import LayerMemory, aligned, padded
+from plasticity.networks.network import Network
+from plasticity.replacement import Replacement, Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HERE, ALWAYS, WHEN_DUE = range(3)
+"""`Choice` in `learner.h`."""
+
+
+class ChosenInPython(Form):
+    """A replacement method. Where units are due, its choice works on views of the kernel's memory."""
+
+    def arrange(self, memory: Sequence[LayerMemory]) -> None:
+        for number, layer in enumerate(memory[:-1]):
+            layer.arrays["due"] = aligned(1, np.float64)
+            if type(self.part).shares is not Replacement.shares:
+                layer.arrays["share"] = aligned(layer.units, np.float64)
+            for place, values in enumerate(self._start[number].values()):
+                layer.own[f"memory_{place}"] = _kept(values, layer.units)
+            self.arrange_update(number, layer)
+
+    def arrange_update(self, number: int, layer: LayerMemory) -> None:
+        """Has the kernel update what is remembered of a hidden layer, whose position counts from 0."""
+        raise NotImplementedError
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        learner.choice = WHEN_DUE
+
+    def restore(self, network: Network, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
+        for name, views in self._views(memory).items():
+            for view, values in zip(views, network.remembered(name), strict=True):
+                view[...] = values
+
+    def remembered(
+        self, memory: Sequence[LayerMemory], layers: Sequence[Any], clock: int
+    ) -> dict[str, np.ndarray]:
+        return {
+            f"{name}.{number}": view.copy()
+            for name, views in self._views(memory).items()
+            for number, view in enumerate(views)
+        }
+
+    @cached_property
+    def _start(self) -> list[dict[str, np.ndarray]]:
+        """What is remembered of each hidden layer at the start."""
+        return [self.part.memory_of(layer) for layer in self.run.layers[:-1]]
+
+    def _views(self, memory: Sequence[LayerMemory]) -> dict[str, list[np.ndarray]]:
+        """What is remembered of each hidden layer, by name, in the kernel's memory."""
+        start = self._start
+        return {
+            name: [
+                layer.own[f"memory_{place}"][: layer.units] if values[name].shape == (layer.units,)
+                else layer.own[f"memory_{place}"]
+                for layer, values in zip(memory, start, strict=False)
+            ]
+            for place, name in enumerate(start[0])
+        }  # fmt: skip
+
+    def choose(self, step: int, learner: Any, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
+        import torch
+
+        views = self._views(memory)
+        tensors = {name: [torch.from_numpy(view) for view in of_layers] for name, of_layers in views.items()}
+        given = {name: list(of_layers) for name, of_layers in tensors.items()}
+        due = [float(layer.arrays["due"][0]) for layer in memory[:-1]] if learner.choice == WHEN_DUE else []
+        done = self._step(step, learner, memory, layers)
+        with torch.no_grad():
+            chosen = self.part.chosen(given, done, due)
+        for name, of_layers in given.items():
+            for now, view, tensor in zip(of_layers, views[name], tensors[name], strict=True):
+                if now is not tensor:  # put in its place, rather than changed
+                    view[...] = now.numpy()
+        for number, (layer, kernels) in enumerate(zip(memory[:-1], layers, strict=False)):
+            units = list(dict.fromkeys(range(layer.units)[int(unit)] for unit in chosen[number]))
+            kernels.choices = len(units)
+            layer.arrays["chosen"][: len(units)] = units
+            if "share" in layer.arrays:
+                shares = self.part.shares(tensors, done, number, units)
+                layer.arrays["share"][: len(units)] = np.nan if shares is None else shares
+            for name, of_layers in views.items():
+                if name not in self.part.kept and of_layers[number].shape[-1:] == (layer.units,):
+                    of_layers[number][..., units] = 0
+
+    def _step(self, number: int, learner: Any, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> Step:
+        """What the choice may look at."""
+        import torch
+
+        from plasticity.engines.seen import draws_after
+
+        batch = self.run.dataset.batch_size
+
+        def of_units(name: str) -> list["Tensor"]:
+            arrays = [layer.current[name][:, : layer.units] for layer in memory[:-1]]
+            return [torch.from_numpy(array if batch > 1 else array[0]) for array in arrays]
+
+        draw, chance = draws_after(self.run, number)
+        known = {
+            "number": number,
+            "activations": of_units("activation"),
+            "pre_activations": of_units("z"),
+            "gradients": self._gradients(memory, layers),
+            "steps_per_task": self.run.dataset.steps_per_task,
+            "linear": [Linear(layer, learner.scale) for layer in memory],
+            "draw": draw,
+            "chance": chance,
+            "layers": self.run.layers,
+            "columns": [[h] for h in of_units("activation")],
+        }
+        return Step(**{entry.name: known[entry.name] for entry in fields(Step)})  # type: ignore[arg-type]
+
+    def _gradients(self, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> list["Tensor"]:
+        """What `Step.gradient` gives, for one example; empty if the method does not ask."""
+        import torch
+
+        if "gradients" not in self.part.looks_at:
+            return []
+        found = []
+        for layer, kernels in zip(memory[:-1], layers, strict=False):
+            inputs = np.abs(layer.current["value"][0, : kernels.used]).sum() / layer.inputs
+            found.append(torch.from_numpy(np.abs(layer.current["error"][0, : layer.units]) * inputs))
+        return found
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear layer with copies of its weights, made when they are asked for."""
+
+    memory: LayerMemory
+    scale: float
+
+    @property
+    def in_features(self) -> int:
+        return self.memory.inputs
+
+    @property
+    def out_features(self) -> int:
+        return self.memory.units
+
+    @property
+    def parameters(self) -> dict[str, "Tensor"]:
+        """By the names that layers have for them."""
+        return {"weights": self.weight, "biases": self.bias}
+
+    @property
+    def weight(self) -> "Tensor":
+        """[units, inputs]."""
+        import torch
+
+        return torch.from_numpy(self.memory.weight * np.float32(self.scale))
+
+    @property
+    def bias(self) -> "Tensor":
+        """[units]."""
+        import torch
+
+        return torch.from_numpy(self.memory["bias"] * np.float32(self.scale))
+
+
+def _kept(values: np.ndarray, units: int) -> np.ndarray:
+    """The memory for what is remembered of a layer, padded where it is over units."""
+    dtype = values.dtype.type
+    if str(values.dtype) not in ("bool", "int64", "float32", "float64"):
+        return np.array(values)
+    if values.shape == (units,):
+        return aligned(padded(units), dtype)
+    return aligned(values.shape or 1, dtype).reshape(values.shape)

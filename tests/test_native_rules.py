@@ -1,0 +1,105 @@
+"""The native engine against the reference engine, over combinations of all parts, drawn at random."""
+
+import random
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from oracle import Examples, random_task
+from test_native import ignore
+
+from plasticity.constraints import WeightClipping
+from plasticity.engines import native
+from plasticity.engines.native import NativeEngine, NativeLearner
+from plasticity.engines.reference import ReferenceLearner
+from plasticity.errors import ConfigError
+from plasticity.networks.network import Network, initial_network
+from plasticity.replacement import SelfNormalisedResets
+from plasticity.run import Run
+
+torch.set_num_threads(1)
+
+pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
+
+STEPS, TASKS = 25, 4
+
+CHOICES = {
+    "replacement": [
+        {"name": "cbp", "rate": 0.05, "maturity_threshold": 5, "decay_rate": 0.9},
+        {"name": "redo", "interval": 7, "threshold": 0.4},
+        {"name": "regrama", "interval": 7, "threshold": 0.3},
+        {"name": "snr", "quantile": 0.8, "update_tasks": 1, "least": 2, "most": 30},
+        {"name": "cpr", "interval": 6, "strength": 0.3},
+        {"name": "random", "rates": 0.04},
+    ],
+    "layers": [[1], [2], [3], [1, 2, 3], [2, 3], []],
+    "activation": ["relu", "relu", "relu", "tanh", "selu", "smooth_leaky", "crelu"],
+    "normalisation": ["none", "none", "layer_norm"],
+    "regulariser": ["none", "none", {"name": "l2", "strength": 0.5}, {"name": "l2_init", "strength": 0.1}, "spectral"],
+    "constraint": ["none", {"name": "weight_clipping", "bound": 1.2}, {"name": "weight_clipping", "bound": 0.8, "output": False}],
+    "perturbation": [
+        "none", "none", {"name": "shrink_and_perturb", "every": 4, "shrink": 0.1, "noise": 0.2},
+        {"name": "shrink_and_perturb", "every": 9, "shrink": 0.3, "fresh": "initial"},
+        {"name": "shrink_and_perturb", "every": 1, "shrink": 0.01, "noise": 0.01},
+        {"name": "weight_reinitialisation", "every": 5},
+    ],
+    "optimiser": [{"name": "sgd", "step_size": 0.05}] * 3 + [{"name": "adam", "step_size": 0.003}],
+    "batch_size": [1, 1, 4],
+}  # fmt: skip
+
+REFUSED = (
+    "activation=crelu has no native form: .*",
+    "regulariser=spectral has no native form: .*",
+    "perturbation=weight_reinitialisation has no native form: its observe",
+    "regulariser=l2_init has no native form: with layer normalisation",
+    "optimiser=(adam|sgd) has no native form: with layer normalisation",
+    "replacement=(regrama|cpr) has no native form: the gradient of a batch",
+)
+"""Reasons why the native engine leaves a run to the others."""
+
+
+def combination(seed: int) -> Run:
+    """A run of parts drawn at random."""
+    draw = random.Random(seed)
+    drawn = {key: draw.choice(options) for key, options in CHOICES.items()}
+    batch_size, normalisation = drawn.pop("batch_size"), drawn.pop("normalisation")
+    return Run(**drawn | {
+        "replacement": drawn["replacement"] | {"layers": drawn.pop("layers")},
+        "model": {"name": "mlp", "widths": [draw.randint(3, 21) for _ in range(3)], "normalisation": normalisation},
+        "dataset": Examples(inputs=9, outputs=4, batch_size=batch_size, examples_per_task=STEPS * batch_size),
+        "seed": seed,
+    })  # fmt: skip
+
+
+def assert_agree(found: Network, expected: Network) -> None:
+    assert found.memory.keys() == expected.memory.keys()
+    for name, array in expected.arrays().items():
+        tolerance = 0 if array.dtype.kind in "ib" else 2e-3
+        np.testing.assert_allclose(
+            found.arrays()[name], array, rtol=tolerance, atol=tolerance / 10, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("seed", range(48))
+def test_every_combination_equals_the_reference_or_is_refused(seed):
+    """Each task from the reference's network."""
+    try:
+        run = combination(seed)
+    except ConfigError as error:
+        assert "whose units are never silent" in str(error)
+        return
+    if reason := NativeEngine().unsupported(run):
+        assert any(re.fullmatch(pattern, reason) for pattern in REFUSED), reason
+        return
+    reference = ReferenceLearner(run, initial_network(run))
+    for number in range(TASKS):
+        task = random_task(run, run.dataset.examples_per_task, number)
+        learner = NativeLearner(run, reference.network())
+        found, expected = (each.learn(task, ignore, losses=True) for each in (learner, reference))
+        assert found.replaced.tolist() == expected.replaced.tolist()
+        assert found.losses.before == pytest.approx(expected.losses.before, rel=2e-3, abs=2e-4)
+        assert found.losses.after == pytest.approx(expected.losses.after, rel=2e-3, abs=2e-4)
+        np.testing.assert_allclose(found.weight_magnitude, expected.weight_magnitude, rtol=1e-3)
+        assert_agree(learner.network(), reference.network())
