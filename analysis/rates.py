@@ -47,7 +47,7 @@ def mean_rates(paths: Sequence[str], identities: Sequence[str]) -> np.ndarray:
         listed = ", ".join(str(list(shape)) for shape in sorted(shapes))
         raise UserError(f"The hidden layers of these runs differ ({listed}): choose runs of one network.")
     for identity, run in runs.items():
-        if type(run.replacement).share is not Replacement.share:
+        if type(run.replacement).shares is not Replacement.shares:
             raise UserError(f"{identity} has no rates: {run.replacement.name} moves units in part.")
     rows = load_runs(*paths, runs=identities)
     return np.mean([rates(run, rows[rows["run"] == identity]) for identity, run in runs.items()], axis=0)

@@ -2,7 +2,6 @@
 
 import random
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +9,11 @@ import torch
 from oracle import Examples, random_task
 from test_native import ignore
 
-from plasticity.constraints import WeightClipping
 from plasticity.engines import native
 from plasticity.engines.native import NativeEngine, NativeLearner
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.errors import ConfigError
 from plasticity.networks.network import Network, initial_network
-from plasticity.replacement import SelfNormalisedResets
 from plasticity.run import Run
 
 torch.set_num_threads(1)
@@ -37,8 +34,13 @@ CHOICES = {
     "layers": [[1], [2], [3], [1, 2, 3], [2, 3], []],
     "activation": ["relu", "relu", "relu", "tanh", "selu", "smooth_leaky", "crelu"],
     "normalisation": ["none", "none", "layer_norm"],
-    "regulariser": ["none", "none", {"name": "l2", "strength": 0.5}, {"name": "l2_init", "strength": 0.1}, "spectral"],
-    "constraint": ["none", {"name": "weight_clipping", "bound": 1.2}, {"name": "weight_clipping", "bound": 0.8, "output": False}],
+    "regulariser": [
+        "none", "none", {"name": "l2", "strength": 0.5}, {"name": "l2_init", "strength": 0.1}, "spectral",
+    ],
+    "constraint": [
+        "none", {"name": "weight_clipping", "bound": 1.2},
+        {"name": "weight_clipping", "bound": 0.8, "output": False},
+    ],
     "perturbation": [
         "none", "none", {"name": "shrink_and_perturb", "every": 4, "shrink": 0.1, "noise": 0.2},
         {"name": "shrink_and_perturb", "every": 9, "shrink": 0.3, "fresh": "initial"},

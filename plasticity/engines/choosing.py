@@ -90,10 +90,10 @@ class ChosenInPython(Form):
             layer.arrays["chosen"][: len(units)] = units
             if "share" in layer.arrays:
                 shares = self.part.shares(tensors, done, number, units)
-                layer.arrays["share"][: len(units)] = np.nan if shares is None else shares
-            for name, of_layers in views.items():
-                if name not in self.part.kept and of_layers[number].shape[-1:] == (layer.units,):
-                    of_layers[number][..., units] = 0
+                layer.arrays["share"][: len(units)] = np.array(shares, np.float64)
+            for name, of_views in views.items():
+                if name not in self.part.kept and of_views[number].shape[-1:] == (layer.units,):
+                    of_views[number][..., units] = 0
 
     def _step(self, number: int, learner: Any, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> Step:
         """What the choice may look at."""

@@ -112,7 +112,7 @@ class ReferenceLearner:
         method = self.run.replacement
         for layer, units in enumerate(chosen):
             shares = method.shares(self.memory, step, layer, units)
-            for unit, share in zip(units, shares or [None] * len(units), strict=True):
+            for unit, share in zip(units, shares, strict=True):
                 method.before_replacement(self.memory, step, layer, unit)
                 fresh = self._fresh(layer, unit, step.number)
                 if share is None:

@@ -55,7 +55,9 @@ class ContinualPartialResets(Periodic, name="cpr"):
         """All units of a layer."""
         return list(range(len(memory["excess"][layer])))
 
-    def shares(self, memory: Memory, step: Step, layer: int, units: Sequence[int]) -> list[float]:
+    def shares(self, memory: Memory, step: Step, layer: int, units: Sequence[int]) -> list[float | None]:
         excess = memory["excess"][layer][list(units)].double()
-        shares: list[float] = (self.strength * (2 * (-SHARPNESS * excess).sigmoid()).clamp(max=1)).tolist()
+        shares: list[float | None] = (
+            self.strength * (2 * (-SHARPNESS * excess).sigmoid()).clamp(max=1)
+        ).tolist()
         return shares

@@ -165,14 +165,14 @@ class Replacement(Part):
     def before_replacement(self, memory: Memory, step: Step, layer: int, unit: int) -> None:
         """Called just before a chosen unit is replaced; does nothing by default."""
 
-    def shares(self, memory: Memory, step: Step, layer: int, units: Sequence[int]) -> Sequence[float] | None:
-        """How far the weights of a layer's chosen units are moved; by default None: they are made anew.
+    def shares(self, memory: Memory, step: Step, layer: int, units: Sequence[int]) -> Sequence[float | None]:
+        """How far the weights of each of a layer's chosen units are moved; by default None: they are made anew.
 
         Returns:
-            ρ of each unit: w_in ← (1 − ρ) w_in + ρ · fresh, with the weights of a unit made anew, and w_out ← (1 − ρ) w_out; its
-            biases, gains and offsets, and what the optimiser remembers, stay. Or None.
+            ρ: w_in ← (1 − ρ) w_in + ρ · fresh, with the weights of a unit made anew, and w_out ←
+            (1 − ρ) w_out; its biases, gains and offsets, and what the optimiser remembers, stay. Or None.
         """
-        return None
+        return [None] * len(units)
 
     def canonical(self, run: Any) -> Any:
         return replace(self, layers=resolve(self.layers, len(run.hidden_units)))
