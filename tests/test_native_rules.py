@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from oracle import Examples, random_task
-from test_native import ignore
+from test_native import assert_identical, ignore
 
-from plasticity.engines import native
+from plasticity.datasets import Task
+from plasticity.engines import forms, native
 from plasticity.engines.native import NativeEngine, NativeLearner
 from plasticity.engines.reference import ReferenceLearner
+from plasticity.engines.waiting import Waiting
 from plasticity.errors import ConfigError
 from plasticity.networks.network import Network, initial_network
 from plasticity.run import Run
@@ -105,3 +107,95 @@ def test_every_combination_equals_the_reference_or_is_refused(seed):
         assert found.losses.after == pytest.approx(expected.losses.after, rel=2e-3, abs=2e-4)
         np.testing.assert_allclose(found.weight_magnitude, expected.weight_magnitude, rtol=1e-3)
         assert_agree(learner.network(), reference.network())
+
+
+def sparse_task(run: Run, number: int) -> Task:
+    """A task of examples of which most inputs are 0, so that rows wait for hundreds of steps."""
+    draw, dataset = np.random.default_rng(number), run.dataset
+    rows = draw.uniform(0, 1, (dataset.examples_per_task, dataset.inputs)) * (
+        draw.random((dataset.examples_per_task, dataset.inputs)) < 0.03
+    )
+    labels = draw.integers(0, dataset.outputs, len(rows)).astype(np.int32)
+    order = np.arange(len(rows), dtype=np.int32)
+    return Task(number, number * dataset.steps_per_task, rows.astype(np.float32), labels, order)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("method", ["cbp", "cpr"])
+def test_rows_that_wait_to_be_pulled_equal_those_that_are_pulled_in_every_step(
+    method, batch_size, monkeypatch
+):
+    """By the reference, by programs that move all weights, and by rows that are settled once they are used."""
+    replacement = {
+        "cbp": {"name": "cbp", "rate": 0.01, "maturity_threshold": 20, "bias_compensation": True},
+        "cpr": {"name": "cpr", "interval": 40, "strength": 0.2},
+    }[method]
+    if method == "cpr" and batch_size > 1:
+        pytest.skip("the gradient of a batch has no native form")
+    run = Run(
+        model={"name": "mlp", "widths": [37, 21]}, replacement=replacement,
+        regulariser={"name": "l2_init", "strength": 0.05}, optimiser={"name": "sgd", "step_size": 0.02},
+        dataset=Examples(inputs=60, outputs=4, batch_size=batch_size, examples_per_task=300 * batch_size),
+    )  # fmt: skip
+    assert isinstance(forms.form(run.regulariser, run), Waiting)
+    waiting, reference = (one(run, initial_network(run)) for one in (NativeLearner, ReferenceLearner))
+    monkeypatch.setattr(forms, "rows_can_wait", lambda run: False)
+    learners = [waiting, reference, NativeLearner(run, initial_network(run))]
+    assert not isinstance(forms.form(run.regulariser, run), Waiting)
+    replaced = 0
+    for number in range(3):
+        task = sparse_task(run, number)
+        found, *expected = (one.learn(task, ignore) for one in learners)
+        for other in expected:
+            assert found.replaced.tolist() == other.replaced.tolist()
+            assert found.loss == pytest.approx(other.loss, rel=1e-5)
+            np.testing.assert_allclose(found.weight_magnitude, other.weight_magnitude, rtol=5e-5)
+        for learner in learners[1:]:
+            assert_agree(waiting.network(), learner.network())
+        replaced += found.replaced.sum()
+    assert replaced > 5
+    pulled, start = reference.network(), initial_network(run)
+    distance = np.abs(pulled.weights[0] - start.weights[0]).mean()
+    assert distance < 0.5 * np.abs(start.weights[0]).mean()
+
+
+def test_a_reset_run_goes_on_with_the_initial_values_that_it_was_reset_to():
+    run = Run(
+        model={"width": 9, "depth": 2}, replacement={"name": "cbp", "layers": []},
+        regulariser={"name": "l2_init", "strength": 0.1}, intervention="reset",
+        dataset=Examples(inputs=7, outputs=3, examples_per_task=50),
+    )  # fmt: skip
+    network = initial_network(run)
+    run.intervention(run, network, 1)
+    learners = [one(run, network) for one in (NativeLearner, ReferenceLearner)]
+    for learner in learners:
+        learner.learn(random_task(run, 50), ignore)
+    found, expected = (learner.network() for learner in learners)
+    assert found.was_reset
+    assert_agree(found, expected)
+    resumed = NativeLearner(run, Network.from_arrays(found.arrays()))
+    for learner in (learners[0], resumed):
+        learner.learn(random_task(run, 50, 1), ignore)
+    assert_identical(resumed.network(), learners[0].network())
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_a_perturbed_learner_resumes_bit_for_bit(every, monkeypatch):
+    """With silences and limits of weights, too, and in pieces that end anywhere."""
+    run = Run(
+        model={"width": 9, "depth": 2}, constraint={"name": "weight_clipping", "bound": 1.0},
+        replacement={"name": "snr", "quantile": 0.8, "update_tasks": 1, "least": 2, "most": 30},
+        perturbation={"name": "shrink_and_perturb", "every": every, "shrink": 0.05, "noise": 0.1},
+        dataset=Examples(inputs=7, outputs=3, examples_per_task=45),
+    )  # fmt: skip
+    tasks = [random_task(run, 45, number) for number in range(3)]
+    uninterrupted, network, replaced = NativeLearner(run, initial_network(run)), initial_network(run), 0
+    for task in tasks:
+        learner = NativeLearner(run, Network.from_arrays(network.arrays()))
+        monkeypatch.setattr(native, "ADVANCE_EVERY", 5)
+        result = learner.learn(task, ignore)
+        monkeypatch.undo()
+        assert result.replaced.tolist() == uninterrupted.learn(task, ignore).replaced.tolist()
+        network, replaced = learner.network(), replaced + result.replaced.sum()
+    assert_identical(network, uninterrupted.network())
+    assert replaced > 3

@@ -17,6 +17,7 @@ from plasticity.engines.perturbing import PerturbedInPython, looks_between
 from plasticity.engines.silences import Silences
 from plasticity.engines.traced.forms import traced_form
 from plasticity.engines.traced.refusal import Refused
+from plasticity.engines.waiting import Waiting, rows_can_wait
 from plasticity.networks.layer import Place, places
 from plasticity.networks.mlp import Mlp
 from plasticity.networks.network import Network
@@ -24,7 +25,7 @@ from plasticity.objectives import Objective
 from plasticity.optimisers import SGD, Optimiser
 from plasticity.part import Part
 from plasticity.perturbations import Perturbation
-from plasticity.regularisers import L2, NoRegulariser, Regulariser
+from plasticity.regularisers import L2, L2Init, NoRegulariser, Regulariser
 from plasticity.replacement import ContinualBackpropagation, SelfNormalisedResets
 from plasticity.run import Run
 from plasticity.utilities import Utility
@@ -138,6 +139,7 @@ FORMS: dict[type[Part], type[Form]] = {
     NoConstraint: Unconstrained,
     NoRegulariser: Decay,
     L2: Decay,
+    L2Init: Waiting,
     ContinualBackpropagation: Continual,
     SelfNormalisedResets: Silences,
     WeightClipping: Clipped,
@@ -179,8 +181,9 @@ def _form(part: Part, run: Run) -> Form | Refused:
 
 
 def _moves_by_programs(run: Run) -> bool:
-    """Whether parameters are moved as the code of an optimiser or a regulariser of a user's own says."""
-    return not {type(run.optimiser), type(run.regulariser)} <= set(FORMS)
+    """Whether parameters are moved as the code of the optimiser and of the regulariser says."""
+    by_hand = {type(run.optimiser), type(run.regulariser)} <= set(FORMS)
+    return not by_hand or (type(run.regulariser) is L2Init and not rows_can_wait(run))
 
 
 def _field(part: Part) -> str | None:

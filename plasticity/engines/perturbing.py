@@ -1,4 +1,4 @@
-"""The form of perturbations that act after steps: the kernel waits while the part's own code moves the parameters."""
+"""The form of perturbations that act after steps: the kernel waits while the part's own code acts."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -87,6 +87,12 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
     X(float *, mean_input)    /* [1], mean |x| over inputs and examples */                                      \
     X(float *, input)         /* [batch][inputs + 1], x by row; zeros between steps */                          \
     X(double *, due)          /* [1], whether units are to be chosen */                                         \
+    /* L2 regularisation towards initial values: null where there is none. */                                  \
+    X(float *, start_body)    /* [inputs + 1][body_length], initial weights ... */                              \
+    X(float *, start_tail)    /* [inputs + 1][tail_length], the rest of them */                                 \
+    X(float *, start_bias)    /* [stride], initial biases */                                                    \
+    X(double *, settled)      /* [inputs], `remaining` when each row was last settled ... */                    \
+    X(int64_t *, seen)        /* [inputs], ... and the clock */                                                 \
     /* Weight clipping. */                                                                                     \
     X(float, limit)           /* of |w| and |b|; 0 where there is none */                                       \
     X(int32_t, unclipped)     /* whether rows that are not in use may exceed it, too */                         \
@@ -116,6 +122,9 @@ typedef struct Layer Layer;
     X(int32_t, by_programs) /* parameters are moved by programs */                                              \
     X(double, step_size)                                                                                        \
     X(double, kept)       /* the share of every parameter that L2 leaves in a step: 1 − step size · strength */ \
+    X(double, pull)       /* how far a step pulls parameters to their initial values: step size · strength */  \
+    X(double, remaining)  /* the product of (1 − pull) since all rows were settled */                           \
+    X(int64_t, measured)  /* the clock when Σ|w| was last measured */                                           \
     X(double, decay_rate) /* η of the running means */                                                          \
     X(int64_t, faded_at)  /* an age at which η^age makes no difference to 1 */                                  \
     X(int64_t, maturity_threshold)                                                                              \

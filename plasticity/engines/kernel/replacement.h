@@ -7,6 +7,7 @@
 
 #include "philox.h"
 #include "rows.h"
+#include "waiting.h"
 
 INLINE int64_t age_of(const Learner *net, const Layer *layer, int unit)
 {
@@ -286,6 +287,8 @@ static void replace_chosen(Learner *net, int64_t step)
 {
     for (int number = 0; number < net->depth; number++) {
         Layer *layer = &net->layer[number], *next = layer + 1;
+        if (layer->choices > 0)
+            settle_all(net, layer), settle_all(net, next);
         for (int i = 0; i < layer->choices; i++)
             if (layer->share && !isnan(layer->share[i]))
                 move_unit(net, layer, next, number, layer->chosen[i], step, layer->share[i]);

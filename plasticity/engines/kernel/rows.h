@@ -40,6 +40,12 @@ INLINE Rows rows_of(const Layer *layer, int column)
     return (Rows){layer->body + column, layer->tail, layer->body_length, layer->tail_length};
 }
 
+/* The initial weights, likewise. */
+INLINE Rows starts_of(const Layer *layer, int column)
+{
+    return (Rows){layer->start_body + column, layer->start_tail, layer->body_length, layer->tail_length};
+}
+
 INLINE Row row_of(Rows rows, int input)
 {
     return (Row){rows.body + input * rows.body_length, rows.tail + input * rows.tail_length};
@@ -111,22 +117,30 @@ INLINE Four four_from(const Layer *layer, int first)
 
 /* The update of four rows, in one part of their lanes. Either they move, row += change · error, and their new
  * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves.
- * The lanes of these sums are added up later. */
+ * Rows that move may first be pulled to where they started. The lanes of these sums are added up later. */
 typedef struct {
-    float *row[4];
-    floats change[4], product[4], magnitude[4];
+    float *row[4], *start[4];
+    floats change[4], pull[4], product[4], magnitude[4];
 } Update;
 
-INLINE void update(Update *u, const int lanes, int column, const float *error, const int moves, const int sends)
+/* What of an update is done, known to the compiler. */
+typedef struct {
+    int moves, sends, pulls;
+} Done;
+
+INLINE void update(Update *u, const int lanes, int column, const float *error, const Done done)
 {
     const floats e = load_lanes(PART, error);
     UNROLL for (int k = 0; k < 4; k++)
     {
         const floats before = load_lanes(lanes, u->row[k] + column);
-        if (sends)
+        if (done.sends)
             u->product[k] = fused(before, e, u->product[k]);
-        if (moves) {
-            const floats after = fused(u->change[k], e, before);
+        if (done.moves) {
+            floats from = before;
+            if (done.pulls)
+                from = fused(u->pull[k], load_lanes(lanes, u->start[k] + column) - before, before);
+            const floats after = fused(u->change[k], e, from);
             store_lanes(lanes, u->row[k] + column, after);
             u->magnitude[k] += magnitude_of(after);
         }
@@ -134,13 +148,18 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
 }
 
 /* Updates four whole rows, one part of their lanes after the other, so that all partial sums stay in registers. */
-INLINE void update_four(const int tail, const int moves, const int sends, const Layer *layer, const Four *four,
-                        float rate, vec product[4], vec magnitude[4])
+INLINE void update_four(const int tail, const Done done, const Layer *layer, const Four *four, float rate,
+                        const float pull[4], vec product[4], vec magnitude[4])
 {
-    const Rows rows = rows_of(layer, 0);
+    const Rows rows = rows_of(layer, 0), starts = starts_of(layer, 0);
     const int length = layer->body_length;
-    Row row[4];
-    UNROLL for (int k = 0; k < 4; k++) row[k] = row_of(rows, four->input[k]);
+    Row row[4], start[4];
+    UNROLL for (int k = 0; k < 4; k++)
+    {
+        row[k] = row_of(rows, four->input[k]);
+        if (done.pulls)
+            start[k] = row_of(starts, four->input[k]);
+    }
     EACH_PART(i)
     {
         const float *error = layer->error + i * PART;
@@ -149,27 +168,51 @@ INLINE void update_four(const int tail, const int moves, const int sends, const 
         {
             u.row[k] = row[k].body + i * PART;
             u.change[k] = (floats)PART_OF(rate * four->value[k]);
+            if (done.pulls) {
+                u.start[k] = start[k].body + i * PART;
+                u.pull[k] = (floats)PART_OF(pull[k]);
+            }
         }
         for (int column = 0; column < length; column += LANES)
-            update(&u, PART, column, error + column, moves, sends);
+            update(&u, PART, column, error + column, done);
         if (i * PART < tail) {
-            UNROLL for (int k = 0; k < 4; k++) u.row[k] = row[k].tail + i * PART;
-            update(&u, tail < PART ? tail : PART, 0, error + length, moves, sends);
+            UNROLL for (int k = 0; k < 4; k++)
+            {
+                u.row[k] = row[k].tail + i * PART;
+                if (done.pulls)
+                    u.start[k] = start[k].tail + i * PART;
+            }
+            update(&u, tail < PART ? tail : PART, 0, error + length, done);
         }
         UNROLL for (int k = 0; k < 4; k++)
             product[k].part[i] = u.product[k], magnitude[k].part[i] = u.magnitude[k];
     }
 }
 
-/* Takes the rows in the opposite order to `sum_rows`: those read last are still in the nearest cache. */
-SPECIALISED void update_rows(const int tail, const int moves, const int sends, Layer *layer, float rate,
-                             float *sent)
+/* How far each of four rows is to be pulled in a step: not at all if it was before, for another example. */
+INLINE void pulls_of(const Learner *net, Layer *layer, const Four *four, float pull[4])
 {
-    float sum[LANES] __attribute__((aligned(64)));
+    UNROLL for (int k = 0; k < 4; k++)
+    {
+        const int input = four->input[k], is_due = input < layer->inputs && layer->settled[input] != net->remaining;
+        pull[k] = is_due ? (float)net->pull : 0;
+        if (is_due)
+            layer->settled[input] = net->remaining, layer->seen[input] = net->clock;
+    }
+}
+
+/* Takes the rows in the opposite order to `sum_rows`: those read last are still in the nearest cache. */
+SPECIALISED void update_rows(const int tail, const int moves, const int sends, const int pulls, const Learner *net,
+                             Layer *layer, float rate, float *sent)
+{
+    float sum[LANES] __attribute__((aligned(64))), pull[4];
+    const Done done = {moves, sends, pulls};
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
         const Four four = four_from(layer, first);
         vec product[4], magnitude[4];
-        update_four(tail, moves, sends, layer, &four, rate, product, magnitude);
+        if (pulls)
+            pulls_of(net, layer, &four, pull);
+        update_four(tail, done, layer, &four, rate, pull, product, magnitude);
         store(sum, sums(sends ? product : magnitude, moves ? magnitude : product));
         UNROLL for (int k = 0; k < 4; k++)
         {
@@ -181,27 +224,32 @@ SPECIALISED void update_rows(const int tail, const int moves, const int sends, L
     }
 }
 
-#define UPDATE_ROWS(moves, sends, layer, rate, sent)                          \
-    switch (layer->tail_length) {                                             \
-        case 0: update_rows(0, moves, sends, layer, rate, sent); break;       \
-        case 4: update_rows(4, moves, sends, layer, rate, sent); break;       \
-        case 8: update_rows(8, moves, sends, layer, rate, sent); break;       \
+#define UPDATE_ROWS(moves, sends, pulls, net, layer, rate, sent)                          \
+    switch (layer->tail_length) {                                                         \
+        case 0: update_rows(0, moves, sends, pulls, net, layer, rate, sent); break;       \
+        case 4: update_rows(4, moves, sends, pulls, net, layer, rate, sent); break;       \
+        case 8: update_rows(8, moves, sends, pulls, net, layer, rate, sent); break;       \
     }
 
 /* Moves the rows in use by rate · value · error and updates their Σ|w|. If `sent` is not null, it receives the
  * products error · row, of the rows as they were before, at the places of their inputs. */
-static void descend(Layer *layer, float rate, float *sent)
+static void descend(const Learner *net, Layer *layer, float rate, float *sent)
 {
-    if (sent)
-        UPDATE_ROWS(1, 1, layer, rate, sent)
+    if (net->pull > 0) {
+        if (sent)
+            UPDATE_ROWS(1, 1, 1, net, layer, rate, sent)
+        else
+            UPDATE_ROWS(1, 0, 1, net, layer, rate, NULL)
+    } else if (sent)
+        UPDATE_ROWS(1, 1, 0, net, layer, rate, sent)
     else
-        UPDATE_ROWS(1, 0, layer, rate, NULL)
+        UPDATE_ROWS(1, 0, 0, net, layer, rate, NULL)
 }
 
 /* Only sends back the products error · row of the rows in use. */
 static void send_back(Layer *layer, float *sent)
 {
-    UPDATE_ROWS(0, 1, layer, 0, sent)
+    UPDATE_ROWS(0, 1, 0, NULL, layer, 0, sent)
 }
 
 /* sum = Σ|row| over all rows. */

@@ -10,6 +10,7 @@
 #include "normalisation.h"
 #include "replacement.h"
 #include "silence.h"
+#include "waiting.h"
 
 /* Rounds once and without bias, which a scale that is itself rounded would not do. */
 static void scale_all(float *number, int64_t count, double scale)
@@ -52,8 +53,9 @@ static void pass_on(const Learner *net, Layer *from, Layer *to)
 }
 
 /* Computes z of a layer from the rows of its inputs in use. */
-static void linear(const Learner *net, const Layer *layer, float *z)
+static void linear(const Learner *net, Layer *layer, float *z)
 {
+    settle_used(net, layer);
     const vec scale = all((float)net->scale);
     receive(layer, z);
     for (int i = 0; i < layer->stride; i += LANES)
@@ -141,12 +143,14 @@ static void learn_from_error(Learner *net, Fetch *next)
 {
     const vec scale = all((float)net->scale);
     net->scale *= net->kept;
+    net->remaining *= 1 - net->pull;
     const float rate = (float)(-net->step_size / net->scale);
     for (Layer *layer = net->layer + net->depth; layer >= net->layer; layer--) {
         Layer *below = layer > net->layer ? layer - 1 : NULL;
         if (below)
             memset(below->error, 0, sizeof(float[below->stride]));
-        descend(layer, rate, below ? below->error : NULL);
+        descend(net, layer, rate, below ? below->error : NULL);
+        pull_bias(net, layer);
         move_bias(layer, rate);
         if (layer->gain)
             move_gains(layer, (float)-net->step_size);
@@ -176,11 +180,13 @@ static void learn_from_errors(Learner *net)
 {
     send_errors_back(net);
     net->scale *= net->kept;
+    net->remaining *= 1 - net->pull;
     const float rate = (float)(-net->step_size / net->scale / net->batch);
     for (int number = net->depth; number >= 0; number--) {
+        pull_bias(net, &net->layer[number]);
         for (int place = 0; place < net->batch; place++) {
             Layer *layer = layers_of(net, place) + number;
-            descend(layer, rate, NULL);
+            descend(net, layer, rate, NULL);
             move_bias(layer, rate);
         }
         if (net->layer[number].gain)
@@ -227,6 +233,7 @@ static void measure_layers(Learner *net)
         layer->total_magnitude += magnitude;
         total += magnitude;
     }
+    net->measured = net->clock;
     net->finite = isfinite(total);
 }
 
@@ -266,6 +273,7 @@ static void finish_step(Learner *net, const Examples *examples, int64_t number)
 {
     if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
+    settle_in_time(net);
     clip(net);
     measure_layers(net);
     if (net->loss_after)
@@ -292,6 +300,7 @@ static void go_on(Learner *net, const Examples *examples, int64_t number)
         measure_rows(layer);
         layer->unclipped = 1;
     }
+    begin_waiting(net);
     for (Layer *layer = net->layer + net->depth - 1; layer >= net->layer; layer--)
         observe(net, layer, layer + 1);
     choose_and_finish(net, examples, number);
@@ -315,6 +324,7 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     else
         learn_from_errors(net);
     if (net->perturbs) {
+        settle_layers(net);
         fold_scale(net);
         net->waiting = FOR_PERTURBATION;
     } else
@@ -335,6 +345,7 @@ static void begin_task(Learner *net)
             layer->fading[i] = faded(net, age_of(net, layer, i));
     for (Layer *layer = net->layer; layer <= output; layer++)
         measure_rows(layer);
+    begin_waiting(net);
     measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
         layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1;
@@ -368,8 +379,11 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
         begin_task(net);
     while (!net->waiting && number < end && step(net, examples, number))
         number += !net->waiting;
-    if (!net->waiting && number * net->batch == examples->count && net->scale != 1)
-        fold_scale(net);
+    if (!net->waiting && number * net->batch == examples->count) {
+        settle_layers(net);
+        if (net->scale != 1)
+            fold_scale(net);
+    }
     restore_denormals(mode);
     return number;
 }

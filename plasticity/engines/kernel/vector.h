@@ -98,6 +98,13 @@ INLINE vec load_first(const int lanes, const float *from)
     return r;
 }
 
+/* Stores the first 4 or 8 lanes of a vec. */
+INLINE void store_first(const int lanes, float *to, vec x)
+{
+    UNROLL for (int i = 0; i * PART < lanes; i++)
+        store_lanes(lanes < PART ? lanes : PART, to + i * PART, x.part[i]);
+}
+
 /* The number x in all lanes. */
 INLINE vec all(float x)
 {
