@@ -173,7 +173,7 @@ class Linear:
 def _kept(values: np.ndarray, units: int) -> np.ndarray:
     """The memory for what is remembered of a layer, padded where it is over units."""
     dtype = values.dtype.type
-    if str(values.dtype) not in ("bool", "int64", "float32", "float64"):
+    if str(values.dtype) not in ("bool", "int32", "int64", "float32", "float64"):
         return np.array(values)
     if values.shape == (units,):
         return aligned(padded(units), dtype)

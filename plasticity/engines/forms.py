@@ -5,7 +5,7 @@ is traced from its code (`traced/`).
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from plasticity.activations import Activation, ReLU
 from plasticity.constraints import NoConstraint, WeightClipping
 from plasticity.engines.form import Form
 from plasticity.engines.kernel import binding
+from plasticity.engines.kernel.memory import LayerMemory, aligned
 from plasticity.engines.perturbing import PerturbedInPython, looks_between
 from plasticity.engines.silences import Silences
 from plasticity.engines.traced.forms import traced_form
@@ -26,12 +27,9 @@ from plasticity.optimisers import SGD, Optimiser
 from plasticity.part import Part
 from plasticity.perturbations import Perturbation
 from plasticity.regularisers import L2, L2Init, NoRegulariser, Regulariser
-from plasticity.replacement import ContinualBackpropagation, SelfNormalisedResets
+from plasticity.replacement import ContinualBackpropagation, RandomReplacement, SelfNormalisedResets
 from plasticity.run import Run
 from plasticity.utilities import Utility
-
-if TYPE_CHECKING:
-    from plasticity.engines.kernel.memory import LayerMemory
 
 
 class Numbered(Form):
@@ -46,7 +44,7 @@ class Numbered(Form):
 class PassesAllUnits(Numbered):
     """An activation that does not reach 0: every unit passes something on, so that no step lists those that do."""
 
-    def arrange(self, memory: Sequence["LayerMemory"]) -> None:
+    def arrange(self, memory: Sequence[LayerMemory]) -> None:
         for below, above in zip(memory, memory[1:], strict=False):
             above.use_all_of(below)
 
@@ -82,6 +80,11 @@ class Unconstrained(Form):
 class Clipped(Form):
     """Weight clipping, in the kernel's `clipping.h`."""
 
+    def arrange(self, memory: Sequence[LayerMemory]) -> None:
+        for layer in memory:
+            layer.arrays["exceeding"] = aligned(layer.inputs, np.int32)
+            layer.arrays["is_exceeding"] = aligned(layer.inputs, np.uint8)
+
     def tell(self, learner: Any, layers: Sequence[Any]) -> None:
         for layer, place in zip(layers, self._places(), strict=True):
             layer.limit = self.part.limit(place) or 0.0
@@ -95,7 +98,7 @@ class Clipped(Form):
 class Continual(Form):
     """Continual backpropagation, in the kernel's `replacement.h`."""
 
-    def arrange(self, memory: Sequence["LayerMemory"]) -> None:
+    def arrange(self, memory: Sequence[LayerMemory]) -> None:
         if self.part.observed == "misaligned":
             for number, layer in enumerate(memory[:-1]):
                 seen = memory[number // 2]
@@ -111,7 +114,7 @@ class Continual(Form):
         for number, layer in enumerate(layers[:-1], start=1):
             layer.rate = self.part.rate if number in self.part.layers else 0.0
 
-    def restore(self, network: Network, memory: Sequence["LayerMemory"], layers: Sequence[Any]) -> None:
+    def restore(self, network: Network, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
         age, debt = network.remembered("age"), network.remembered("debt")
         for number, (arrays, layer) in enumerate(zip(memory[:-1], layers, strict=False)):
             for name in ("utility", "mean_activation"):
@@ -120,7 +123,7 @@ class Continual(Form):
             layer.debt = float(debt[number])
 
     def remembered(
-        self, memory: Sequence["LayerMemory"], layers: Sequence[Any], clock: int
+        self, memory: Sequence[LayerMemory], layers: Sequence[Any], clock: int
     ) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
         for number, (arrays, layer) in enumerate(zip(memory[:-1], layers, strict=False)):
@@ -133,6 +136,25 @@ class Continual(Form):
         return found
 
 
+class AnyUnits(Form):
+    """Replacement of any units: continual backpropagation that ranks mature units, which all are, at random."""
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        learner.utility, learner.maturity_threshold = binding.numbers("utility")["random"], -1
+        for number, layer in enumerate(layers[:-1]):
+            layer.rate = self.part.rate(number)
+
+    def restore(self, network: Network, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
+        for layer, debt in zip(layers, network.remembered("debt"), strict=False):
+            layer.debt = float(debt)
+
+    def remembered(
+        self, memory: Sequence[LayerMemory], layers: Sequence[Any], clock: int
+    ) -> dict[str, np.ndarray]:
+        debts = [np.array(layer.debt, np.float64) for layer in layers[:-1]]
+        return {f"debt.{number}": debt for number, debt in enumerate(debts)}
+
+
 FORMS: dict[type[Part], type[Form]] = {
     Mlp: Layered,
     SGD: Descent,
@@ -141,6 +163,7 @@ FORMS: dict[type[Part], type[Form]] = {
     L2: Decay,
     L2Init: Waiting,
     ContinualBackpropagation: Continual,
+    RandomReplacement: AnyUnits,
     SelfNormalisedResets: Silences,
     WeightClipping: Clipped,
 }

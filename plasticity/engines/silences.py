@@ -19,6 +19,7 @@ class Silences(ChosenInPython):
         names = list(self._start[number])
         layer.own["bin"] = bins(torch.arange(self.part.most + 1)).numpy().astype(np.int32)
         layer.own["until"] = np.array(self.part.update_tasks * self.run.dataset.steps_per_task, np.int64)
+        layer.own[f"memory_{names.index('threshold')}"][layer.units :] = np.iinfo(np.int32).max
         remembered = [f"memory_{names.index(name)}" for name in ("silence", "threshold", "completed")]
         arrays = ["activation", *remembered, "bin", f"memory_{names.index('steps')}", "until", "due"]
         layer.give("update", binding.kernel().count_silences, arrays)

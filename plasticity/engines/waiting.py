@@ -13,12 +13,16 @@ from plasticity.optimisers import SGD
 from plasticity.replacement import (
     ContinualBackpropagation,
     ContinualPartialResets,
+    RandomReplacement,
     ReDo,
     ReGraMa,
     SelfNormalisedResets,
 )
 from plasticity.run import Run
 from plasticity.utilities import Contribution, Random
+
+BLIND = (ReDo, ReGraMa, SelfNormalisedResets, ContinualPartialResets, RandomReplacement)
+"""Methods other than continual backpropagation that look at no weights."""
 
 
 class Waiting(Form):
@@ -55,7 +59,7 @@ def rows_can_wait(run: Run) -> bool:
     if isinstance(method, ContinualBackpropagation):
         looks = type(method.utility) not in (Contribution, Random) or method.observed == "misaligned"
     else:
-        looks = type(method) not in (ReDo, ReGraMa, SelfNormalisedResets, ContinualPartialResets)
+        looks = type(method) not in BLIND
     sgd, free = type(run.optimiser) is SGD, type(run.constraint) is NoConstraint
     return sgd and free and not looks and 0 < _pull(run) < 0.5
 

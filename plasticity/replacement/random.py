@@ -62,12 +62,12 @@ class RandomReplacement(Replacement, name="random"):
 
     def update(self, memory: Memory, step: Step) -> list["Tensor"]:
         return [
-            debt.add_(self._rate(layer) * step.layers[layer].units).floor()
+            debt.add_(self.rate(layer) * step.layers[layer].units).floor()
             for layer, debt in enumerate(memory["debt"])
         ]
 
-    def _rate(self, layer: int) -> float:
-        """The rate of a hidden layer."""
+    def rate(self, layer: int) -> float:
+        """The rate of a hidden layer, whose position counts from 0."""
         if layer + 1 not in self.layers:
             return 0.0
         return float(self.rates[layer] if isinstance(self.rates, tuple) else self.rates)

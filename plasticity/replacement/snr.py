@@ -53,7 +53,7 @@ class SelfNormalisedResets(Replacement, name="snr"):
     quantile: float = number(0.99, above=0, at_most=1)
     update_tasks: int = integer(16, at_least=1)
     least: int = integer(100, at_least=1)
-    most: int = integer(20_000, at_least=1)
+    most: int = integer(20_000, at_least=1, at_most=2**29)
 
     def canonical(self, run: Any) -> Any:
         resolved = super().canonical(run)
@@ -70,8 +70,8 @@ class SelfNormalisedResets(Replacement, name="snr"):
         """Steps since the last update of the thresholds; silences, thresholds, and completed silences by bin."""
         return {
             "steps": np.zeros((), np.int64),
-            "silence": np.zeros(units, np.int64),
-            "threshold": np.full(units, (self.most + 1) // 2, np.int64),
+            "silence": np.zeros(units, np.int32),
+            "threshold": np.full(units, (self.most + 1) // 2, np.int32),
             "completed": np.zeros((len(longest(self.most)), units), np.int32),
         }
 

@@ -1,5 +1,5 @@
-/* Weight clipping, last in a step: |w| and |b| of a layer are at most its limit. Rows that are not in use have not
- * moved since they were clipped, but for those of units made anew, and what was changed between two steps. */
+/* Weight clipping, last in a step: |w| and |b| of a layer are at most its limit. The rows that a step
+ * moves beyond it are noted as they move; units made anew, and what is done between two steps, may exceed it anywhere. */
 #ifndef CLIPPING_H
 #define CLIPPING_H
 
@@ -31,19 +31,19 @@ static void clip_row(Layer *layer, int input, vec limit)
     layer->row_magnitude[input] = sum(magnitude);
 }
 
-/* Clips the rows that may exceed the limit, as the examples of the step have moved them. */
-static void clip_rows(const Learner *net, Layer *layer, vec limit)
+/* Clips the rows that may exceed the limit. */
+static void clip_rows(Layer *layer, vec limit)
 {
-    if (layer->unclipped) {
+    if (layer->unclipped)
         for (int input = 0; input < layer->inputs; input++)
             clip_row(layer, input, limit);
-        return;
+    for (int k = 0; k < layer->exceeded; k++) {
+        const int input = layer->exceeding[k];
+        layer->is_exceeding[input] = 0;
+        if (!layer->unclipped)
+            clip_row(layer, input, limit);
     }
-    for (int place = 0; place < net->batch; place++) {
-        const Layer *of_example = layer + place * (net->depth + 1);
-        for (int k = 0; k < of_example->used; k++)
-            clip_row(layer, of_example->row[k], limit);
-    }
+    layer->exceeded = 0;
 }
 
 static void clip(Learner *net)
@@ -54,7 +54,7 @@ static void clip(Learner *net)
         if (layer->limit <= 0)
             continue;
         const vec limit = all(layer->limit / scale);
-        clip_rows(net, layer, limit);
+        clip_rows(layer, limit);
         for (int i = 0; i < layer->stride; i += LANES)
             store(layer->bias + i, clipped(load(layer->bias + i), limit));
         layer->unclipped = all_move;

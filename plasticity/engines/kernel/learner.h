@@ -95,7 +95,10 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
     X(int64_t *, seen)        /* [inputs], ... and the clock */                                                 \
     /* Weight clipping. */                                                                                     \
     X(float, limit)           /* of |w| and |b|; 0 where there is none */                                       \
-    X(int32_t, unclipped)     /* whether rows that are not in use may exceed it, too */                         \
+    X(int32_t *, exceeding)   /* [inputs], the rows that the step has moved beyond it ... */                    \
+    X(int32_t, exceeded)      /* ... and their number */                                                        \
+    X(uint8_t *, is_exceeding) /* [inputs], whether a row is among them */                                      \
+    X(int32_t, unclipped)     /* whether any row may exceed it */                                               \
     /* What an optimiser of a user's own remembers of every parameter, cleared where a unit is made anew. */    \
     X(int32_t, remembered_of_weights) /* how many arrays of weights, [inputs][stride] each ... */               \
     X(float **, of_weights)                                                                                     \

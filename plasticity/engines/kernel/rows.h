@@ -117,15 +117,15 @@ INLINE Four four_from(const Layer *layer, int first)
 
 /* The update of four rows, in one part of their lanes. Either they move, row += change · error, and their new
  * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves.
- * Rows that move may first be pulled to where they started. The lanes of these sums are added up later. */
+ * Rows that move may first be pulled to where they started; the largest |w| is kept where it is limited. The lanes of these sums are added up later. */
 typedef struct {
     float *row[4], *start[4];
-    floats change[4], pull[4], product[4], magnitude[4];
+    floats change[4], pull[4], product[4], magnitude[4], largest;
 } Update;
 
 /* What of an update is done, known to the compiler. */
 typedef struct {
-    int moves, sends, pulls;
+    int moves, sends, pulls, clips;
 } Done;
 
 INLINE void update(Update *u, const int lanes, int column, const float *error, const Done done)
@@ -143,13 +143,15 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
             const floats after = fused(u->change[k], e, from);
             store_lanes(lanes, u->row[k] + column, after);
             u->magnitude[k] += magnitude_of(after);
+            if (done.clips)
+                u->largest = larger(u->largest, magnitude_of(after));
         }
     }
 }
 
 /* Updates four whole rows, one part of their lanes after the other, so that all partial sums stay in registers. */
 INLINE void update_four(const int tail, const Done done, const Layer *layer, const Four *four, float rate,
-                        const float pull[4], vec product[4], vec magnitude[4])
+                        const float pull[4], vec product[4], vec magnitude[4], vec *largest)
 {
     const Rows rows = rows_of(layer, 0), starts = starts_of(layer, 0);
     const int length = layer->body_length;
@@ -186,6 +188,8 @@ INLINE void update_four(const int tail, const Done done, const Layer *layer, con
         }
         UNROLL for (int k = 0; k < 4; k++)
             product[k].part[i] = u.product[k], magnitude[k].part[i] = u.magnitude[k];
+        if (done.clips)
+            largest->part[i] = u.largest;
     }
 }
 
@@ -201,55 +205,73 @@ INLINE void pulls_of(const Learner *net, Layer *layer, const Four *four, float p
     }
 }
 
+/* Notes that some of four rows exceed the limit of their weights. */
+INLINE void exceed(const Learner *net, Layer *layer, const Four *four)
+{
+    Layer *first = net->layer + (layer - net->layer) % (net->depth + 1); /* for all examples of a batch */
+    for (int k = 0; k < 4; k++)
+        if (four->input[k] < layer->inputs && !layer->is_exceeding[four->input[k]]) {
+            layer->is_exceeding[four->input[k]] = 1;
+            layer->exceeding[first->exceeded++] = four->input[k];
+        }
+}
+
 /* Takes the rows in the opposite order to `sum_rows`: those read last are still in the nearest cache. */
-SPECIALISED void update_rows(const int tail, const int moves, const int sends, const int pulls, const Learner *net,
-                             Layer *layer, float rate, float *sent)
+SPECIALISED void update_rows(const int tail, const Done done, const Learner *net, Layer *layer, float rate,
+                             float *sent)
 {
     float sum[LANES] __attribute__((aligned(64))), pull[4];
-    const Done done = {moves, sends, pulls};
+    const vec limit = all(done.clips ? layer->limit / (float)fabs(net->scale) : 0);
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
         const Four four = four_from(layer, first);
-        vec product[4], magnitude[4];
-        if (pulls)
+        vec product[4], magnitude[4], largest;
+        if (done.pulls)
             pulls_of(net, layer, &four, pull);
-        update_four(tail, done, layer, &four, rate, pull, product, magnitude);
-        store(sum, sums(sends ? product : magnitude, moves ? magnitude : product));
+        update_four(tail, done, layer, &four, rate, pull, product, magnitude, &largest);
+        if (done.clips && any_bit(less(limit, largest)))
+            exceed(net, layer, &four);
+        store(sum, sums(done.sends ? product : magnitude, done.moves ? magnitude : product));
         UNROLL for (int k = 0; k < 4; k++)
         {
-            if (sends)
+            if (done.sends)
                 sent[four.input[k]] = sum[4 * k];
-            if (moves)
+            if (done.moves)
                 layer->row_magnitude[four.input[k]] = sum[4 * k + 1];
         }
     }
 }
 
-#define UPDATE_ROWS(moves, sends, pulls, net, layer, rate, sent)                          \
-    switch (layer->tail_length) {                                                         \
-        case 0: update_rows(0, moves, sends, pulls, net, layer, rate, sent); break;       \
-        case 4: update_rows(4, moves, sends, pulls, net, layer, rate, sent); break;       \
-        case 8: update_rows(8, moves, sends, pulls, net, layer, rate, sent); break;       \
+#define UPDATE_ROWS(net, layer, rate, sent, ...)                                               \
+    switch (layer->tail_length) {                                                              \
+        case 0: update_rows(0, (Done){__VA_ARGS__}, net, layer, rate, sent); break;            \
+        case 4: update_rows(4, (Done){__VA_ARGS__}, net, layer, rate, sent); break;            \
+        case 8: update_rows(8, (Done){__VA_ARGS__}, net, layer, rate, sent); break;            \
     }
 
 /* Moves the rows in use by rate · value · error and updates their Σ|w|. If `sent` is not null, it receives the
  * products error · row, of the rows as they were before, at the places of their inputs. */
 static void descend(const Learner *net, Layer *layer, float rate, float *sent)
 {
-    if (net->pull > 0) {
-        if (sent)
-            UPDATE_ROWS(1, 1, 1, net, layer, rate, sent)
-        else
-            UPDATE_ROWS(1, 0, 1, net, layer, rate, NULL)
-    } else if (sent)
-        UPDATE_ROWS(1, 1, 0, net, layer, rate, sent)
+#define DESCEND(...)                                                             \
+    {                                                                            \
+        if (sent)                                                                \
+            UPDATE_ROWS(net, layer, rate, sent, .moves = 1, .sends = 1, __VA_ARGS__) \
+        else                                                                     \
+            UPDATE_ROWS(net, layer, rate, NULL, .moves = 1, __VA_ARGS__)         \
+    }
+    if (net->pull > 0)
+        DESCEND(.pulls = 1)
+    else if (layer->limit > 0)
+        DESCEND(.clips = 1)
     else
-        UPDATE_ROWS(1, 0, 0, net, layer, rate, NULL)
+        DESCEND(.clips = 0)
+#undef DESCEND
 }
 
 /* Only sends back the products error · row of the rows in use. */
 static void send_back(Layer *layer, float *sent)
 {
-    UPDATE_ROWS(0, 1, 0, NULL, layer, 0, sent)
+    UPDATE_ROWS(NULL, layer, 0, sent, .sends = 1)
 }
 
 /* sum = Σ|row| over all rows. */

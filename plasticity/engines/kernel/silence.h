@@ -1,41 +1,48 @@
 /* Self-normalised resets: the silences of a layer's units, counted after a step. `plasticity.replacement.snr` is the
- * definition; a unit's completed silences are few, so that only their bins are looked up. */
+ * definition. All units are counted alike, 16 at a time; the few that complete a silence are then looked at. */
 #ifndef SILENCE_H
 #define SILENCE_H
 
 #include "learner.h"
 
-/* Whether a unit is active in any example of the step. */
-INLINE int is_active(const Shape *shape, const float *h, int unit)
+/* How long 16 units have been silent by now; the silences that they complete in this step go to `ended`. */
+INLINE vec counted(const Shape *shape, const float *h, const vec silence, vec *ended)
 {
     const int stride = (shape->units + LANES - 1) / LANES * LANES;
-    int active = 0;
-    for (int place = 0; place < shape->places; place++)
-        active |= !(h[place * stride + unit] <= 0);
-    return active;
+    vec silent = at_most(load(h), all(0));
+    for (int place = 1; place < shape->places; place++)
+        silent = both(silent, at_most(load(h + (int64_t)place * stride), all(0)));
+    *ended = without(silence, silent);
+    vec more;
+    EACH_PART(i) more.part[i] = (floats)((ints)silence.part[i] + 1);
+    return both(more, silent);
 }
 
 static void count_silences(const Shape *shape, void *const *array)
 {
     const float *h = array[0];
-    int64_t *silence = array[1];         /* [units] */
-    const int64_t *threshold = array[2]; /* [units] */
+    float *silence = array[1];           /* [stride], whole numbers */
+    const float *threshold = array[2];   /* [stride], likewise; larger than any silence where there is no unit */
     int32_t *completed = array[3];       /* [bins][units] */
     const int32_t *bin = array[4];       /* of a silence's length */
     int64_t *steps = array[5];           /* [1], since the thresholds were updated */
     const int64_t *until = array[6];     /* [1], the number at which they are next */
     double *due = array[7];              /* [1] */
-    int reached = 0;
-    for (int i = 0; i < shape->units; i++) {
-        if (!is_active(shape, h, i))
-            silence[i]++;
-        else if (silence[i] > 0) {
-            completed[(int64_t)bin[silence[i]] * shape->units + i]++;
-            silence[i] = 0;
-        }
-        reached |= silence[i] >= threshold[i];
+    int32_t lengths[LANES] __attribute__((aligned(64)));
+    vec reached = all(0);
+    for (int first = 0; first < shape->units; first += LANES) {
+        vec ended;
+        const vec now = counted(shape, h + first, load(silence + first), &ended);
+        store(silence + first, now);
+        reached = either(reached, no_less(now, load(threshold + first)));
+        if (!any_bit(ended))
+            continue;
+        store((float *)lengths, ended);
+        for (int i = 0; i < LANES; i++)
+            if (lengths[i])
+                completed[(int64_t)bin[lengths[i]] * shape->units + first + i]++;
     }
-    *due = (++*steps >= *until) | reached;
+    *due = (++*steps >= *until) | any_bit(reached);
 }
 
 #endif

@@ -144,9 +144,37 @@ INLINE vec blend(vec mask, vec x, vec y)
     return either(both(mask, x), without(y, mask));
 }
 
+/* All bits where x ≥ y, as whole numbers. */
+INLINE vec no_less(vec x, vec y)
+{
+    EACH_PART(i) x.part[i] = (floats)((ints)x.part[i] >= (ints)y.part[i]);
+    return x;
+}
+
+/* Whether any bit of a vec is set. */
+INLINE int any_bit(vec x)
+{
+    ints found = (ints)x.part[0];
+    UNROLL for (int i = 1; i < PARTS; i++) found |= (ints)x.part[i];
+#if PART == 16
+    return _mm512_test_epi32_mask((__m512i)found, (__m512i)found) != 0;
+#elif PART == 8
+    return !_mm256_testz_si256((__m256i)found, (__m256i)found);
+#else
+    return (found[0] | found[1] | found[2] | found[3]) != 0;
+#endif
+}
+
 INLINE floats magnitude_of(floats x)
 {
     return (floats)((ints)x & INT32_MAX);
+}
+
+/* The larger ones, of magnitudes; NaN where y has it. */
+INLINE floats larger(floats x, floats y)
+{
+    const ints mask = x > y;
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
 }
 
 INLINE vec absolute(vec x)

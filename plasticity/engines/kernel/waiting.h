@@ -10,50 +10,82 @@
 
 #include "rows.h"
 
-/* Brings a row up to date. */
-static void settle_row(const Learner *net, Layer *layer, int input)
+/* Moves 16 weights of a row to where they are by now; adds their magnitudes up. */
+INLINE vec settled_part(vec share, vec from, vec before, vec *magnitude)
 {
-    if (layer->settled[input] == net->remaining)
-        return;
-    const vec share = all((float)(net->remaining / layer->settled[input]));
+    const vec now = multiply_add(share, subtract(before, from), from);
+    *magnitude = add(*magnitude, absolute(now));
+    return now;
+}
+
+INLINE vec settle_weights(const Layer *layer, int input, vec share)
+{
     const Row row = row_of(rows_of(layer, 0), input), start = row_of(starts_of(layer, 0), input);
+    const int tail = layer->tail_length;
     vec magnitude = all(0);
-    for (int i = 0; i < layer->body_length; i += LANES) {
-        const vec from = load(start.body + i);
-        const vec now = multiply_add(share, subtract(load(row.body + i), from), from);
-        store(row.body + i, now);
-        magnitude = add(magnitude, absolute(now));
-    }
-    if (layer->tail_length) {
-        const vec from = load_first(layer->tail_length, start.tail);
-        const vec now = multiply_add(share, subtract(load_first(layer->tail_length, row.tail), from), from);
-        store_first(layer->tail_length, row.tail, now);
-        magnitude = add(magnitude, absolute(now));
-    }
+    for (int i = 0; i < layer->body_length; i += LANES)
+        store(row.body + i, settled_part(share, load(start.body + i), load(row.body + i), &magnitude));
+    if (tail)
+        store_first(tail, row.tail,
+                    settled_part(share, load_first(tail, start.tail), load_first(tail, row.tail), &magnitude));
+    return magnitude;
+}
+
+/* What Σ|w| of a row that was settled changes of the sum over its steps; notes that it is settled. */
+INLINE double settled_by(const Learner *net, Layer *layer, int input, float now)
+{
     const double waited = (double)(net->clock - layer->seen[input]);
     const double measured = (double)(net->measured - layer->seen[input]);
-    const float now = sum(magnitude);
-    Layer *first = net->layer + (layer - net->layer) % (net->depth + 1); /* for all examples of a batch */
-    first->total_magnitude += (now - layer->row_magnitude[input]) * measured * (measured + 1) / 2 / waited;
+    const double change = (now - layer->row_magnitude[input]) * measured * (measured + 1) / 2 / waited;
     layer->row_magnitude[input] = now;
     layer->settled[input] = net->remaining;
     layer->seen[input] = net->clock;
+    return change;
+}
+
+/* Brings up to four rows up to date. */
+INLINE double settle_four(const Learner *net, Layer *layer, const int32_t *input, int count)
+{
+    float sum[LANES] __attribute__((aligned(64)));
+    vec magnitude[4] = {all(0), all(0), all(0), all(0)};
+    for (int k = 0; k < count; k++)
+        magnitude[k] = settle_weights(layer, input[k], all((float)(net->remaining / layer->settled[input[k]])));
+    store(sum, sums(magnitude, magnitude));
+    double change = 0;
+    for (int k = 0; k < count; k++)
+        change += settled_by(net, layer, input[k], sum[4 * k]);
+    return change;
+}
+
+/* Brings some rows up to date: those listed, or the first ones where there is no list. */
+static void settle(const Learner *net, Layer *layer, const int32_t *row, int count)
+{
+    Layer *first = net->layer + (layer - net->layer) % (net->depth + 1); /* for all examples of a batch */
+    int32_t four[4];
+    int found = 0;
+    for (int k = 0; k < count; k++) {
+        const int32_t input = row ? row[k] : k;
+        if (layer->settled[input] != net->remaining)
+            four[found++] = input;
+        if (found == 4 || k == count - 1) {
+            first->total_magnitude += settle_four(net, layer, four, found);
+            found = 0;
+        }
+    }
 }
 
 /* Brings the rows in use up to date. */
 static void settle_used(const Learner *net, Layer *layer)
 {
     if (net->pull > 0)
-        for (int k = 0; k < layer->used; k++)
-            settle_row(net, layer, layer->row[k]);
+        settle(net, layer, layer->row, layer->used);
 }
 
 /* Brings all rows of a layer up to date. */
 static void settle_all(const Learner *net, Layer *layer)
 {
     if (net->pull > 0)
-        for (int input = 0; input < layer->inputs; input++)
-            settle_row(net, layer, input);
+        settle(net, layer, NULL, layer->inputs);
 }
 
 static void settle_layers(Learner *net)
