@@ -170,11 +170,17 @@ INLINE floats magnitude_of(floats x)
     return (floats)((ints)x & INT32_MAX);
 }
 
-/* The larger ones, of magnitudes; NaN where y has it. */
+/* x where it is larger, else y, which may be NaN. */
 INLINE floats larger(floats x, floats y)
 {
+#if PART == 16
+    return (floats)_mm512_max_ps((__m512)x, (__m512)y);
+#elif PART == 8
+    return (floats)_mm256_max_ps((__m256)x, (__m256)y);
+#else
     const ints mask = x > y;
     return (floats)((mask & (ints)x) | (~mask & (ints)y));
+#endif
 }
 
 INLINE vec absolute(vec x)
