@@ -35,14 +35,13 @@ static void count_silences(const Shape *shape, void *const *array)
         const vec now = counted(shape, h + first, load(silence + first), &ended);
         store(silence + first, now);
         reached = either(reached, no_less(now, load(threshold + first)));
-        if (!any_bit(ended))
-            continue;
         store((float *)lengths, ended);
-        for (int i = 0; i < LANES; i++)
-            if (lengths[i])
-                completed[(int64_t)bin[lengths[i]] * shape->units + first + i]++;
+        for (unsigned int left = lanes_of(ended); left; left &= left - 1) {
+            const int i = __builtin_ctz(left);
+            completed[(int64_t)bin[lengths[i]] * shape->units + first + i]++;
+        }
     }
-    *due = (++*steps >= *until) | any_bit(reached);
+    *due = (++*steps >= *until) | (lanes_of(reached) != 0);
 }
 
 #endif

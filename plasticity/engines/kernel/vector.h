@@ -151,18 +151,25 @@ INLINE vec no_less(vec x, vec y)
     return x;
 }
 
-/* Whether any bit of a vec is set. */
-INLINE int any_bit(vec x)
+/* Which lanes have any bit set: bit i for lane i. */
+INLINE unsigned int lanes_of(vec x)
 {
-    ints found = (ints)x.part[0];
-    UNROLL for (int i = 1; i < PARTS; i++) found |= (ints)x.part[i];
+    unsigned int found = 0;
+    EACH_PART(i)
+    {
 #if PART == 16
-    return _mm512_test_epi32_mask((__m512i)found, (__m512i)found) != 0;
-#elif PART == 8
-    return !_mm256_testz_si256((__m256i)found, (__m256i)found);
+        found |= _mm512_test_epi32_mask((__m512i)x.part[i], (__m512i)x.part[i]);
 #else
-    return (found[0] | found[1] | found[2] | found[3]) != 0;
+        const ints set = (ints)x.part[i] != 0;
+#if PART == 8
+        found |= (unsigned int)_mm256_movemask_ps((__m256)set) << (i * PART);
+#else
+        for (int lane = 0; lane < PART; lane++)
+            found |= (unsigned int)(set[lane] != 0) << (i * PART + lane);
 #endif
+#endif
+    }
+    return found;
 }
 
 INLINE floats magnitude_of(floats x)
