@@ -39,7 +39,7 @@ def touched_weights(run: Run, network: Network, task: Task, examples: int = 500)
 
     The activations come from the given network, without learning. An activation other than ReLU touches all.
     """
-    inputs = np.stack([task.example(step) for step in range(examples)])
+    inputs = task.inputs(examples)
     touched = 0.0
     for weight, bias in zip(network.weights, network.biases, strict=True):
         touched += float(np.count_nonzero(inputs, axis=1).mean()) * len(bias)
