@@ -156,6 +156,29 @@ def test_rows_that_wait_to_be_pulled_equal_those_that_are_pulled_in_every_step(
     assert replaced > 5
 
 
+def test_activations_before_the_first_step_are_those_of_the_network_as_it_is():
+    """Rows that wait to be pulled owe nothing yet."""
+    run = Run(regulariser={"name": "l2_init"}, dataset=Examples(inputs=60, outputs=4, examples_per_task=50))
+    learners = [one(run, initial_network(run)) for one in (NativeLearner, ReferenceLearner)]
+    assert isinstance(forms.form(run.regulariser, run), Waiting)
+    task = sparse_task(run, 0)
+    for found, expected in zip(*(learner.activations(task, 50) for learner in learners), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    losses = [learner.learn(task, ignore).loss for learner in learners]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_rows_in_use_are_those_of_inputs_even_where_a_network_diverges(value):
+    """Layers are padded, and 0 · ∞ is not 0 there: the kernel would go through memory that is not the layer's."""
+    run = Run(model={"width": 9, "depth": 2}, dataset=Examples(inputs=7, outputs=3, examples_per_task=5))
+    network = initial_network(run)
+    network.weights[0][:] = value
+    learner = NativeLearner(run, network)
+    learner.activations(random_task(run, 5), 5)
+    assert [layer.used <= layer.inputs for layer in learner.layers] == [True, True, True]
+
+
 def test_a_reset_run_goes_on_with_the_initial_values_that_it_was_reset_to():
     run = Run(
         model={"width": 9, "depth": 2}, replacement={"name": "cbp", "layers": []},

@@ -34,6 +34,9 @@ class Waiting(Form):
                 layer.arrays[start] = aligned(layer.arrays[array].shape)
             layer.rows |= {name: layer.arrays[name] for name in ("start_body", "start_tail")}
             layer.arrays["settled"] = aligned(layer.inputs, np.float64)
+            layer.arrays["settled"][:] = (
+                1  # nothing is owed before the first step, which activations may precede
+            )
             layer.arrays["seen"] = aligned(layer.inputs, np.int64)
 
     def tell(self, learner: Any, layers: Sequence[Any]) -> None:

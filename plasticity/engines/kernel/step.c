@@ -50,6 +50,8 @@ static void pass_on(const Learner *net, Layer *from, Layer *to)
         store(h + i, active);
         to->used += pack(active, i, to->value + to->used, to->row + to->used);
     }
+    while (to->used && to->row[to->used - 1] >= to->inputs) /* beyond the units: 0 · ∞ where a network diverges */
+        to->used--;
 }
 
 /* Computes z of a layer from the rows of its inputs in use. */
