@@ -228,7 +228,7 @@ SPECIALISED void update_rows(const int tail, const Done done, const Learner *net
         if (done.pulls)
             pulls_of(net, layer, &four, pull);
         update_four(tail, done, layer, &four, rate, pull, product, magnitude, &largest);
-        if (done.clips && lanes_of(less(limit, largest)))
+        if (done.clips && set_lanes(less(limit, largest)))
             exceed(net, layer, &four);
         store(sum, sums(done.sends ? product : magnitude, done.moves ? magnitude : product));
         UNROLL for (int k = 0; k < 4; k++)

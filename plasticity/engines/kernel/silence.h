@@ -36,12 +36,12 @@ static void count_silences(const Shape *shape, void *const *array)
         store(silence + first, now);
         reached = either(reached, no_less(now, load(threshold + first)));
         store((float *)lengths, ended);
-        for (unsigned int left = lanes_of(ended); left; left &= left - 1) {
+        for (unsigned int left = set_lanes(ended); left; left &= left - 1) {
             const int i = __builtin_ctz(left);
             completed[(int64_t)bin[lengths[i]] * shape->units + first + i]++;
         }
     }
-    *due = (++*steps >= *until) | (lanes_of(reached) != 0);
+    *due = (++*steps >= *until) | (set_lanes(reached) != 0);
 }
 
 #endif

@@ -152,7 +152,7 @@ INLINE vec no_less(vec x, vec y)
 }
 
 /* Which lanes have any bit set: bit i for lane i. */
-INLINE unsigned int lanes_of(vec x)
+INLINE unsigned int set_lanes(vec x)
 {
     unsigned int found = 0;
     EACH_PART(i)
