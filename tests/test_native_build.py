@@ -342,13 +342,15 @@ for kernel in kernels or [binding.kernel()]:
         learner.network()
 
 from test_traced import Mixed, Rational
-from test_traced_parameters import Adam, L2Init
+from test_traced_parameters import Adam, Box, L2Init
 from test_traced_replacement import Dormant
 
 for width in (1, 16, 17):
     run = small_run(inputs=7, width=width, depth=2, outputs=3, batch_size=1 + 2 * (width == 16))
     own = replace(run, activation=Rational(), replacement=replace(run.replacement, utility=Mixed(), rate=0.2))
-    for one in (own, replace(run, replacement=Dormant(), optimiser=Adam(), regulariser=L2Init())):
+    moved = replace(run, replacement=Dormant(), optimiser=Adam(), regulariser=L2Init(), constraint=Box())
+    normalised = replace(moved, model=replace(run.model, normalisation="layer_norm"))
+    for one in (own, moved, normalised):
         learner = NativeLearner(one, initial_network(one))
         learner.learn(random_task(one, 30), lambda examples: None)
         learner.network()

@@ -57,8 +57,6 @@ REFUSED = (
     "activation=crelu has no native form: .*",
     "regulariser=spectral has no native form: .*",
     "perturbation=weight_reinitialisation has no native form: its observe",
-    "regulariser=l2_init has no native form: with layer normalisation",
-    "optimiser=(adam|sgd) has no native form: with layer normalisation",
     "replacement=(regrama|cpr) has no native form: the gradient of a batch",
 )
 """Reasons why the native engine leaves a run to the others."""

@@ -1,4 +1,4 @@
-"""Optimisers and regularisers of a user's own in the native engine: programs that move every parameter."""
+"""Optimisers, regularisers and constraints of a user's own in the native engine: programs for every parameter."""
 
 from dataclasses import dataclass, replace
 
@@ -8,6 +8,7 @@ import torch
 from oracle import random_task, small_run
 from test_native import assert_identical, ignore, sparse, variants
 
+from plasticity.constraints import Constraint, NoConstraint, WeightClipping
 from plasticity.engines import native
 from plasticity.engines.kernel import binding
 from plasticity.engines.native import NativeEngine, NativeLearner
@@ -77,10 +78,43 @@ class Sign(Optimiser):
             parameter.mul_(0.9).add_(memory["slow"], alpha=0.1)
 
 
-def run_of(optimiser: Optimiser, regulariser: Regulariser, batch_size: int = 1, **others: object) -> Run:
+class Box(Constraint):
+    """Not the same for all parameters, and not 0 where a weight that there is not would be."""
+
+    def __call__(self, parameter, place):
+        if place.kind == "weights":
+            parameter.copy_(torch.where(parameter.abs() < 0.02, 0.02, parameter).clamp(-0.6, 0.5))
+        elif place.kind == "offsets":
+            parameter.clamp_(max=0.05)
+        elif place.kind == "gains":
+            parameter.clamp_(0.9, 1.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ball(Constraint):
+    """A layer's parameters keep to a ball; the output layer's are free."""
+
+    radius: float = number(1.2, above=0)
+
+    def __call__(self, parameter, place):
+        if not place.is_output:
+            parameter *= (self.radius / parameter.square().sum().sqrt()).clamp(max=1)
+
+
+class OwnClipping(WeightClipping):
+    """A subclass, which is traced."""
+
+
+def run_of(
+    optimiser: Optimiser,
+    regulariser: Regulariser,
+    batch_size: int = 1,
+    constraint: Constraint = NoConstraint(),  # noqa: B008
+    **others: object,
+) -> Run:
     options = {"widths": (17, 5), "rate": 0.03, "maturity_threshold": 4, "bias_compensation": True} | others
     run = small_run(inputs=9, outputs=4, seed=3, batch_size=batch_size, **options)
-    return replace(run, optimiser=optimiser, regulariser=regulariser)
+    return replace(run, optimiser=optimiser, regulariser=regulariser, constraint=constraint)
 
 
 def assert_agree(found: Network, expected: Network) -> None:
@@ -91,20 +125,24 @@ def assert_agree(found: Network, expected: Network) -> None:
         np.testing.assert_allclose(other, array, rtol=5e-5, atol=2e-5, err_msg=name)
 
 
+RULES = [
+    (SGD(step_size=0.02), L2Init(), NoConstraint(), "layer_norm"),
+    (Adam(), NoRegulariser(), NoConstraint(), "none"),
+    (Adam(), L2(strength=0.05), Box(), "layer_norm"),
+    (Sign(), WeightsAlone(), NoConstraint(), "none"),
+    (SGD(step_size=0.05), NoRegulariser(), Box(), "none"),
+    (SGD(step_size=0.05), L2(strength=0.3), Ball(), "layer_norm"),
+]
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize(
-    "optimiser, regulariser",
-    [
-        (SGD(step_size=0.02), L2Init()),
-        (Adam(), NoRegulariser()),
-        (Adam(), L2(strength=0.05)),
-        (Sign(), WeightsAlone()),
-    ],
-    ids=lambda part: part.name.rpartition(".")[2],
-)
-def test_steps_equal_the_reference(optimiser, regulariser, batch_size):
+@pytest.mark.parametrize("optimiser, regulariser, constraint, normalisation", RULES)
+def test_steps_equal_the_reference(optimiser, regulariser, constraint, normalisation, batch_size):
     """Each task from the reference's network; every other one in another order of its inputs."""
-    run = run_of(optimiser, regulariser, batch_size, activation="relu" if batch_size == 1 else "gelu")
+    activation = "relu" if batch_size == 1 else "gelu"
+    run = run_of(
+        optimiser, regulariser, batch_size, constraint, activation=activation, normalisation=normalisation
+    )
     assert NativeEngine().unsupported(run) is None
     reference, replaced, compared = ReferenceLearner(run, initial_network(run)), 0, 0
     for position in range(20 if batch_size == 1 else 4):
@@ -125,6 +163,23 @@ def test_steps_equal_the_reference(optimiser, regulariser, batch_size):
     assert compared >= 0.9 * position and replaced > 5 * compared
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.4])
+def test_a_traced_constraint_is_the_one_written_by_hand(weight_decay):
+    clipping = WeightClipping(bound=1.1, output=False)
+    learners = []
+    for constraint in (clipping, OwnClipping(**vars(clipping))):
+        regulariser = L2(strength=weight_decay) if weight_decay else NoRegulariser()
+        run = run_of(SGD(step_size=0.05), regulariser, constraint=constraint)
+        learners.append(NativeLearner(run, initial_network(run)))
+    for position in range(4):
+        by_hand, traced = (each.learn(random_task(run, 50, position), ignore) for each in learners)
+        np.testing.assert_allclose(traced.weight_magnitude, by_hand.weight_magnitude, rtol=1e-5)
+        assert traced.replaced.tolist() == by_hand.replaced.tolist()
+    by_hand, traced = (learner.network() for learner in learners)
+    assert max(np.abs(weight).max() for weight in traced.weights[:-1]) == np.float32(1.1 / 3)
+    assert_agree(traced, by_hand)
+
+
 def test_adam_over_2000_steps_equals_the_reference():
     run = run_of(Adam(), L2Init(strength=1e-3), widths=(7, 6), layers=())
     reference, learner = (kind(run, initial_network(run)) for kind in (ReferenceLearner, NativeLearner))
@@ -136,9 +191,19 @@ def test_adam_over_2000_steps_equals_the_reference():
         np.testing.assert_allclose(one, other, atol=2e-3)
 
 
-@pytest.mark.parametrize("optimiser", [Adam(), Sign()], ids=["adam", "sign"])
-def test_a_learner_made_from_a_network_equals_an_uninterrupted_one_bit_for_bit(optimiser):
-    run = run_of(optimiser, L2Init())
+@pytest.mark.parametrize(
+    "optimiser, regulariser, constraint, normalisation",
+    [
+        (Adam(), L2Init(), NoConstraint(), "layer_norm"),
+        (Sign(), L2Init(), Box(), "none"),
+        (SGD(), L2(strength=0.3), Ball(), "layer_norm"),
+    ],
+    ids=["adam", "sign", "sgd"],
+)
+def test_a_learner_made_from_a_network_equals_an_uninterrupted_one_bit_for_bit(
+    optimiser, regulariser, constraint, normalisation
+):
+    run = run_of(optimiser, regulariser, constraint=constraint, normalisation=normalisation)
     tasks = [sparse(random_task(run, 40, number), number) for number in range(3)]
     uninterrupted, network = NativeLearner(run, initial_network(run)), initial_network(run)
     for task in tasks:
@@ -150,7 +215,7 @@ def test_a_learner_made_from_a_network_equals_an_uninterrupted_one_bit_for_bit(o
 
 @pytest.mark.skipif(len(variants()) < 2, reason="this processor has no choice of kernels")
 def test_programs_for_all_processors_agree_bit_for_bit(monkeypatch):
-    run, networks = run_of(Adam(), WeightsAlone(), 3), []
+    run, networks = run_of(Adam(), WeightsAlone(), 3, Box(), normalisation="layer_norm"), []
     for name in variants():
         monkeypatch.setenv(binding.VARIANT, name)
         learner = NativeLearner(run, initial_network(run))
@@ -163,6 +228,11 @@ def test_programs_for_all_processors_agree_bit_for_bit(monkeypatch):
 class Clipped(Regulariser):
     def term(self, parameter, initial):
         return parameter.sum(dim=0) * parameter
+
+
+class OfUnits(Constraint):
+    def __call__(self, parameter, place):
+        parameter.clamp_(max=parameter.abs().mean(dim=-1, keepdim=True))
 
 
 class Halves(Optimiser):
@@ -186,8 +256,13 @@ class Halves(Optimiser):
             run_of(Halves(), L2Init()),
             'memory["half"], float16 of shape [17, 9] at test_traced_par',
         ),
+        (
+            "constraint",
+            run_of(SGD(), NoRegulariser(), constraint=OfUnits()),
+            "Tensor.mean with such arguments at test_traced_parameters.py:",
+        ),
     ],
-    ids=["regulariser", "optimiser"],
+    ids=["regulariser", "optimiser", "constraint"],
 )
 def test_what_has_no_form_is_named(key, run, reason):
     part = getattr(run, key)

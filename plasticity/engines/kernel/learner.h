@@ -80,6 +80,18 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
     X(void *const *, move_weights_on)                                                                           \
     X(Program *, move_biases)                                                                                   \
     X(void *const *, move_biases_on)                                                                            \
+    X(Program *, move_gains)                                                                                    \
+    X(void *const *, move_gains_on)                                                                             \
+    X(Program *, move_offsets)                                                                                  \
+    X(void *const *, move_offsets_on)                                                                           \
+    X(Program *, constrain_weights) /* weights, and Σ|w| of each row, from the weights */                        \
+    X(void *const *, constrain_weights_on)                                                                      \
+    X(Program *, constrain_biases)                                                                              \
+    X(void *const *, constrain_biases_on)                                                                       \
+    X(Program *, constrain_gains)                                                                               \
+    X(void *const *, constrain_gains_on)                                                                        \
+    X(Program *, constrain_offsets)                                                                             \
+    X(void *const *, constrain_offsets_on)                                                                      \
     /* What those programs may be given beside arrays from above; null where it is not asked for. */            \
     X(float *, novel_mean)    /* [stride], f̂ */                                                                 \
     X(float *, outgoing)      /* [stride], mean |w_out| */                                                      \
@@ -102,8 +114,8 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
     /* What an optimiser of a user's own remembers of every parameter, cleared where a unit is made anew. */    \
     X(int32_t, remembered_of_weights) /* how many arrays of weights, [inputs][stride] each ... */               \
     X(float **, of_weights)                                                                                     \
-    X(int32_t, remembered_of_biases)  /* ... and of biases, [stride] each */                                    \
-    X(float **, of_biases)                                                                                      \
+    X(int32_t, remembered_of_units)   /* ... and of biases, gains and offsets, [stride] each */                 \
+    X(float **, of_units)                                                                                       \
     /* Sums over the steps of a task. */                                                                        \
     X(double, total_magnitude) /* Σ|w| */                                                                       \
     X(int64_t, replaced)
@@ -123,6 +135,7 @@ typedef struct Layer Layer;
     X(int32_t, waiting)   /* a Waiting: a step waits for units to be chosen, in `chosen` and `choices` of layers */ \
     X(int32_t, perturbs)  /* whether the next step waits for its perturbation */                                \
     X(int32_t, by_programs) /* parameters are moved by programs */                                              \
+    X(int32_t, constrains)  /* parameters are constrained by programs */                                        \
     X(double, step_size)                                                                                        \
     X(double, kept)       /* the share of every parameter that L2 leaves in a step: 1 − step size · strength */ \
     X(double, pull)       /* how far a step pulls parameters to their initial values: step size · strength */  \
@@ -165,5 +178,11 @@ typedef struct {
     EXAMPLES_FIELDS(DECLARE)
 } Examples;
 #undef DECLARE
+
+/* The layers of the example at a place in the batch. */
+INLINE Layer *layers_of(const Learner *net, int place)
+{
+    return net->layer + place * (net->depth + 1);
+}
 
 #endif

@@ -117,6 +117,10 @@ class LayerMemory:
         normalised = {"gains": "gain", "offsets": "offset"} if "gain" in self.arrays else {}
         return {"biases": "bias"} | normalised
 
+    def parameter(self, kind: str) -> np.ndarray:
+        """The array of a parameter, by the name that layers have for it; of weights, once rows are whole."""
+        return self.arrays[({"weights": "body"} | self._names())[kind]]
+
     def put(self, parameters: Mapping[str, np.ndarray]) -> None:
         """Sets the parameters; as `parameters`."""
         rows = np.zeros((self.inputs, self.body_length + self.tail_length), np.float32)
@@ -136,6 +140,8 @@ class LayerMemory:
 
     def keep_whole_rows(self) -> None:
         """Keeps rows of weights in one piece, for programs that go through all of them."""
+        if not self.tail_length:
+            return
         rows = np.concatenate([self.arrays["body"], self.arrays["tail"]], axis=1)[:, : self.units]
         self.body_length, self.tail_length = padded(self.units), 0
         self.arrays |= {"body": aligned((len(rows), self.body_length)), "tail": aligned((len(rows), 0))}

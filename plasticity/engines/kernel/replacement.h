@@ -250,8 +250,8 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     for (int k = 0; k < layer->remembered_of_weights; k++)
         for (int i = 0; i < layer->inputs; i++)
             layer->of_weights[k][(int64_t)i * layer->stride + unit] = 0;
-    for (int k = 0; k < layer->remembered_of_biases; k++)
-        layer->of_biases[k][unit] = 0;
+    for (int k = 0; k < layer->remembered_of_units; k++)
+        layer->of_units[k][unit] = 0;
     for (int k = 0; k < next->remembered_of_weights; k++)
         memset(next->of_weights[k] + (int64_t)unit * next->stride, 0, sizeof(float[next->stride]));
 }

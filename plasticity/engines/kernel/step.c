@@ -8,28 +8,11 @@
 #include "examples.h"
 #include "kernel.h"
 #include "normalisation.h"
+#include "programs.h"
 #include "replacement.h"
+#include "scale.h"
 #include "silence.h"
 #include "waiting.h"
-
-/* Rounds once and without bias, which a scale that is itself rounded would not do. */
-static void scale_all(float *number, int64_t count, double scale)
-{
-    for (int64_t i = 0; i < count; i++)
-        number[i] = (float)(scale * number[i]);
-}
-
-/* Multiplies the scale into all weights and biases, so that it is 1 again. */
-static void fold_scale(Learner *net)
-{
-    for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
-        scale_all(layer->body, (int64_t)layer->inputs * layer->body_length, net->scale);
-        scale_all(layer->tail, (int64_t)layer->inputs * layer->tail_length, net->scale);
-        scale_all(layer->bias, layer->stride, net->scale);
-        measure_rows(layer);
-    }
-    net->scale = 1;
-}
 
 /* Computes h of a layer from its z, and lists the units that pass something on: for ReLU the active ones, whose
  * slope is 1; for other activations always all. */
@@ -62,12 +45,6 @@ static void linear(const Learner *net, Layer *layer, float *z)
     receive(layer, z);
     for (int i = 0; i < layer->stride; i += LANES)
         store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
-}
-
-/* The layers of the example at a place in the batch. */
-INLINE Layer *layers_of(const Learner *net, int place)
-{
-    return net->layer + place * (net->depth + 1);
 }
 
 static void predict(const Learner *net, Layer *first, Fetch *next)
@@ -198,31 +175,14 @@ static void learn_from_errors(Learner *net)
     }
 }
 
-/* Puts the inputs in use of each example in their places, or takes them away again. */
-static void spread_inputs(const Learner *net, int number, const int present)
-{
-    const int32_t length = (net->layer[number].inputs + LANES) / LANES * LANES;
-    for (int place = 0; place < net->batch; place++) {
-        const Layer *layer = layers_of(net, place) + number;
-        float *input = layer->input + (int64_t)place * length;
-        for (int k = 0; k < layer->used; k++)
-            input[layer->row[k]] = present ? layer->value[k] : 0;
-    }
-}
-
 /* The same where programs move all parameters, those of rows whose input is 0 as well. */
 static void learn_by_programs(Learner *net)
 {
     send_errors_back(net);
     for (int number = net->depth; number >= 0; number--) {
-        Layer *layer = &net->layer[number];
-        const Shape shape = {layer->units, layer->inputs, net->batch};
-        spread_inputs(net, number, 1);
-        layer->move_weights(&shape, layer->move_weights_on);
-        layer->move_biases(&shape, layer->move_biases_on);
-        spread_inputs(net, number, 0);
+        move_by_programs(net, number);
         if (number < net->depth)
-            observe(net, layer, layer + 1);
+            observe(net, &net->layer[number], &net->layer[number + 1]);
     }
 }
 
@@ -277,6 +237,7 @@ static void finish_step(Learner *net, const Examples *examples, int64_t number)
         fold_scale(net);
     settle_in_time(net);
     clip(net);
+    constrain_by_programs(net);
     measure_layers(net);
     if (net->loss_after)
         net->loss_after[number] = loss_after(net, examples, number);

@@ -8,6 +8,7 @@ from plasticity.engines.kernel import binding
 from plasticity.engines.kernel.memory import LayerMemory, aligned, padded
 from plasticity.engines.traced.library import addresses
 from plasticity.engines.traced.source import Program
+from plasticity.networks.layer import places
 from plasticity.part import Part
 from plasticity.run import Run
 
@@ -38,6 +39,18 @@ class Traced(Form):
     def addresses(self) -> list[int]:
         """The programs, built. Raises build.Unavailable."""
         return addresses(self.programs(), binding.kernel()) if self.programs() else []
+
+    def give_each(self, what: str, memory: Sequence[LayerMemory]) -> None:
+        """Has every layer run a program for each of its parameters, in the order of `places`.
+
+        Args:
+            what: the first word of the fields of `Layer`: "move" or "constrain".
+            memory: of the layers.
+        """
+        known = places(self.run.layers).values()
+        for place, program, address in zip(known, self.programs(), self.addresses(), strict=True):
+            if program.arrays:
+                give(memory[place.layer], f"{what}_{place.kind}", program, address)
 
 
 @cache

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from plasticity.activations import Activation
+from plasticity.constraints import Constraint
 from plasticity.engines.form import Form
 from plasticity.engines.kernel import binding
 from plasticity.engines.kernel.memory import LayerMemory
 from plasticity.engines.traced import trace
 from plasticity.engines.traced.choosing import TracedReplacement
 from plasticity.engines.traced.form import Traced, give
-from plasticity.engines.traced.moving import TracedMovement, TracedTerm
+from plasticity.engines.traced.moving import TracedConstraint, TracedMovement, TracedTerm
 from plasticity.engines.traced.refusal import Refused
 from plasticity.engines.traced.source import Program
 from plasticity.optimisers import Optimiser
@@ -58,6 +59,7 @@ TRACED: dict[type[Part], type[Traced]] = {
     Replacement: TracedReplacement,
     Regulariser: TracedTerm,
     Optimiser: TracedMovement,
+    Constraint: TracedConstraint,
 }
 """The forms by the kind of part whose code they are traced from."""
 

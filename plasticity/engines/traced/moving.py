@@ -1,25 +1,23 @@
-"""The form of an optimiser or a regulariser of a user's own: a program moves every parameter in every step.
+"""The forms of optimisers, regularisers and constraints of a user's own: programs for parameters, in every step.
 
 Nothing lets rows of weights wait whose input is 0, as they do under gradient descent with weight decay: a step goes
 through all weights, and all that is remembered of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from plasticity.engines.kernel.memory import LayerMemory, aligned, padded
-from plasticity.engines.traced import trace
-from plasticity.engines.traced.form import Traced, give
-from plasticity.engines.traced.refusal import Refused, not_traced
+from plasticity.engines.traced import parameters
+from plasticity.engines.traced.form import Traced
+from plasticity.engines.traced.refusal import not_traced
 from plasticity.engines.traced.source import Program
+from plasticity.networks.layer import Place, places
 from plasticity.networks.network import Network, origin
 from plasticity.optimisers import Optimiser
 from plasticity.regularisers import Regulariser
-from plasticity.run import Run
-
-KINDS = ("weights", "biases")
 
 
 class TracedTerm(Traced):
@@ -28,82 +26,92 @@ class TracedTerm(Traced):
     def trace(self) -> list[Program]:
         if type(self.part).gradient is not Regulariser.gradient:
             raise not_traced(type(self.part).gradient)
-        for shape in _shapes(self.run):
-            for kind in KINDS:
-                trace.term(self.run, shape, kind == "weights")
+        for place in places(self.run.layers).values():
+            if place.parameter.regularised:
+                parameters.term(self.run, place)
         return []
 
 
 class TracedMovement(Traced):
-    """An optimiser, with the regulariser's term: programs for the weights and the biases of each layer."""
+    """An optimiser, with the regulariser's term: a program for every parameter."""
 
     def trace(self) -> list[Program]:
         if type(self.part).descend is not Optimiser.descend:
             raise not_traced(type(self.part).descend)
-        if any(set(layer.parameters) != set(KINDS) for layer in self.run.layers):
-            raise Refused("with layer normalisation")
         return [
-            trace.movement(self.run, shape, kind == "weights", started(self.part, _zeros(shape, kind)))
-            for shape in _shapes(self.run)
-            for kind in KINDS
+            parameters.movement(self.run, place, self._fresh(place))
+            for place in places(self.run.layers).values()
         ]
 
     def arrange(self, memory: Sequence[LayerMemory]) -> None:
-        programs = iter(zip(self.programs(), self.addresses(), strict=True))
-        batch = self.run.dataset.batch_size
         for layer in memory:
-            weights, biases = layer.weight, layer["bias"].copy()
+            values = layer.parameters()
             layer.keep_whole_rows()
-            layer.arrays["input"] = aligned((batch, padded(layer.inputs + 1)))
-            layer.own["weights_parameter"] = layer.arrays["body"]
-            layer.own["biases_parameter"] = layer.arrays["bias"]
-            layer.rows["weights_initial"] = layer.rows_of(weights)
-            layer.own["biases_initial"] = aligned(padded(layer.units))
-            for kind, parameter in zip(KINDS, (weights, biases), strict=True):
-                pointers = []
-                for place, values in enumerate(started(self.part, parameter).values()):
-                    array = _room(layer, f"{kind}_memory_{place}", values, parameter)
-                    if values.shape == parameter.shape:
-                        pointers.append(array.ctypes.data)
-                layer.arrays[f"of_{kind}"] = np.array(pointers, np.uint64)
-            for field in ("move_weights", "move_biases"):
-                give(layer, field, *next(programs))
+            layer.arrays["input"] = aligned((self.run.dataset.batch_size, padded(layer.inputs + 1)))
+            cleared: dict[str, list[int]] = {"of_weights": [], "of_units": []}
+            for kind, parameter in values.items():
+                layer.own[f"{kind}_parameter"] = layer.parameter(kind)
+                _room(layer, f"{kind}_initial", parameter, parameter)
+                for position, fresh in enumerate(started(self.part, parameter).values()):
+                    array = _room(layer, f"{kind}_memory_{position}", fresh, parameter)
+                    if fresh.shape == parameter.shape:
+                        cleared[_cleared_with(parameter)].append(array.ctypes.data)
+            layer.arrays |= {name: np.array(pointers, np.uint64) for name, pointers in cleared.items()}
+        self.give_each("move", memory)
 
     def tell(self, learner: Any, layers: Sequence[Any]) -> None:
         learner.by_programs, learner.kept = 1, 1.0
-        for layer, shape in zip(layers, _shapes(self.run), strict=True):
-            for kind in KINDS:
-                parameter = _zeros(shape, kind)
-                remembered = started(self.part, parameter).values()
-                number = sum(values.shape == parameter.shape for values in remembered)
-                setattr(layer, f"remembered_of_{kind}", number)
+        for place in places(self.run.layers).values():
+            layer, parameter = layers[place.layer], _zeros(place)
+            field = f"remembered_{_cleared_with(parameter)}"
+            number = sum(values.shape == parameter.shape for values in self._fresh(place).values())
+            setattr(layer, field, getattr(layer, field) + number)
 
     def restore(self, network: Network, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
         start = origin(self.run, network)
-        for number, layer in enumerate(memory):
-            layer.rows["weights_initial"][...] = layer.rows_of(start[f"weights.{number}"])
-            layer.own["biases_initial"][: layer.units] = start[f"biases.{number}"]
-            for kind, parameter in (("weights", network.weights[number]), ("biases", network.biases[number])):
-                for place, (name, fresh) in enumerate(started(self.part, parameter).items()):
-                    values = network.memory.get(f"{kind}.{name}.{number}", fresh)
-                    _room(layer, f"{kind}_memory_{place}", values, parameter)
+        for name, place in places(self.run.layers).items():
+            layer, parameter = memory[place.layer], network.parameters[name]
+            _room(layer, f"{place.kind}_initial", start[name], parameter)
+            for position, (kept, fresh) in enumerate(started(self.part, parameter).items()):
+                values = network.memory.get(_stored(place, kept), fresh)
+                _room(layer, f"{place.kind}_memory_{position}", values, parameter)
 
     def remembered(
         self, memory: Sequence[LayerMemory], layers: Sequence[Any], clock: int
     ) -> dict[str, np.ndarray]:
         found = {}
-        for number, (layer, shape) in enumerate(zip(memory, _shapes(self.run), strict=True)):
-            for kind in KINDS:
-                parameter = _zeros(shape, kind)
-                for place, (name, values) in enumerate(started(self.part, parameter).items()):
-                    array = f"{kind}_memory_{place}"
-                    if array in layer.rows:
-                        kept = layer.of_rows(layer.rows[array])
-                    else:
-                        kept = layer.own[array]
-                        kept = (kept[: layer.units] if values.shape == parameter.shape else kept).copy()
-                    found[f"{kind}.{name}.{number}"] = kept
+        for place in places(self.run.layers).values():
+            layer = memory[place.layer]
+            for position, (name, fresh) in enumerate(self._fresh(place).items()):
+                array = f"{place.kind}_memory_{position}"
+                if array in layer.rows:
+                    kept = layer.of_rows(layer.rows[array])
+                else:
+                    kept = layer.own[array]
+                    kept = (kept[: layer.units] if fresh.shape == place.parameter.shape else kept).copy()
+                found[_stored(place, name)] = kept
         return found
+
+    def _fresh(self, place: Place) -> dict[str, np.ndarray]:
+        """What is remembered of a parameter at the start, where only its shape matters."""
+        return started(self.part, _zeros(place))
+
+
+class TracedConstraint(Traced):
+    """A constraint: a program for every parameter that it does not leave alone."""
+
+    def trace(self) -> list[Program]:
+        return [parameters.constraint(self.run, place) for place in places(self.run.layers).values()]
+
+    def arrange(self, memory: Sequence[LayerMemory]) -> None:
+        for layer in memory:
+            layer.keep_whole_rows()
+            for kind in layer.parameters():
+                layer.own[f"{kind}_parameter"] = layer.parameter(kind)
+        self.give_each("constrain", memory)
+
+    def tell(self, learner: Any, layers: Sequence[Any]) -> None:
+        learner.constrains = any(program.arrays for program in self.programs())
 
 
 def started(optimiser: Optimiser, parameter: np.ndarray) -> dict[str, np.ndarray]:
@@ -136,12 +144,15 @@ def _room(layer: LayerMemory, name: str, values: np.ndarray, parameter: np.ndarr
     return kept[name]
 
 
-def _shapes(run: Run) -> Iterator[trace.Shape]:
-    """The shapes of a run's layers."""
-    sizes, batch = run.layer_sizes, run.dataset.batch_size
-    for inputs, units in zip(sizes, sizes[1:], strict=False):
-        yield trace.Shape(units, inputs, batch)
+def _zeros(place: Place) -> np.ndarray:
+    return np.zeros(place.parameter.shape, np.float32)
 
 
-def _zeros(shape: trace.Shape, kind: str) -> np.ndarray:
-    return np.zeros((shape.units, shape.inputs) if kind == "weights" else shape.units, np.float32)
+def _stored(place: Place, name: str) -> str:
+    """The name of what is remembered of a parameter in a network's `memory`."""
+    return f"{place.kind}.{name}.{place.layer}"
+
+
+def _cleared_with(parameter: np.ndarray) -> str:
+    """The field of `Layer` for what is remembered of every entry of such a parameter."""
+    return "of_weights" if parameter.ndim == 2 else "of_units"

@@ -169,7 +169,7 @@ class _Writer:
         over_units = any(UNIT in node.axes for node in nodes) or any(
             UNIT in array.axes for array, _ in stores
         )
-        rows = any(INPUT in node.axes for node in nodes)
+        rows = any(INPUT in axes for axes in [one.axes for one in nodes] + [one.axes for one, _ in stores])
         if rows:
             self._add("for (int64_t r = 0; r < shape->inputs; r++) {")
             for node in nodes:

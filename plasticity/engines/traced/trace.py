@@ -1,7 +1,7 @@
 """Tracing: each kind of part's code, called once with symbols, as programs of what it does."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from plasticity.engines.traced.operations import (
     ALL,
     DOUBLE,
     FLOAT,
-    INPUT,
     PLACE,
     TRUTH,
     UNIT,
@@ -59,7 +58,7 @@ def activation(part: Activation, units: int) -> Program:
     tracing = Tracing({UNIT: units})
     z = tracing.source("z", dims=(UNIT,))
     h = traced(tracing, part, z)
-    _check(h, [(UNIT,)], (FLOAT,))
+    check(h, [(UNIT,)], (FLOAT,))
     if any(node.value in (ALL, PLACE) for node in needed([h.node])):
         raise Refused("a sum over units")
     slope = traced(tracing, derivative, tracing, h, z)
@@ -79,7 +78,7 @@ def utility(part: Utility, units: int, batch: int) -> Program:
         "incoming": tracing.source("incoming", dims=(UNIT,)),
     }
     y = traced(tracing, part, Measures(**given))
-    _check(y, [(UNIT,), of_examples], (FLOAT,))
+    check(y, [(UNIT,), of_examples], (FLOAT,))
     if PLACE in y.dims:
         y = FUNCTIONS["mean"](y, 0)
     return program([(array("scratch", UNIT), y.node)])
@@ -104,7 +103,7 @@ def update(part: Replacement, run: Run) -> list[Program]:
         ]
         for place, name in enumerate(remembered[0])
     }
-    start = {name: [_node(one) for one in of_layers] for name, of_layers in memory.items()}
+    start = {name: [node_of(one) for one in of_layers] for name, of_layers in memory.items()}
     due = traced(tracing, part.update, memory, _step(tracing, run))
     if len(due) not in (0, len(layers)):
         raise Refused(f"update returns {len(due)} numbers for {len(layers)} layers")
@@ -115,7 +114,7 @@ def update(part: Replacement, run: Run) -> list[Program]:
             now, before = memory[name][k], start[name][k]
             if isinstance(now, Opaque):
                 continue
-            _check(now, [(f"{UNIT}.{k}",), ()], (TRUTH, WHOLE, FLOAT, DOUBLE))
+            check(now, [(f"{UNIT}.{k}",), ()], (TRUTH, WHOLE, FLOAT, DOUBLE))
             if now.node is not before:
                 axes = [UNIT] if remembered[k][name].ndim else []
                 kind = str(remembered[k][name].dtype)
@@ -187,95 +186,16 @@ def _of_layer(outputs: Sequence[tuple[Array, Node]], layer: int) -> Program:
 
 def _number(tracing: Tracing, value: Any) -> Node:
     symbol = as_symbol(tracing, value)
-    _check(symbol, [()], (TRUTH, WHOLE, FLOAT, DOUBLE))
+    check(symbol, [()], (TRUTH, WHOLE, FLOAT, DOUBLE))
     return tracing.graph.cast(symbol.node, DOUBLE)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The shape of a layer's parameters."""
-
-    units: int
-    inputs: int
-    batch: int
-
-
-def term(run: Run, shape: Shape, of_weights: bool) -> None:
-    """Traces the regulariser's term alone, to tell whose fault a refusal is. Raises Refused."""
-    tracing, dims = _parameter(shape, of_weights)
-    parameter, initial = tracing.source("parameter", dims=dims), tracing.source("initial", dims=dims)
-    found = traced(tracing, run.regulariser.term, parameter, initial)
-    if isinstance(found, Symbol):
-        _check(found, [dims, ()], (FLOAT,))
-
-
-def movement(run: Run, shape: Shape, of_weights: bool, memory: Mapping[str, np.ndarray]) -> Program:
-    """How a layer's weights or biases move in a step: the regulariser's term, then the optimiser's step.
-
-    Args:
-        run: the run.
-        shape: of the layer.
-        of_weights: whether weights, otherwise biases.
-        memory: what the optimiser remembers of them at the start.
-
-    Raises:
-        Refused: they have no traced form.
-    """
-    kind_of_all = "weights" if of_weights else "biases"
-
-    def of(name: str) -> str:
-        return name if name in ("error", "input") else f"{kind_of_all}_{name}"
-
-    tracing, dims = _parameter(shape, of_weights)
-    parameter, initial = tracing.source("parameter", dims=dims), tracing.source("initial", dims=dims)
-    gradient = _gradient(tracing, dims, shape.batch)
-    added = traced(tracing, run.regulariser.term, parameter, initial)
-    if isinstance(added, Symbol) or added:
-        traced(tracing, gradient.__iadd__, added)
-    shapes = {(): (), (shape.units, shape.inputs) if of_weights else (shape.units,): dims}
-    kept: dict[str, Any] = {}
-    for place, (name, values) in enumerate(memory.items()):
-        if (str(values.dtype) == FLOAT and values.shape in shapes) or values.shape == ():
-            kept[name] = tracing.source(f"memory_{place}", str(values.dtype), shapes[values.shape])
-        else:
-            kept[name] = Opaque(tracing, f'memory["{name}"], {values.dtype} of shape {list(values.shape)}')
-    start = {name: _node(one) for name, one in kept.items()}
-    traced(tracing, run.optimiser.step, parameter, gradient, kept)
-    axes = frozenset(dim for dim in dims if dim)
-    outputs = [(Array(of("parameter"), FLOAT, axes), parameter.node)]
-    for place, name in enumerate(memory):
-        now = kept[name]
-        if isinstance(now, Opaque) or now is None or _node(now) is start[name]:
-            continue
-        over = axes if memory[name].ndim else frozenset[str]()
-        kind = str(memory[name].dtype)
-        _check(now, [dims if memory[name].ndim else ()], (kind,))
-        outputs.append((Array(of(f"memory_{place}"), kind, over), now.node))
-    return program(outputs, magnitudes=of_weights, named=of)
-
-
-def _parameter(shape: Shape, of_weights: bool) -> tuple[Tracing, Dims]:
-    sizes = {UNIT: shape.units, INPUT: shape.inputs, PLACE: shape.batch}
-    return Tracing(sizes), (UNIT, INPUT) if of_weights else (UNIT,)
-
-
-def _gradient(tracing: Tracing, dims: Dims, batch: int) -> Symbol:
-    """The gradient of the loss: errors times inputs, its mean over the examples of a step."""
-    graph = tracing.graph
-    of_examples = [PLACE] if batch > 1 else []
-    node = graph.source("error", FLOAT, [*of_examples, UNIT])
-    if INPUT in dims:
-        node = graph.apply("multiply", graph.source("input", FLOAT, [*of_examples, INPUT]), node)
-    if batch > 1:
-        node = graph.apply("multiply", graph.reduce("sum", node, PLACE), graph.constant(1 / batch, FLOAT))
-    return Symbol(tracing, node, dims)
-
-
-def _node(one: Any) -> Node | None:
+def node_of(one: Any) -> Node | None:
+    """The node of a symbol; None for anything else."""
     return one.node if isinstance(one, Symbol) else None
 
 
-def _check(found: Any, shapes: Sequence[Dims], dtypes: Sequence[str]) -> None:
+def check(found: Any, shapes: Sequence[Dims], dtypes: Sequence[str]) -> None:
     """Refuses what is no tensor of such a shape and type."""
     if not isinstance(found, Symbol):
         raise Refused(f"it returns {type(found).__name__}")
