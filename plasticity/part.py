@@ -12,6 +12,7 @@ kinds (`Activation`, `Utility`, …) in any module that Python can import:
 and name it in a file of a config directory, such as `activation/slope.yaml` with `_target_: my_parts.Slope`.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from difflib import get_close_matches
@@ -138,9 +139,9 @@ def find(kind: type[Some], name: Any, key: str) -> type[Some]:
     Raises:
         ConfigError: when there is no such class of that kind.
     """
-    for known in subclasses(kind):
-        if name in (known.name, f"{known.__module__}.{known.__qualname__}"):
-            return known
+    matches = [one for one in subclasses(kind) if name in (one.name, f"{one.__module__}.{one.__qualname__}")]
+    if matches:
+        return next((one for one in matches if _is_current(one)), matches[-1])
     if not isinstance(name, str) or "." not in name:
         raise ConfigError(key, name, f"{one_of(names(kind))}, or an import path such as my_module.MyClass")
     module, _, attribute = name.rpartition(".")
@@ -153,6 +154,11 @@ def find(kind: type[Some], name: Any, key: str) -> type[Some]:
     if not isinstance(found, type) or not issubclass(found, kind):
         raise ConfigError(key, name, f"a subclass of {PACKAGE}.{kind.__name__}")
     return found
+
+
+def _is_current(kind: type) -> bool:
+    """Whether its module has a class: not one that was defined again, as when a notebook's cell is run again."""
+    return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 
 def subclasses(kind: type[Some]) -> Iterator[type[Some]]:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import asdict, replace
 from threading import Thread
@@ -13,6 +15,7 @@ import pytest
 import plasticity
 from plasticity import Diagnostic
 from plasticity.activations import Activation
+from plasticity.engines import native
 from plasticity.errors import Diverged, UserError
 from plasticity.store import RunFolder
 from plasticity.training.score import score
@@ -200,3 +203,42 @@ def test_every_public_name_is_where_it_is_said_to_be():
         assert getattr(plasticity, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Netwrok'"):
         _ = plasticity.Netwrok
+
+
+SCRIPT = """
+import sys
+
+import plasticity
+from plasticity import Activation
+from plasticity.engines import choose
+from plasticity.launch.start import main
+
+CELL = '''
+class Gate(Activation):
+    gain = 1.0
+
+    def __call__(self, z):
+        return {factor} * z.clamp(min=0)
+'''
+for factor in (0.5, 1.5):
+    exec(CELL.format(factor=factor))
+    run = plasticity.compose(*TINY, "activation=__main__.Gate")
+    scores = [plasticity.train(run, progress=False, engine=name).score for name in ("auto", "reference")]
+    print(type(run.activation) is Gate, choose("auto", run).engine, abs(scores[0] - scores[1]) < 0.03)
+sys.argv[1:] = [*TINY, "activation=__main__.Gate"]
+main()
+"""
+
+
+def test_parts_of_the_script_itself_run_in_its_process_and_no_launch_takes_them(tmp_path):
+    (tmp_path / "mine.py").write_text(f"TINY = {TINY[1:]} + ['dataset.tasks=2']\n{SCRIPT}")
+    process = subprocess.run(
+        [sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    engine = "native" if native.unavailable() is None else "reference"
+    assert process.stdout == f"True {engine} True\n" * 2, process.stderr
+    assert process.stderr == (
+        "activation=__main__.Gate is refused: it must be a class of a module that other processes can import; "
+        "one of a notebook, or of the script that was started, can be used with plasticity.train alone.\n"
+    )
+    assert process.returncode == 1 and not list((tmp_path / "runs").glob("*/config.yaml"))

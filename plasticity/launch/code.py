@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import plasticity
+from plasticity.errors import ConfigError
 from plasticity.part import PACKAGE, Part, nested
 from plasticity.run import Run
 
@@ -30,6 +31,26 @@ def freeze(modules: dict[str, Path], folder: Path) -> None:
         path = _location(sys.modules[name])
         if path is not None and (name in modules or path.parent in beside):
             _copy(path, folder)
+
+
+def check_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> None:
+    """Checks that the processes of a launch can import the users' own parts.
+
+    Args:
+        runs: the runs.
+        others: diagnostics.
+
+    Raises:
+        ConfigError: for a part of a notebook, or of the script that was started.
+    """
+    known = [(key, part) for run in runs for key, part in nested(run.parts()).items()]
+    for key, part in [*known, *(("diagnostics", part) for part in others)]:
+        if type(part).__module__ == "__main__":
+            valid = (
+                "a class of a module that other processes can import; one of a notebook, or of the script that was "
+                "started, can be used with plasticity.train alone"
+            )
+            raise ConfigError(key, part.name, valid)
 
 
 def users_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> dict[str, Path]:

@@ -7,6 +7,7 @@ from plasticity.composition.labels import labels
 from plasticity.composition.settings import Settings
 from plasticity.datasets import prepare_data
 from plasticity.launch import trial
+from plasticity.launch.code import check_modules
 from plasticity.launch.display import Display
 from plasticity.launch.estimate import duration, per_engine, seconds_per_step, spoken
 from plasticity.launch.local import Local, Outcome, finish
@@ -117,6 +118,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, clus
     """
 
     def ready(to_compute: Sequence[Run]) -> None:
+        check_modules(to_compute, settings.diagnostics)
         datasets = [run.dataset for run in to_compute]  # prepared before any worker does, once
         prepare_data((one for one in datasets if not is_own(one)), settings.data_root)
         trial.prepare((one for one in datasets if is_own(one)), settings.data_root, apart)
