@@ -308,8 +308,8 @@ def exactly(shape, dtype=np.float32):
 
 
 memory.aligned = exactly
-from plasticity.engines.traced import choosing, form, moving
-for module in (choosing, form, moving):
+from plasticity.engines.traced import choosing, form, judging, moving
+for module in (choosing, form, judging, moving):
     module.aligned = exactly
 
 from dataclasses import replace
@@ -342,6 +342,7 @@ for kernel in kernels or [binding.kernel()]:
         learner.network()
 
 from test_traced import Mixed, Rational
+from test_traced_objectives import Logistic, Smoothed, run_of, task_of
 from test_traced_parameters import Adam, Box, L2Init
 from test_traced_replacement import Dormant
 
@@ -354,6 +355,10 @@ for width in (1, 16, 17):
         learner = NativeLearner(one, initial_network(one))
         learner.learn(random_task(one, 30), lambda examples: None)
         learner.network()
+for objective, of_classes in ((Smoothed(), True), (Logistic(), False)):
+    own = run_of(objective, 1 + 2 * of_classes)
+    learner = NativeLearner(own, initial_network(own))
+    learner.learn(task_of(own, 30, 0, of_classes), lambda examples: None, losses=True)
 print("nothing found", flush=True)
 binding.kernel(None).activate(0, 32, *[exactly(16).ctypes.data] * 3)
 print("not even what is planted")

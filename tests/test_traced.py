@@ -146,6 +146,24 @@ def with_gradient(function: Callable, z: np.ndarray) -> tuple[np.ndarray, np.nda
     return h.detach().numpy(), slope.numpy()
 
 
+def straight_through(z):
+    return z + (z.round() - z).detach()
+
+
+def gated(z):
+    return z[:] * z.data.sigmoid()
+
+
+@pytest.mark.usefixtures("quickly")
+def test_nothing_goes_back_through_what_is_detached():
+    z = spread(-4, 4)[::1000]
+    for function, (h, slope) in zip(
+        (straight_through, gated), of_functions([straight_through, gated], z), strict=True
+    ):
+        for mine, theirs in zip((h, slope), with_gradient(function, z), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("activation", binding.numbers("activation"))
 def test_a_traced_activation_is_the_one_written_by_hand(activation):
     z = spread(-8, 8)
@@ -294,6 +312,24 @@ def noisy(z):
     return z + torch.rand_like(z)
 
 
+def without_gradients(z):
+    with torch.no_grad():
+        gate = z.sigmoid()
+    return z * gate
+
+
+def own_gradient(z):
+    class Rounded(torch.autograd.Function):
+        forward = staticmethod(lambda ctx, z: z.round())
+
+    return Rounded.apply(z)
+
+
+def in_place(z):
+    z.detach().clamp_(min=0)
+    return z
+
+
 def broken(z):
     return z + undefined  # noqa: F821
 
@@ -308,6 +344,9 @@ REFUSED = {
     caught: "Tensor.cumsum at test_traced.py",
     mean: "a sum over units",
     noisy: "torch.rand_like at test_traced.py",
+    without_gradients: "Tensor.sigmoid without gradients at test_traced.py",
+    own_gradient: "Tensor.round without gradients at test_traced.py",
+    in_place: "a change in place of what is detached at test_traced.py",
     broken: "NameError (name 'undefined' is not defined) at test_traced.py",
 }
 

@@ -12,10 +12,11 @@ from plasticity.engines.form import Form
 from plasticity.engines.forms import form, obstacle
 from plasticity.engines.kernel import binding, build
 from plasticity.engines.kernel.memory import ExampleMemory, LayerMemory
+from plasticity.engines.traced.outputs import CLASSES
 from plasticity.errors import Diverged
 from plasticity.networks.layer import of_layer
 from plasticity.networks.network import INITIAL, Network
-from plasticity.objectives import CrossEntropy
+from plasticity.objectives import CrossEntropy, Objective, SquaredError
 from plasticity.part import Part, nested
 from plasticity.run import Run
 
@@ -89,6 +90,8 @@ class NativeLearner:
         ]
         for each in self.forms:
             each.arrange(self.memory)
+        output = self.memory[-1]  # whose loss may look at a label as a number, and not take anything at it
+        self.examples.any_label = "label" in output.arrays and CLASSES not in output.own
         structures = [memory.structure(place) for place in range(self.batch) for memory in self.memory]
         self.layers = (binding.structure("Layer") * len(structures))(*structures)
         self.learner = binding.structure("Learner")(
@@ -122,23 +125,31 @@ class NativeLearner:
         layers = self._of_first_example()
         loss = self.learner.total_loss / steps
         return TaskResult(
-            score=self.learner.right / task.examples if self._has_classes() else loss,
+            score=self._mean_score(task, loss),
             loss=loss,
             weight_magnitude=np.array([layer.total_magnitude for layer in layers]) / steps,
             replaced=np.array([layer.replaced for layer in layers[:-1]], np.int64),
             losses=of_steps,
         )
 
-    def _has_classes(self) -> bool:
-        return isinstance(self.run.dataset.objective, CrossEntropy)
+    def _mean_score(self, task: Task, loss: float) -> float:
+        """The mean score of a task's examples while they were learnt, whose mean loss is given."""
+        kind = type(self.run.dataset.objective)
+        if kind is SquaredError:
+            return loss
+        total = self.learner.right if kind is CrossEntropy else self.learner.total_score
+        return float(total / task.examples)
 
     def score(self, task: Task) -> float:
         output, targets = self.memory[-1], task.targets[task.order]
         hidden = self.activations(task, task.examples)[-1].astype(np.float64)
         outputs = hidden @ output.weight.T + output["bias"]
-        if self._has_classes():
+        objective = self.run.dataset.objective
+        if type(objective) is CrossEntropy:
             return float(np.mean(outputs.argmax(axis=1) == targets))
-        return float(np.mean(np.square(outputs - targets)))
+        if type(objective) is SquaredError:
+            return float(np.mean(np.square(outputs - targets)))
+        return _score(objective, outputs, targets)
 
     def _reach(self, examples: Any, first_step: int, first: int, end: int) -> int:
         """Takes steps, with the perturbations that are due after some. Returns the first step not taken."""
@@ -193,6 +204,16 @@ def _form(part: Part, run: Run) -> Form:
     found = form(part, run)
     assert found is not None, f"{part.name} has no native form"
     return found
+
+
+def _score(objective: Objective, outputs: np.ndarray, targets: np.ndarray) -> float:
+    """The mean score of an objective of a user's own."""
+    import torch
+
+    given = torch.from_numpy(outputs.astype(np.float32))
+    wanted = torch.from_numpy(targets.astype(np.int64 if targets.dtype.kind == "i" else np.float32))
+    with torch.no_grad():
+        return float(objective.score(given, wanted).sum(dtype=torch.float64) / len(targets))
 
 
 def _check(reached: int) -> None:

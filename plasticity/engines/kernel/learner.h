@@ -24,8 +24,8 @@ typedef enum { HERE, ALWAYS, WHEN_DUE } Choice;
  * units. */
 typedef enum { FOR_NOTHING, FOR_PERTURBATION, FOR_CHOICE } Waiting;
 
-/* The activation and the utility of a user's own, beside those that are listed. */
-enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
+/* The activation, the utility and the loss of a user's own, beside those that are listed. */
+enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES), OWN_LOSS = COUNT(LOSSES) };
 
 /* A linear layer and the units that it feeds. */
 #define LAYER_FIELDS(X)                                                                                         \
@@ -92,6 +92,10 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
     X(void *const *, constrain_gains_on)                                                                        \
     X(Program *, constrain_offsets)                                                                             \
     X(void *const *, constrain_offsets_on)                                                                      \
+    X(Program *, judge_class)  /* of the output layer: loss, score and error of an example, from its class ... */ \
+    X(void *const *, judge_class_on)                                                                            \
+    X(Program *, judge_values) /* ... or from the values of its target */                                       \
+    X(void *const *, judge_values_on)                                                                           \
     /* What those programs may be given beside arrays from above; null where it is not asked for. */            \
     X(float *, novel_mean)    /* [stride], f̂ */                                                                 \
     X(float *, outgoing)      /* [stride], mean |w_out| */                                                      \
@@ -105,6 +109,10 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES) };
     X(float *, start_bias)    /* [stride], initial biases */                                                    \
     X(double *, settled)      /* [inputs], `remaining` when each row was last settled ... */                    \
     X(int64_t *, seen)        /* [inputs], ... and the clock */                                                 \
+    X(int64_t *, label)       /* [1], the class of the example ... */                                           \
+    X(float *, target)        /* [stride], ... or the values of its target */                                   \
+    X(double *, loss)         /* [1], its loss ... */                                                           \
+    X(double *, score)        /* [1], ... and its score */                                                      \
     /* Weight clipping. */                                                                                     \
     X(float, limit)           /* of |w| and |b|; 0 where there is none */                                       \
     X(int32_t *, exceeding)   /* [inputs], the rows that the step has moved beyond it ... */                    \
@@ -153,7 +161,8 @@ typedef struct Layer Layer;
     X(double *, loss_after)                                                                                     \
     /* Sums over the steps of a task. */                                                                        \
     X(double, total_loss)                                                                                       \
-    X(int64_t, right)
+    X(double, total_score) /* for a loss of a user's own; for the others ... */                                 \
+    X(int64_t, right)      /* ... the number of examples whose class is predicted */
 
 /* The examples of a task; see plasticity.datasets.task. */
 #define EXAMPLES_FIELDS(X)                                                            \

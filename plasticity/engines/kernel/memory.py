@@ -200,7 +200,12 @@ class ExampleMemory:
         inputs: number of inputs of an example.
         outputs: number of outputs: classes, or values.
         batch: examples per step.
+
+    Attributes:
+        any_label: whether whole numbers as targets may be no classes.
     """
+
+    any_label = False
 
     def __init__(self, inputs: int, outputs: int, batch: int):
         self.inputs, self.outputs, self.batch = inputs, outputs, batch
@@ -251,7 +256,9 @@ class ExampleMemory:
 
     def _take_targets(self, targets: np.ndarray) -> None:
         """Takes the targets of these rows, which often change with the task."""
-        if targets.dtype.kind == "i":
+        if targets.dtype.kind == "i" and self.any_label:
+            self.of_targets = {"label": targets.astype(np.int32)}
+        elif targets.dtype.kind == "i":
             self.of_targets = {"label": _indices(targets, self.outputs)}
         else:
             self.of_targets = {"target": np.ascontiguousarray(targets, np.float32)}

@@ -98,6 +98,25 @@ static double squared_error(const Layer *output, const float *target)
     return total / (float)output->units;
 }
 
+/* The program for the examples of a task, where the loss is one of a user's own. */
+INLINE Program *own_loss(const Layer *output, const Examples *examples)
+{
+    return examples->label ? output->judge_class : output->judge_values;
+}
+
+/* The loss of a user's own. */
+static double judge(Learner *net, const Layer *output, const Examples *examples, int64_t row)
+{
+    if (examples->label)
+        *output->label = examples->label[row];
+    else
+        memcpy(output->target, examples->target + row * output->units, sizeof(float[output->units]));
+    const Shape shape = {output->units, output->inputs, 1};
+    own_loss(output, examples)(&shape, examples->label ? output->judge_class_on : output->judge_values_on);
+    net->total_score += *output->score;
+    return *output->loss;
+}
+
 /* The error of the units below a layer, from what it sent back to them; it sends nothing to inactive ReLU units. */
 static void pass_back(const Learner *net, Layer *below, vec scale)
 {
@@ -207,6 +226,8 @@ INLINE double predict_example(Learner *net, const Examples *examples, int64_t ex
     show(first, examples, row, place);
     *next = fetch_of(net, examples, example + 1);
     predict(net, first, next);
+    if (net->loss == OWN_LOSS)
+        return judge(net, output, examples, row);
     return net->loss == CROSS_ENTROPY ? cross_entropy(net, output, examples->label[row])
                                       : squared_error(output, examples->target + row * output->units);
 }
@@ -225,8 +246,9 @@ static double loss_after(Learner *net, const Examples *examples, int64_t number)
 {
     Fetch next;
     const int64_t right = net->right;
-    const double loss = predict_examples(net, examples, number, &next);
+    const double score = net->total_score, loss = predict_examples(net, examples, number, &next);
     net->right = right;
+    net->total_score = score;
     return loss;
 }
 
@@ -312,7 +334,7 @@ static void begin_task(Learner *net)
     measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
         layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1;
-    net->total_loss = 0;
+    net->total_loss = net->total_score = 0;
     net->right = 0;
 }
 
@@ -321,7 +343,8 @@ static int is_known(const Learner *net, const Examples *examples)
 {
     return net->activation >= 0 && net->activation < OWN_ACTIVATION + !!net->layer->respond && net->utility >= 0 &&
            net->utility < OWN_UTILITY + !!net->layer->judge &&
-           ((net->loss == CROSS_ENTROPY && examples->label) || (net->loss == SQUARED_ERROR && examples->target));
+           ((net->loss == CROSS_ENTROPY && examples->label) || (net->loss == SQUARED_ERROR && examples->target) ||
+            (net->loss == OWN_LOSS && own_loss(net->layer + net->depth, examples)));
 }
 
 static int64_t learn(Learner *net, const Examples *examples, int64_t first, int64_t end)

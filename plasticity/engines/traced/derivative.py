@@ -20,8 +20,9 @@ from plasticity.engines.traced.functions import (
     sub,
     where,
 )  # fmt: skip
-from plasticity.engines.traced.operations import DOUBLE, FLOAT, Node, needed
+from plasticity.engines.traced.operations import ALL, DOUBLE, FLOAT, Node, needed
 from plasticity.engines.traced.real import cos, exp, log, sin
+from plasticity.engines.traced.shapes import total
 from plasticity.engines.traced.symbol import Dims, Symbol, Tracing
 
 BEFORE: dict[str, Callable[..., tuple[Symbol | None, ...]]] = {
@@ -87,8 +88,9 @@ def derivative(tracing: Tracing, result: Symbol, given: Symbol) -> Symbol:
         error = errors.get(node.number)
         if error is None or node.dtype not in (FLOAT, DOUBLE) or node is given.node:
             continue
-        for operand, share in zip(node.operands, _before(tracing, node, error, result.dims), strict=True):
+        for operand, share in zip(node.operands, _before(tracing, node, error, given.dims), strict=True):
             if share is not None and operand.number in depending:
+                share = _summed(tracing, share, node, operand)
                 known = errors.get(operand.number)
                 errors[operand.number] = share if known is None else add(known, share)
     return errors.get(given.node.number, tracing.number(0.0, FLOAT))
@@ -97,11 +99,27 @@ def derivative(tracing: Tracing, result: Symbol, given: Symbol) -> Symbol:
 def _before(tracing: Tracing, node: Node, error: Symbol, dims: Dims) -> tuple[Symbol | None, ...]:
     if node.operation in ("source", "constant"):
         return ()
+    if node.operation == "detached":
+        return (None,)
     y, *operands = (Symbol(tracing, one, dims if one.axes else ()) for one in (node, *node.operands))
     if node.operation == "cast":
         kind = node.operands[0].dtype
         real = kind in (FLOAT, DOUBLE)
         return (Symbol(tracing, tracing.graph.cast(error.node, kind), error.dims) if real else None,)
+    if node.operation in ("max", "min") and node.value == ALL:
+        hit = eq(operands[0], y)
+        return (where(hit, div(error, total(hit)), 0.0),)
+    if node.operation == "sum" and node.value == ALL:
+        return (error,)
     if node.operation not in BEFORE:
         raise tracing.refuse(f"the derivative of {node.operation}")
     return BEFORE[node.operation](error, y, *operands)
+
+
+def _summed(tracing: Tracing, share: Symbol, node: Node, operand: Node) -> Symbol:
+    """The error of a single number, from those of the units that it was combined with."""
+    if operand.axes or not node.axes:
+        return share
+    if share.node.axes:
+        return Symbol(tracing, tracing.graph.reduce("sum", share.node, ALL), ())
+    return mul(share, float(math.prod(tracing.sizes[axis] for axis in node.axes)))

@@ -11,9 +11,11 @@ from plasticity.engines.kernel.memory import LayerMemory
 from plasticity.engines.traced import trace
 from plasticity.engines.traced.choosing import TracedReplacement
 from plasticity.engines.traced.form import Traced, give
+from plasticity.engines.traced.judging import TracedObjective
 from plasticity.engines.traced.moving import TracedConstraint, TracedMovement, TracedTerm
 from plasticity.engines.traced.refusal import Refused
 from plasticity.engines.traced.source import Program
+from plasticity.objectives import Objective
 from plasticity.optimisers import Optimiser
 from plasticity.part import Part
 from plasticity.regularisers import Regulariser
@@ -60,6 +62,7 @@ TRACED: dict[type[Part], type[Traced]] = {
     Regulariser: TracedTerm,
     Optimiser: TracedMovement,
     Constraint: TracedConstraint,
+    Objective: TracedObjective,
 }
 """The forms by the kind of part whose code they are traced from."""
 

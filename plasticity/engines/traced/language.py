@@ -11,7 +11,7 @@ OF_VECTORS = {
     "cos": "cosine_of({0}, {0})", "floor": "floor_of({0})", "ceil": "ceiling_of({0})", "trunc": "truncated({0})",
     "round": "nearest({0})", "less": "less({0}, {1})", "at_most": "at_most({0}, {1})", "equal": "equal({0}, {1})",
     "both": "both({0}, {1})", "either": "either({0}, {1})", "differs": "differs({0}, {1})", "not": "opposite({0})",
-    "where": "blend({0}, {1}, {2})",
+    "where": "blend({0}, {1}, {2})", "detached": "{0}",
 }  # fmt: skip
 """On floats, and on masks."""
 
@@ -19,7 +19,7 @@ OF_NUMBERS = {
     "add": "{0} + {1}", "subtract": "{0} - {1}", "multiply": "{0} * {1}", "divide": "{0} / {1}", "negate": "-{0}",
     "maximum": "LARGER({0}, {1})", "minimum": "SMALLER({0}, {1})", "less": "{0} < {1}", "at_most": "{0} <= {1}",
     "equal": "{0} == {1}", "both": "{0} & {1}", "either": "{0} | {1}", "differs": "{0} ^ {1}", "not": "!{0}",
-    "where": "{0} ? {1} : {2}",
+    "where": "{0} ? {1} : {2}", "detached": "{0}",
 }  # fmt: skip
 """On single numbers of every type that has them; those below take their place."""
 

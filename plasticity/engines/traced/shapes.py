@@ -122,9 +122,16 @@ def type_as(input: Symbol, other: Symbol) -> Symbol:
     return as_type_of(input, other)
 
 
-@function("detach", "contiguous", "cpu", "requires_grad_")
+@function("contiguous", "cpu", "requires_grad_")
 def itself(input: Symbol) -> Symbol:
     return input
+
+
+@function()
+def detach(input: Symbol) -> Symbol:
+    if not input.tracing.differentiates:
+        return input
+    return Symbol(input.tracing, input.tracing.graph.apply("detached", input.node), input.dims)
 
 
 @function("clone")

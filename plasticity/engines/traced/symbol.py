@@ -4,6 +4,7 @@ A symbol behaves as a tensor as far as a part's arithmetic can tell. PyTorch's f
 (`__torch_function__`), so that tracing imports nothing of PyTorch that the part's module did not import itself.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,10 +34,24 @@ DTYPES = {
 
 
 class Tracing:
-    """The tracing of a part's code: the graph, and the size of each axis."""
+    """The tracing of a part's code: the graph, and the size of each axis.
 
-    def __init__(self, sizes: Mapping[str, int]):
-        self.graph, self.sizes = Graph(), dict(sizes)
+    Args:
+        sizes: of the axes.
+        differentiates: whether a derivative is taken of what the code returns, so that it matters what is detached.
+        functions: PyTorch's functions that it may call; those of the table, unless others are given.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        differentiates: bool = False,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+    ):
+        from plasticity.engines.traced.table import FUNCTIONS
+
+        self.graph, self.sizes, self.differentiates = Graph(), dict(sizes), differentiates
+        self.functions = FUNCTIONS if functions is None else functions
         self.refusal: Refused | None = None
 
     def refuse(self, what: str) -> Refused:
@@ -58,7 +73,19 @@ class Symbol:
     __array_priority__ = 1000
 
     def __init__(self, tracing: Tracing, node: Node, dims: Dims):
-        self.tracing, self.node, self.dims = tracing, node, dims
+        self.tracing, self.dims = tracing, dims
+        self.now = [node]  # which views share
+
+    @property
+    def node(self) -> Node:
+        """What it is at the moment."""
+        return self.now[0]
+
+    def viewed(self, dims: Dims) -> "Symbol":
+        """The same tensor with other dimensions: a change in place of one changes the other."""
+        view = Symbol(self.tracing, self.node, dims)
+        view.now = self.now
+        return view
 
     # --- What it is ---------------------------------------------------------------------------------------
 
@@ -82,7 +109,7 @@ class Symbol:
 
         return torch.device("cpu")
 
-    data = property(lambda self: self)
+    data = property(lambda self: self.detach())
     requires_grad = False
 
     def __len__(self) -> int:
@@ -94,24 +121,21 @@ class Symbol:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        from plasticity.engines.traced.table import FUNCTIONS
-
         name = getattr(function, "__name__", str(function))
         given = [one for one in (*args, *(kwargs or {}).values()) if isinstance(one, Symbol)]
-        found = FUNCTIONS.get(name.strip("_") if name.startswith("__") else name)
+        known = given[0].tracing.functions if given else {}
+        found = known.get(name.strip("_") if name.startswith("__") else name)
         if not given or (found is None and not name.endswith("_")):
             tracing = given[0].tracing if given else None
             raise tracing.refuse(_named(function, name)) if tracing else refused(_named(function, name))
         return carry_out(given[0].tracing, _named(function, name), name, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        from plasticity.engines.traced.table import FUNCTIONS
-
         if name == "where":  # whose arguments are in another order as a method
             return lambda condition, other: carry_out(
                 self.tracing, "Tensor.where", name, (condition, self, other), {}
             )
-        if name.startswith("__") or not ({name, name.removesuffix("_")} & set(FUNCTIONS)):
+        if name.startswith("__") or not ({name, name.removesuffix("_")} & set(self.tracing.functions)):
             if name.startswith("__"):
                 raise AttributeError(name)
             raise self.tracing.refuse(f"Tensor.{name}")
@@ -123,12 +147,21 @@ class Symbol:
             raise self.tracing.refuse("a change in place of another shape")
         if kind_of(value.node.dtype) > kind_of(self.node.dtype):
             raise self.tracing.refuse(f"{value.node.dtype} numbers put into {self.node.dtype} ones")
-        self.node = self.tracing.graph.cast(value.node, self.node.dtype)
+        if self.node.operation == "detached":
+            raise self.tracing.refuse("a change in place of what is detached")
+        self.now[0] = self.tracing.graph.cast(value.node, self.node.dtype)
         return self
 
     def __getitem__(self, index: Any) -> "Symbol":
         left, dims = list(self.dims), list[str | None]()
-        for one in index if isinstance(index, tuple) else (index,):
+        places = index if isinstance(index, tuple) else (index,)
+        if (
+            places
+            and "take" in self.tracing.functions
+            and (isinstance(places[-1], Symbol) or type(places[-1]) is int)
+        ):
+            return self[places[:-1]].take(places[-1])  # of the last dimension
+        for one in places:
             if one is None:
                 dims.append(None)
             elif one == slice(None) and left:
@@ -137,7 +170,7 @@ class Symbol:
                 dims, left = [*dims, *left], []
             else:
                 raise self.tracing.refuse("an index")
-        return Symbol(self.tracing, self.node, (*dims, *left))
+        return self.viewed((*dims, *left))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         from plasticity.engines.traced.functions import where
@@ -199,14 +232,14 @@ def carry_out(tracing: Tracing, shown: str, name: str, args: Any, kwargs: dict[s
     Raises:
         Refused: there is no such operation, or not with these arguments.
     """
-    from plasticity.engines.traced.table import FUNCTIONS
-
     if name.startswith("__"):
         name = OPERATORS.get(name.strip("_"), name.strip("_"))
     in_place = name.endswith("_")
-    function = FUNCTIONS.get(name.removesuffix("_"))
+    function = tracing.functions.get(name.removesuffix("_"))
     if function is None or kwargs.pop("inplace", False) or kwargs.pop("out", None) is not None:
         raise tracing.refuse(shown)
+    if tracing.differentiates and not is_grad_enabled():
+        raise tracing.refuse(f"{shown} without gradients")
     kwargs.pop("_stacklevel", None)
     if "self" in kwargs or "input" in kwargs:
         args = (kwargs.pop("self", None) if "self" in kwargs else kwargs.pop("input"), *args)
@@ -217,6 +250,11 @@ def carry_out(tracing: Tracing, shown: str, name: str, args: Any, kwargs: dict[s
         raise tracing.refuse(f"more operations than a traced form may have, with {shown}") from None
     except (TypeError, AttributeError, ValueError, NotImplementedError):
         raise tracing.refuse(f"{shown} with such arguments") from None
+
+
+def is_grad_enabled() -> bool:
+    """Whether PyTorch, where it has been imported, would note an operation for a derivative."""
+    return "torch" not in sys.modules or sys.modules["torch"].is_grad_enabled()
 
 
 def as_symbol(tracing: Tracing, value: Any, dtype: str | None = None) -> Symbol:

@@ -1,6 +1,8 @@
 """Tracing: each kind of part's code, called once with symbols, as programs of what it does."""
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -35,8 +37,10 @@ def traced(tracing: Tracing, function: Callable[..., Any], *arguments: Any) -> A
     Raises:
         Refused: something that it does cannot be traced.
     """
+    torch = sys.modules.get("torch")
     try:
-        found = function(*arguments)
+        with torch.enable_grad() if torch and tracing.differentiates else nullcontext():
+            found = function(*arguments)
     except (Exception, SystemExit) as error:
         raise tracing.refusal or refused_by(error) from None
     if tracing.refusal is not None:
@@ -55,7 +59,7 @@ def activation(part: Activation, units: int) -> Program:
     Raises:
         Refused: it has no traced form.
     """
-    tracing = Tracing({UNIT: units})
+    tracing = Tracing({UNIT: units}, differentiates=True)
     z = tracing.source("z", dims=(UNIT,))
     h = traced(tracing, part, z)
     check(h, [(UNIT,)], (FLOAT,))
