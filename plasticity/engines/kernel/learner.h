@@ -103,16 +103,16 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES), OWN_
     X(float *, mean_input)    /* [1], mean |x| over inputs and examples */                                      \
     X(float *, input)         /* [batch][inputs + 1], x by row; zeros between steps */                          \
     X(double *, due)          /* [1], whether units are to be chosen */                                         \
+    X(int64_t *, label)       /* [1], the class of the example ... */                                           \
+    X(float *, target)        /* [stride], ... or the values of its target */                                   \
+    X(double *, loss)         /* [1], its loss ... */                                                           \
+    X(double *, score)        /* [1], ... and its score */                                                      \
     /* L2 regularisation towards initial values: null where there is none. */                                  \
     X(float *, start_body)    /* [inputs + 1][body_length], initial weights ... */                              \
     X(float *, start_tail)    /* [inputs + 1][tail_length], the rest of them */                                 \
     X(float *, start_bias)    /* [stride], initial biases */                                                    \
     X(double *, settled)      /* [inputs], `remaining` when each row was last settled ... */                    \
     X(int64_t *, seen)        /* [inputs], ... and the clock */                                                 \
-    X(int64_t *, label)       /* [1], the class of the example ... */                                           \
-    X(float *, target)        /* [stride], ... or the values of its target */                                   \
-    X(double *, loss)         /* [1], its loss ... */                                                           \
-    X(double *, score)        /* [1], ... and its score */                                                      \
     /* Weight clipping. */                                                                                     \
     X(float, limit)           /* of |w| and |b|; 0 where there is none */                                       \
     X(int32_t *, exceeding)   /* [inputs], the rows that the step has moved beyond it ... */                    \
