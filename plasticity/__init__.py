@@ -76,7 +76,50 @@ _HOME = {
 
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = ["__version__", *_MODULE]
+__all__ = [
+    "Activation",
+    "ConfigError",
+    "Constraint",
+    "Dataset",
+    "Diagnostic",
+    "Intervention",
+    "Layer",
+    "Learnt",
+    "Measures",
+    "Model",
+    "Network",
+    "Objective",
+    "Optimiser",
+    "Parameter",
+    "Part",
+    "Passed",
+    "Perturbation",
+    "Place",
+    "Regulariser",
+    "Replacement",
+    "Result",
+    "Run",
+    "SparseRows",
+    "Step",
+    "Task",
+    "Tracker",
+    "UserError",
+    "Utility",
+    "View",
+    "__version__",
+    "choice",
+    "compose",
+    "dense",
+    "flag",
+    "integer",
+    "learn",
+    "load",
+    "load_network",
+    "number",
+    "part",
+    "text",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
