@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "philox.h"
-#include "rows.h"
-#include "waiting.h"
+#include "distance.h"
 
 INLINE int64_t age_of(const Learner *net, const Layer *layer, int unit)
 {
@@ -229,22 +228,25 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     if (net->bias_compensation) {
         const float mean = corrected(layer->mean_activation[unit], faded(net, age_of(net, layer, unit)));
         for (int i = 0; i < next->units; i++)
-            next->bias[i] += mean * *weight(next, unit, i);
+            next->bias[i] += mean * (*weight(next, unit, i) + offset_of_weight(net, next, unit, i));
     }
     Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
     for (int i = 0; i < layer->inputs; i++) {
         const int row = layer->place[i];
         float *incoming = weight(layer, row, unit);
         const float fresh = uniform(&draws, layer->bound) / (float)net->scale;
-        layer->row_magnitude[row] += fabsf(fresh) - fabsf(*incoming);
-        *incoming = fresh;
+        const float offset = offset_of_weight(net, layer, row, unit);
+        layer->row_magnitude[row] += fabsf(fresh) - fabsf(*incoming + offset);
+        *incoming = fresh - offset;
     }
+    account_for_row(net, next, unit);
     for (int i = 0; i < next->units; i++)
-        *weight(next, unit, i) = 0;
+        *weight(next, unit, i) = 0 - offset_of_weight(net, next, unit, i); /* not −0 */
     next->row_magnitude[unit] = 0;
     if (layer->gain)
         layer->gain[unit] = 1, layer->offset[unit] = 0;
-    layer->bias[unit] = layer->utility[unit] = layer->mean_activation[unit] = 0;
+    layer->utility[unit] = layer->mean_activation[unit] = 0;
+    layer->bias[unit] = 0 - offset_of_bias(net, layer, unit);
     layer->born[unit] = net->clock;
     layer->fading[unit] = 1;
     for (int k = 0; k < layer->remembered_of_weights; k++)
@@ -264,12 +266,17 @@ static void move_unit(const Learner *net, Layer *layer, Layer *next, int number,
     for (int i = 0; i < layer->inputs; i++) {
         const int row = layer->place[i];
         float *incoming = weight(layer, row, unit);
-        const float moved = kept * *incoming + added * uniform(&draws, layer->bound);
-        layer->row_magnitude[row] += fabsf(moved) - fabsf(*incoming);
-        *incoming = moved;
+        const float offset = offset_of_weight(net, layer, row, unit), before = *incoming + offset;
+        const float moved = kept * before + added * uniform(&draws, layer->bound);
+        layer->row_magnitude[row] += fabsf(moved) - fabsf(before);
+        *incoming = moved - offset;
     }
-    for (int i = 0; i < next->units; i++)
-        *weight(next, unit, i) *= kept;
+    account_for_row(net, next, unit);
+    for (int i = 0; i < next->units; i++) {
+        float *outgoing = weight(next, unit, i);
+        const float offset = offset_of_weight(net, next, unit, i);
+        *outgoing = kept * (*outgoing + offset) - offset;
+    }
     next->row_magnitude[unit] *= kept;
 }
 
@@ -287,8 +294,6 @@ static void replace_chosen(Learner *net, int64_t step)
 {
     for (int number = 0; number < net->depth; number++) {
         Layer *layer = &net->layer[number], *next = layer + 1;
-        if (layer->choices > 0)
-            settle_all(net, layer), settle_all(net, next);
         for (int i = 0; i < layer->choices; i++)
             if (layer->share && !isnan(layer->share[i]))
                 move_unit(net, layer, next, number, layer->chosen[i], step, layer->share[i]);

@@ -65,10 +65,9 @@ INLINE vec load_block(const int blocks, const int tail, Row row, const int b)
 }
 
 /* sum = Σ_k value[k] · row[k]. The rows of narrow layers are summed in several chains, to fill the pipeline. */
-SPECIALISED void sum_rows(const int blocks, const int tail, const int chains, const Layer *layer, int column,
+SPECIALISED void sum_rows(const int blocks, const int tail, const int chains, const Layer *layer, Rows rows, int column,
                           float *sum)
 {
-    const Rows rows = rows_of(layer, column);
     const int32_t *input = layer->row;
     const float *values = layer->value;
     const int used = layer->used;
@@ -116,16 +115,17 @@ INLINE Four four_from(const Layer *layer, int first)
 }
 
 /* The update of four rows, in one part of their lanes. Either they move, row += change · error, and their new
- * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves.
- * Rows that move may first be pulled to where they started; the largest |w| is kept where it is limited. The lanes of these sums are added up later. */
+ * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves. Where
+ * rows are distances, weights are start · then + row before, and start · now + row after; then |row| before is summed,
+ * too. Where weights are limited, the largest is kept. The lanes of these sums are added up later. */
 typedef struct {
     float *row[4], *start[4];
-    floats change[4], pull[4], product[4], magnitude[4], largest;
+    floats change[4], product[4], magnitude[4], earlier[4], then, now, largest;
 } Update;
 
 /* What of an update is done, known to the compiler. */
 typedef struct {
-    int moves, sends, pulls, clips;
+    int moves, sends, apart, clips;
 } Done;
 
 INLINE void update(Update *u, const int lanes, int column, const float *error, const Done done)
@@ -133,15 +133,21 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
     const floats e = load_lanes(PART, error);
     UNROLL for (int k = 0; k < 4; k++)
     {
-        const floats before = load_lanes(lanes, u->row[k] + column);
+        const floats row = load_lanes(lanes, u->row[k] + column);
+        floats before = row, start = row;
+        if (done.apart) {
+            start = load_lanes(lanes, u->start[k] + column);
+            before = fused(u->then, start, row);
+        }
         if (done.sends)
             u->product[k] = fused(before, e, u->product[k]);
+        if (done.apart && done.moves)
+            u->earlier[k] += magnitude_of(before);
         if (done.moves) {
-            floats from = before;
-            if (done.pulls)
-                from = fused(u->pull[k], load_lanes(lanes, u->start[k] + column) - before, before);
-            const floats after = fused(u->change[k], e, from);
+            floats after = fused(u->change[k], e, row);
             store_lanes(lanes, u->row[k] + column, after);
+            if (done.apart)
+                after = fused(u->now, start, after);
             u->magnitude[k] += magnitude_of(after);
             if (done.clips)
                 u->largest = larger(u->largest, magnitude_of(after));
@@ -149,9 +155,14 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
     }
 }
 
+/* The sums of four rows, whose lanes are not added up. */
+typedef struct {
+    vec product[4], magnitude[4], earlier[4], largest;
+} Sums;
+
 /* Updates four whole rows, one part of their lanes after the other, so that all partial sums stay in registers. */
-INLINE void update_four(const int tail, const Done done, const Layer *layer, const Four *four, float rate,
-                        const float pull[4], vec product[4], vec magnitude[4], vec *largest)
+INLINE void update_four(const int tail, const Done done, const Learner *net, const Layer *layer, const Four *four,
+                        float rate, Sums *sums)
 {
     const Rows rows = rows_of(layer, 0), starts = starts_of(layer, 0);
     const int length = layer->body_length;
@@ -159,21 +170,23 @@ INLINE void update_four(const int tail, const Done done, const Layer *layer, con
     UNROLL for (int k = 0; k < 4; k++)
     {
         row[k] = row_of(rows, four->input[k]);
-        if (done.pulls)
+        if (done.apart)
             start[k] = row_of(starts, four->input[k]);
     }
     EACH_PART(i)
     {
         const float *error = layer->error + i * PART;
         Update u = {0};
+        if (done.apart) {
+            u.then = (floats)PART_OF((float)(1 / net->scale_before));
+            u.now = (floats)PART_OF((float)(1 / net->scale));
+        }
         UNROLL for (int k = 0; k < 4; k++)
         {
             u.row[k] = row[k].body + i * PART;
             u.change[k] = (floats)PART_OF(rate * four->value[k]);
-            if (done.pulls) {
+            if (done.apart)
                 u.start[k] = start[k].body + i * PART;
-                u.pull[k] = (floats)PART_OF(pull[k]);
-            }
         }
         for (int column = 0; column < length; column += LANES)
             update(&u, PART, column, error + column, done);
@@ -181,28 +194,33 @@ INLINE void update_four(const int tail, const Done done, const Layer *layer, con
             UNROLL for (int k = 0; k < 4; k++)
             {
                 u.row[k] = row[k].tail + i * PART;
-                if (done.pulls)
+                if (done.apart)
                     u.start[k] = start[k].tail + i * PART;
             }
             update(&u, tail < PART ? tail : PART, 0, error + length, done);
         }
         UNROLL for (int k = 0; k < 4; k++)
-            product[k].part[i] = u.product[k], magnitude[k].part[i] = u.magnitude[k];
+        {
+            sums->product[k].part[i] = u.product[k], sums->magnitude[k].part[i] = u.magnitude[k];
+            if (done.apart)
+                sums->earlier[k].part[i] = u.earlier[k];
+        }
         if (done.clips)
-            largest->part[i] = u.largest;
+            sums->largest.part[i] = u.largest;
     }
 }
 
-/* How far each of four rows is to be pulled in a step: not at all if it was before, for another example. */
-INLINE void pulls_of(const Learner *net, Layer *layer, const Four *four, float pull[4])
+/* Corrects the sum of a row's Σ|w| over the steps in which it was not in use, once it is known again.
+ *
+ * Args: now, Σ|w| / scale, after so many steps as `clock` says. */
+INLINE void account(const Learner *net, Layer *layer, int input, float now, double scale, int64_t clock)
 {
-    UNROLL for (int k = 0; k < 4; k++)
-    {
-        const int input = four->input[k], is_due = input < layer->inputs && layer->settled[input] != net->remaining;
-        pull[k] = is_due ? (float)net->pull : 0;
-        if (is_due)
-            layer->settled[input] = net->remaining, layer->seen[input] = net->clock;
-    }
+    Layer *first = net->layer + (layer - net->layer) % (net->depth + 1); /* for all examples of a batch */
+    const double waited = (double)(clock - layer->seen[input]), measured = (double)(net->measured - layer->seen[input]);
+    if (waited > 0)
+        first->total_magnitude +=
+            scale * (now - layer->row_magnitude[input]) * measured * (measured + 1) / 2 / waited;
+    layer->seen[input] = net->clock;
 }
 
 /* Notes that some of four rows exceed the limit of their weights. */
@@ -220,21 +238,23 @@ INLINE void exceed(const Learner *net, Layer *layer, const Four *four)
 SPECIALISED void update_rows(const int tail, const Done done, const Learner *net, Layer *layer, float rate,
                              float *sent)
 {
-    float sum[LANES] __attribute__((aligned(64))), pull[4];
+    float sum[LANES] __attribute__((aligned(64))), earlier[LANES] __attribute__((aligned(64)));
     const vec limit = all(done.clips ? layer->limit / (float)fabs(net->scale) : 0);
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
         const Four four = four_from(layer, first);
-        vec product[4], magnitude[4], largest;
-        if (done.pulls)
-            pulls_of(net, layer, &four, pull);
-        update_four(tail, done, layer, &four, rate, pull, product, magnitude, &largest);
-        if (done.clips && set_lanes(less(limit, largest)))
+        Sums s;
+        update_four(tail, done, net, layer, &four, rate, &s);
+        if (done.clips && set_lanes(less(limit, s.largest)))
             exceed(net, layer, &four);
-        store(sum, sums(done.sends ? product : magnitude, done.moves ? magnitude : product));
+        store(sum, sums(done.sends ? s.product : s.magnitude, done.moves ? s.magnitude : s.product));
+        if (done.apart && done.moves)
+            store(earlier, sums(s.earlier, s.earlier));
         UNROLL for (int k = 0; k < 4; k++)
         {
             if (done.sends)
                 sent[four.input[k]] = sum[4 * k];
+            if (done.apart && done.moves && four.input[k] < layer->inputs)
+                account(net, layer, four.input[k], earlier[4 * k], net->scale_before, net->clock - 1);
             if (done.moves)
                 layer->row_magnitude[four.input[k]] = sum[4 * k + 1];
         }
@@ -259,8 +279,8 @@ static void descend(const Learner *net, Layer *layer, float rate, float *sent)
         else                                                                     \
             UPDATE_ROWS(net, layer, rate, NULL, .moves = 1, __VA_ARGS__)         \
     }
-    if (net->pull > 0)
-        DESCEND(.pulls = 1)
+    if (net->apart)
+        DESCEND(.apart = 1)
     else if (layer->limit > 0)
         DESCEND(.clips = 1)
     else
@@ -269,9 +289,12 @@ static void descend(const Learner *net, Layer *layer, float rate, float *sent)
 }
 
 /* Only sends back the products error · row of the rows in use. */
-static void send_back(Layer *layer, float *sent)
+static void send_back(const Learner *net, Layer *layer, float *sent)
 {
-    UPDATE_ROWS(NULL, layer, 0, sent, .sends = 1)
+    if (net->apart)
+        UPDATE_ROWS(net, layer, 0, sent, .sends = 1, .apart = 1)
+    else
+        UPDATE_ROWS(net, layer, 0, sent, .sends = 1)
 }
 
 /* sum = Σ|row| over all rows. */
@@ -290,12 +313,12 @@ SPECIALISED void sum_magnitudes(const int blocks, const int tail, const Layer *l
 /* These functions for n vectors, the last of which has `tail` lanes that are kept apart, and tables of them. */
 #define CHAINS(n) (n <= 2 ? 4 : n <= 5 ? 2 : 1)
 #define DEFINE_FOR(n, tail)                                                                            \
-    static void sum_rows_##n##_##tail(const Layer *layer, int column, float *sum)                      \
+    static void sum_rows_##n##_##tail(const Layer *layer, Rows rows, int column, float *sum)           \
     {                                                                                                  \
         if (layer->stride == n * LANES)                                                                \
-            sum_rows(n, tail, CHAINS(n), layer, column, sum);                                          \
+            sum_rows(n, tail, CHAINS(n), layer, rows, column, sum);                                    \
         else                                                                                           \
-            sum_rows(n, tail, 1, layer, column, sum);                                                  \
+            sum_rows(n, tail, 1, layer, rows, column, sum);                                            \
     }                                                                                                  \
     static void sum_magnitudes_##n##_##tail(const Layer *layer, int column, float *sum)                \
     {                                                                                                  \
@@ -308,7 +331,8 @@ SPECIALISED void sum_magnitudes(const int blocks, const int tail, const Layer *l
 
 EACH_WIDTH(DEFINE)
 typedef void Sum(const Layer *, int, float *);
-static Sum *const SUM_ROWS_OF[][3] = {EACH_WIDTH(SUM_ROWS)};
+typedef void SumInUse(const Layer *, Rows, int, float *);
+static SumInUse *const SUM_ROWS_OF[][3] = {EACH_WIDTH(SUM_ROWS)};
 static Sum *const SUM_MAGNITUDES_OF[][3] = {EACH_WIDTH(SUM_MAGNITUDES)};
 
 /* The pieces of a layer's columns: where one starts, and its place in the tables. */
@@ -328,7 +352,13 @@ INLINE int piece_tail(const Layer *layer, int column)
 /* What the units of a layer receive from its inputs: [stride]. */
 static void receive(const Layer *layer, float *received)
 {
-    EACH_PIECE(column, layer) OF_PIECE(SUM_ROWS_OF, layer, column)(layer, column, received);
+    EACH_PIECE(column, layer) OF_PIECE(SUM_ROWS_OF, layer, column)(layer, rows_of(layer, column), column, received);
+}
+
+/* What they would receive through the initial weights. */
+static void receive_at_start(const Layer *layer, float *received)
+{
+    EACH_PIECE(column, layer) OF_PIECE(SUM_ROWS_OF, layer, column)(layer, starts_of(layer, column), column, received);
 }
 
 /* Σ|w_in| of each unit of a layer: [stride]. */

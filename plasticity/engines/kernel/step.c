@@ -12,7 +12,6 @@
 #include "replacement.h"
 #include "scale.h"
 #include "silence.h"
-#include "waiting.h"
 
 /* Computes h of a layer from its z, and lists the units that pass something on: for ReLU the active ones, whose
  * slope is 1; for other activations always all. */
@@ -40,11 +39,15 @@ static void pass_on(const Learner *net, Layer *from, Layer *to)
 /* Computes z of a layer from the rows of its inputs in use. */
 static void linear(const Learner *net, Layer *layer, float *z)
 {
-    settle_used(net, layer);
     const vec scale = all((float)net->scale);
     receive(layer, z);
     for (int i = 0; i < layer->stride; i += LANES)
         store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
+    if (!net->apart)
+        return;
+    receive_at_start(layer, layer->scratch);
+    for (int i = 0; i < layer->stride; i += LANES)
+        store(z + i, add(load(z + i), add(load(layer->scratch + i), load(layer->start_bias + i))));
 }
 
 static void predict(const Learner *net, Layer *first, Fetch *next)
@@ -141,14 +144,12 @@ static void learn_from_error(Learner *net, Fetch *next)
 {
     const vec scale = all((float)net->scale);
     net->scale *= net->kept;
-    net->remaining *= 1 - net->pull;
     const float rate = (float)(-net->step_size / net->scale);
     for (Layer *layer = net->layer + net->depth; layer >= net->layer; layer--) {
         Layer *below = layer > net->layer ? layer - 1 : NULL;
         if (below)
             memset(below->error, 0, sizeof(float[below->stride]));
         descend(net, layer, rate, below ? below->error : NULL);
-        pull_bias(net, layer);
         move_bias(layer, rate);
         if (layer->gain)
             move_gains(layer, (float)-net->step_size);
@@ -168,7 +169,7 @@ static void send_errors_back(Learner *net)
         for (Layer *first = layers_of(net, place), *layer = first + net->depth; layer > first; layer--) {
             Layer *below = layer - 1;
             memset(below->error, 0, sizeof(float[below->stride]));
-            send_back(layer, below->error);
+            send_back(net, layer, below->error);
             pass_back(net, below, scale);
         }
 }
@@ -178,10 +179,8 @@ static void learn_from_errors(Learner *net)
 {
     send_errors_back(net);
     net->scale *= net->kept;
-    net->remaining *= 1 - net->pull;
     const float rate = (float)(-net->step_size / net->scale / net->batch);
     for (int number = net->depth; number >= 0; number--) {
-        pull_bias(net, &net->layer[number]);
         for (int place = 0; place < net->batch; place++) {
             Layer *layer = layers_of(net, place) + number;
             descend(net, layer, rate, NULL);
@@ -255,9 +254,8 @@ static double loss_after(Learner *net, const Examples *examples, int64_t number)
 /* What ends a step, once units are replaced. */
 static void finish_step(Learner *net, const Examples *examples, int64_t number)
 {
-    if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
+    if (!(fabs(net->scale) >= (net->apart ? 0.99 : 0.5) && fabs(net->scale) <= 1))
         fold_scale(net);
-    settle_in_time(net);
     clip(net);
     constrain_by_programs(net);
     measure_layers(net);
@@ -285,7 +283,7 @@ static void go_on(Learner *net, const Examples *examples, int64_t number)
         measure_rows(layer);
         layer->unclipped = 1;
     }
-    begin_waiting(net);
+    take_apart(net);
     for (Layer *layer = net->layer + net->depth - 1; layer >= net->layer; layer--)
         observe(net, layer, layer + 1);
     choose_and_finish(net, examples, number);
@@ -302,6 +300,7 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     if (net->loss_before)
         net->loss_before[number] = loss;
     net->clock++;
+    net->scale_before = net->scale;
     if (net->by_programs)
         learn_by_programs(net);
     else if (net->batch == 1)
@@ -309,7 +308,7 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     else
         learn_from_errors(net);
     if (net->perturbs) {
-        settle_layers(net);
+        put_together(net);
         fold_scale(net);
         net->waiting = FOR_PERTURBATION;
     } else
@@ -330,7 +329,7 @@ static void begin_task(Learner *net)
             layer->fading[i] = faded(net, age_of(net, layer, i));
     for (Layer *layer = net->layer; layer <= output; layer++)
         measure_rows(layer);
-    begin_waiting(net);
+    take_apart(net);
     measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
         layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1;
@@ -366,7 +365,7 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
     while (!net->waiting && number < end && step(net, examples, number))
         number += !net->waiting;
     if (!net->waiting && number * net->batch == examples->count) {
-        settle_layers(net);
+        put_together(net);
         if (net->scale != 1)
             fold_scale(net);
     }

@@ -1,4 +1,4 @@
-"""The form of L2 regularisation towards initial values: rows of weights owe it until they are used again."""
+"""The form of L2 regularisation towards initial values: weights are kept as their distances from these."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,23 +25,18 @@ BLIND = (ReDo, ReGraMa, SelfNormalisedResets, ContinualPartialResets, RandomRepl
 """Methods other than continual backpropagation that look at no weights."""
 
 
-class Waiting(Form):
-    """L2 regularisation towards initial values, in the kernel's `waiting.h`."""
+class Distances(Form):
+    """L2 regularisation towards initial values, in the kernel's `distance.h`."""
 
     def arrange(self, memory: Sequence[LayerMemory]) -> None:
         for layer in memory:
             for start, array in (("start_body", "body"), ("start_tail", "tail"), ("start_bias", "bias")):
                 layer.arrays[start] = aligned(layer.arrays[array].shape)
             layer.rows |= {name: layer.arrays[name] for name in ("start_body", "start_tail")}
-            layer.arrays["settled"] = aligned(layer.inputs, np.float64)
-            layer.arrays["settled"][:] = (
-                1  # nothing is owed before the first step, which activations may precede
-            )
             layer.arrays["seen"] = aligned(layer.inputs, np.int64)
 
     def tell(self, learner: Any, layers: Sequence[Any]) -> None:
-        learner.kept, learner.remaining = 1.0, 1.0
-        learner.pull = _pull(self.run)
+        learner.kept = 1 - _pull(self.run)
 
     def restore(self, network: Network, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
         start = origin(self.run, network)
@@ -52,8 +47,8 @@ class Waiting(Form):
             layer["start_bias"][:] = start[f"biases.{number}"]
 
 
-def rows_can_wait(run: Run) -> bool:
-    """Whether nothing in a step looks at weights whose inputs are 0.
+def can_be_distances(run: Run) -> bool:
+    """Whether nothing in a step looks at weights whose inputs are 0, of which Σ|w| is not known.
 
     The contribution of a unit whose activation is 0 is 0, whatever Σ|w_out| is; other utilities look at that, or at
     weights of all inputs, and a constraint acts on all.
