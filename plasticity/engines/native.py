@@ -157,7 +157,8 @@ class NativeLearner:
         if self.run.perturbation.acts_in_steps:
             due_after = self.run.perturbation.due_after
             for step in (step for step in range(first, end) if due_after(first_step + step)):
-                reached = self._take(examples, first_step, reached, step)
+                if reached < step:  # a task begins once
+                    reached = self._take(examples, first_step, reached, step)
                 if reached < step:
                     return reached
                 self.learner.perturbs = 1
