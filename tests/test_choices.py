@@ -467,6 +467,7 @@ def test_what_was_stored_between_two_tasks_is_resumed_bit_for_bit(name):
     assert all(array.tobytes() == stored[key].tobytes() for key, array in expected.items())
 
 
+@pytest.mark.usefixtures("precompiled")
 @pytest.mark.parametrize("name", ["snr", "cpr"])
 def test_compiled_steps_are_those_of_the_reference(name):
     """Of the methods' kinds of update: counts of silences, and gradients that move units in part."""

@@ -283,6 +283,7 @@ def test_a_reset_run_resumes_with_the_initial_values_that_it_was_reset_to():
     assert np.array_equal(resumed.initial["weights.0"], by_hand(Purpose.RESET, 3)[0])
 
 
+@pytest.mark.usefixtures("precompiled")
 def test_compiled_code_serves_all_tasks():
     from torch._dynamo.utils import counters
 

@@ -188,6 +188,7 @@ class Everything(Model):
         ]
 
 
+@pytest.mark.usefixtures("precompiled")
 def test_compiled_steps_as_the_reference():
     run = made(model=Everything(), activation="crelu")
     reference, compiled = (

@@ -374,6 +374,7 @@ def test_every_recipe_is_searched_by_its_name():
 # --- The compiled engine ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("precompiled")
 def test_the_compiled_engine_follows_the_same_order():
     if reason := get("compiled").unsupported(plasticity.compose()):
         pytest.skip(reason)
