@@ -95,7 +95,7 @@ def warm(*modules: str) -> Warm:
 NEEDS = {
     r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|(my_parts|mine)\.": "plasticity.engines.reference",
     r"^diagnostics=full$|curvature|probing": "plasticity.engines.reference",
-    r"^(plasticity\.)?analysis": "plasticity.analysis.load",
+    r"^(plasticity\.)?analysis": "plasticity.analysis.runs",
     r"wandb|^plasticity\.track": "wandb",
 }
 """What a command imports that has such a part. Each takes seconds to import, and makes forks slower."""

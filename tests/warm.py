@@ -3,8 +3,9 @@
 A fork is a process of its own, with its own arguments, environment, folder, output and exit code, and so are its
 workers, which it forks in turn. Only its start and its last moment differ from those of a fresh interpreter, which
 takes longer for them than for a small sweep: modules are there, a config has been composed and the data set been
-read, and memory is not tidied up before it is given back. The start itself, what may happen meanwhile, and jobs on
-a cluster are tested in processes started like a user's: by `test_unwatched`, `test_storm` and `test_slurm`.
+read, Hydra looks for its mode only where there may be one, and memory is not tidied up before it is given back. The
+start itself, what may happen meanwhile, and jobs on a cluster are tested in processes started like a user's: by
+`test_unwatched`, `test_storm` and `test_slurm`.
 """
 
 import atexit
@@ -15,6 +16,7 @@ import importlib.util
 import json
 import multiprocessing.context
 import os
+import re
 import runpy
 import select
 import signal
@@ -23,9 +25,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from hydra._internal.hydra import Hydra
 
 import plasticity
 from plasticity.datasets import images
@@ -40,6 +44,7 @@ ALWAYS = (
     "plasticity.launch.command",
     "plasticity.launch.sweep",
     "plasticity.launch.local",
+    "plasticity.engines.native",
     "plasticity.track.sender",
 )
 
@@ -273,6 +278,20 @@ class Forking:
         return multiprocessing.get_context("fork")
 
 
+MAY_SET_A_MODE = re.compile(r"experiment|hydra\.(mode|searchpath)|--?c")
+"""Arguments that set `hydra.mode`, or choose files that may: of ours, only experiments do."""
+
+
+def _unless_absent(mode: Callable[..., object]) -> Callable[..., object]:
+    """How Hydra finds `hydra.mode`: it composes the config once more, ignoring errors; only where it may be set."""
+
+    def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> object:
+        asked = any(map(MAY_SET_A_MODE.search, [*sys.argv[1:], *overrides]))
+        return mode(hydra, config_name, overrides) if asked else None
+
+    return get_mode
+
+
 def _warm_up(modules: Sequence[str]) -> None:
     """Imports modules, composes a config, and reads the usual data set, if it is here."""
     for module in modules:
@@ -281,6 +300,7 @@ def _warm_up(modules: Sequence[str]) -> None:
     with contextlib.suppress(UserError):
         images.images_and_labels("mnist", "unit", None)
         images.labelled("mnist", None)
+    Hydra.get_mode = _unless_absent(Hydra.get_mode)  # type: ignore[method-assign]
     sys.modules["plasticity.machine.processes"].multiprocessing = Forking  # type: ignore[attr-defined]
     if "wandb" in sys.modules:
         sys.modules["plasticity.track.sender"].subprocess = ForkingModules  # type: ignore[attr-defined]
