@@ -47,7 +47,7 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 def matching(runs: pd.DataFrame, name: str, value: str) -> np.ndarray:
     """Which runs have a value in a column, spelt as on the command line, such as a name of layers: [runs]."""
     if name == LAYERS and NAME.fullmatch(value):  # which layers these are depends on the network
-        return np.array([_is_set(run, value) for _, run in runs.iterrows()], bool)
+        return np.array([_is_set(run, value, runs) for _, run in runs.iterrows()], bool)
     return np.array([_same(own, value) for own in runs[name]], bool)
 
 
@@ -70,14 +70,23 @@ def column(runs: pd.DataFrame, key: str, option: str = "--where") -> str:
     raise UserError(f"{option} {key} is refused: it must be {meant}{others}.")
 
 
-def _is_set(run: pd.Series, name: str) -> bool:
+def _is_set(run: pd.Series, name: str, runs: pd.DataFrame) -> bool:
     """Whether the layers that a run replaces are those of a replacement set."""
-    widths = shown(run.get("model.widths"))
-    depth = len(widths.split(",")) if widths else int(run["model.depth"])
     try:
-        return shown(run[LAYERS]) == (",".join(map(str, resolve(name, depth))) or "none")
+        return shown(run[LAYERS]) == (",".join(map(str, resolve(name, _depth(run, runs)))) or "none")
     except ImpossibleLayer:
         return False
+
+
+def _depth(run: pd.Series, runs: pd.DataFrame) -> int:
+    """Number of hidden layers of a run; for a model whose keys do not say, the most that any run of it replaces."""
+    lists = [shown(run.get(f"model.{key}")) for key in ("widths", "channels", "hidden")]
+    if listed := sum(len(one.split(",")) for one in lists if one):
+        return listed
+    if depth := shown(run.get("model.depth")):
+        return int(depth)
+    sets = runs.loc[runs["model.name"] == run["model.name"], LAYERS].map(shown)
+    return max((int(layer) for one in sets for layer in one.split(",") if layer.isdecimal()), default=0)
 
 
 def _same(own: object, asked: str) -> bool:

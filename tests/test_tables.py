@@ -14,6 +14,7 @@ from scipy import stats
 
 from analysis.entry import command as entered
 from analysis.robust import improvement, interquartile_interval, interquartile_mean
+from analysis.selection import matching
 from analysis.tables import table
 from analysis.tables.baseline import verdict
 from plasticity.composition.compose import compose, experiment
@@ -368,3 +369,19 @@ def test_mistakes_in_a_file_name_it(tmp_path, call, line, said):
     scored(tmp_path, [0.5, 0.6], **NONE)
     answer = call("--table", file)
     assert answer.startswith(said if said.startswith("--") else f"{file}: {said}") and str(file) in answer
+
+
+def test_a_set_of_layers_goes_by_the_hidden_layers_that_each_model_has():
+    runs = pd.DataFrame(
+        [
+            {"model.name": "mlp", "model.depth": 2.0, "replacement.layers": "1,2"},
+            {"model.name": "mlp", "model.widths": "30,20,10", "replacement.layers": "1,2"},
+            {"model.name": "cnn", "model.channels": "8,16", "model.hidden": "64", "replacement.layers": "1,2,3"},
+            {"model.name": "cnn", "model.channels": "8,16", "model.hidden": "64", "replacement.layers": "2,3"},
+            {"model.name": "mine.Residual", "replacement.layers": "1,2,3,4"},
+            {"model.name": "mine.Residual", "replacement.layers": "4"},
+        ]
+    )
+    names = ("all", "except_first", "last", "layer_4", "none")
+    found = {name: np.flatnonzero(matching(runs, "replacement.layers", name)).tolist() for name in names}
+    assert found == {"all": [0, 2, 4], "except_first": [3], "last": [5], "layer_4": [5], "none": []}
