@@ -376,8 +376,18 @@ def test_a_set_of_layers_goes_by_the_hidden_layers_that_each_model_has():
         [
             {"model.name": "mlp", "model.depth": 2.0, "replacement.layers": "1,2"},
             {"model.name": "mlp", "model.widths": "30,20,10", "replacement.layers": "1,2"},
-            {"model.name": "cnn", "model.channels": "8,16", "model.hidden": "64", "replacement.layers": "1,2,3"},
-            {"model.name": "cnn", "model.channels": "8,16", "model.hidden": "64", "replacement.layers": "2,3"},
+            {
+                "model.name": "cnn",
+                "model.channels": "8,16",
+                "model.hidden": "64",
+                "replacement.layers": "1,2,3",
+            },
+            {
+                "model.name": "cnn",
+                "model.channels": "8,16",
+                "model.hidden": "64",
+                "replacement.layers": "2,3",
+            },
             {"model.name": "mine.Residual", "replacement.layers": "1,2,3,4"},
             {"model.name": "mine.Residual", "replacement.layers": "4"},
         ]
