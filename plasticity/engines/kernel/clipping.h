@@ -1,5 +1,5 @@
-/* Weight clipping, last in a step: |w| and |b| of a layer are at most its limit. The rows that a step
- * moves beyond it are noted as they move; units made anew, and what is done between two steps, may exceed it anywhere. */
+/* Weight clipping, last in a step: |w| and |b| of a layer are at most its limit. The rows that a step moves beyond it
+ * are noted as they move; units made anew, and what is done between two steps, may exceed it anywhere. */
 #ifndef CLIPPING_H
 #define CLIPPING_H
 

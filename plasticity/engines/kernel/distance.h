@@ -1,9 +1,8 @@
 /* L2 regularisation towards initial values, w ← w + pull · (w₀ − w) in every step: while a task is learnt, weights and
  * biases are kept as their distances from there, w = w₀ + scale · d, so that a step only changes the scale.
  *
- * Σ|w| of rows that are not in use is therefore not known. It counts as that of the distances alone would go on from
- * when the row was last in use; once it is, or all distances are rescaled, the sum over the steps between is corrected
- * as if Σ|w| had changed along a line. Distances are rescaled before the scale is below 0.99: what is then missed is
+ * Σ|w| of rows that are not in use is therefore not known. Until it is, it counts as if w were what is scaled; then,
+ * or when all distances are rescaled, the sum over the steps between is corrected as if Σ|w| had changed along a line. Distances are rescaled before the scale is below 0.99: what is then missed is
  * some 3e-5 of Σ|w| where a step pulls by a thousandth, and less where it pulls by less. */
 #ifndef DISTANCE_H
 #define DISTANCE_H
@@ -34,7 +33,8 @@ INLINE float distant_magnitude(const Layer *layer, int input, vec per_scale)
     for (int i = 0; i < layer->body_length; i += LANES)
         total = add(total, absolute(multiply_add(per_scale, load(start.body + i), load(row.body + i))));
     if (tail)
-        total = add(total, absolute(multiply_add(per_scale, load_first(tail, start.tail), load_first(tail, row.tail))));
+        total = add(total, absolute(multiply_add(per_scale, load_first(tail, start.tail),
+                                                 load_first(tail, row.tail))));
     return sum(total);
 }
 

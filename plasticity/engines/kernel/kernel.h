@@ -10,8 +10,9 @@ enum { REFUSED = -1 };
 typedef struct {
     /* Takes the steps of a task from `first` to before `end`, which must be taken in order. Returns the first step
      * not taken: `end`, or the one at which the loss was no longer finite; or, if the learner is then waiting, the
-     * step that is to be finished, by the next call, with the parameters perturbed or the units chosen. Returns REFUSED, and changes nothing, if
-     * there is no such activation, loss or utility, or the examples lack the targets of the loss. */
+     * step that is to be finished, by the next call, with the parameters perturbed or the units chosen. Returns
+     * REFUSED, and changes nothing, if there is no such activation, loss or utility, or the examples lack the targets
+     * of the loss. */
     int64_t (*learn)(Learner *net, const Examples *examples, int64_t first, int64_t end);
     /* Shows a task's examples before `end` to the hidden layers without learning from them; activation[i] receives
      * h of hidden layer i + 1, [end][units]. Returns `end`, or REFUSED as above. */

@@ -65,8 +65,8 @@ INLINE vec load_block(const int blocks, const int tail, Row row, const int b)
 }
 
 /* sum = Σ_k value[k] · row[k]. The rows of narrow layers are summed in several chains, to fill the pipeline. */
-SPECIALISED void sum_rows(const int blocks, const int tail, const int chains, const Layer *layer, Rows rows, int column,
-                          float *sum)
+SPECIALISED void sum_rows(const int blocks, const int tail, const int chains, const Layer *layer, Rows rows,
+                          int column, float *sum)
 {
     const int32_t *input = layer->row;
     const float *values = layer->value;
@@ -216,7 +216,8 @@ INLINE void update_four(const int tail, const Done done, const Learner *net, con
 INLINE void account(const Learner *net, Layer *layer, int input, float now, double scale, int64_t clock)
 {
     Layer *first = net->layer + (layer - net->layer) % (net->depth + 1); /* for all examples of a batch */
-    const double waited = (double)(clock - layer->seen[input]), measured = (double)(net->measured - layer->seen[input]);
+    const double waited = (double)(clock - layer->seen[input]);
+    const double measured = (double)(net->measured - layer->seen[input]);
     if (waited > 0)
         first->total_magnitude +=
             scale * (now - layer->row_magnitude[input]) * measured * (measured + 1) / 2 / waited;
