@@ -296,7 +296,7 @@ def random_task(run: Run, examples: int, number: int = 0) -> Task:
     """A task of random examples, about a third of whose inputs are 0, in a random order of its rows."""
     dataset, draw = run.dataset, np.random.default_rng(number)
     rows = draw.uniform(-1, 1, (examples + 2, dataset.inputs)) * (draw.random(dataset.inputs) > 0.3)
-    if dataset.objective.name == "cross_entropy":
+    if isinstance(dataset.objective, CrossEntropy):
         targets = draw.integers(0, dataset.outputs, examples + 2).astype(np.int32)
     else:
         targets = draw.normal(size=(examples + 2, dataset.outputs)).astype(np.float32)

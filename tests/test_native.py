@@ -687,9 +687,9 @@ def respond(activation: str, z: np.ndarray, kernel: str | None = None) -> tuple[
 
 def in_units_of_the_last_place(found: np.ndarray, exact: np.ndarray) -> float:
     """The largest error, in units of the last place of the exact values."""
-    return float(
-        (np.abs(found.astype(np.float64) - exact) / np.spacing(np.abs(exact).astype(np.float32))).max()
-    )
+    error, last_place = np.abs(found.astype(np.float64) - exact), np.spacing(np.abs(exact).astype(np.float32))
+    wrong = error > 0  # that of 0 is no number to divide by where something has switched denormal numbers off
+    return float((error[wrong] / last_place[wrong]).max(initial=0))
 
 
 def spread(low: float, high: float) -> np.ndarray:
@@ -864,6 +864,7 @@ class MyCrossEntropy(CrossEntropy):
         ("regulariser", MyL2(strength=0.1)),
         ("regulariser", MyNoRegulariser()),
         ("optimiser", MySGD()),
+        ("dataset.objective", MyCrossEntropy()),
     ],
 )
 def test_a_subclass_of_a_supported_part_is_computed_by_its_own_code(key, value):
@@ -877,7 +878,6 @@ def test_a_subclass_of_a_supported_part_is_computed_by_its_own_code(key, value):
     [
         ("model", MyModel(width=7, depth=2), ""),
         ("replacement", MyReplacement(), ": a before_replacement of its own"),
-        ("dataset.objective", MyCrossEntropy(), ""),
     ],
 )
 def test_a_subclass_whose_code_is_not_traced_is_not_supported(key, value, why):
