@@ -224,12 +224,25 @@ INLINE void account(const Learner *net, Layer *layer, int input, float now, doub
     layer->seen[input] = net->clock;
 }
 
-/* Notes that some of four rows exceed the limit of their weights. */
-INLINE void exceed(const Learner *net, Layer *layer, const Four *four)
+/* Whether any weight of a row exceeds a limit. */
+INLINE int exceeds(const Layer *layer, int input, vec limit)
+{
+    const Row row = row_of(rows_of(layer, 0), input);
+    vec any = all(0);
+    for (int i = 0; i < layer->body_length; i += LANES)
+        any = either(any, less(limit, absolute(load(row.body + i))));
+    if (layer->tail_length)
+        any = either(any, less(limit, absolute(load_first(layer->tail_length, row.tail))));
+    return set_lanes(any) != 0;
+}
+
+/* Notes those of four rows that exceed the limit of their weights. */
+static __attribute__((noinline)) void exceed(const Learner *net, Layer *layer, const Four *four, vec limit)
 {
     Layer *first = net->layer + (layer - net->layer) % (net->depth + 1); /* for all examples of a batch */
     for (int k = 0; k < 4; k++)
-        if (four->input[k] < layer->inputs && !layer->is_exceeding[four->input[k]]) {
+        if (four->input[k] < layer->inputs && !layer->is_exceeding[four->input[k]] &&
+            exceeds(layer, four->input[k], limit)) {
             layer->is_exceeding[four->input[k]] = 1;
             layer->exceeding[first->exceeded++] = four->input[k];
         }
@@ -246,7 +259,7 @@ SPECIALISED void update_rows(const int tail, const Done done, const Learner *net
         Sums s;
         update_four(tail, done, net, layer, &four, rate, &s);
         if (done.clips && set_lanes(less(limit, s.largest)))
-            exceed(net, layer, &four);
+            exceed(net, layer, &four, limit);
         store(sum, sums(done.sends ? s.product : s.magnitude, done.moves ? s.magnitude : s.product));
         if (done.apart && done.moves)
             store(earlier, sums(s.earlier, s.earlier));
