@@ -240,7 +240,8 @@ def test_every_committed_run_keeps_its_identity():
                 continue  # a key of other parts
             part, _, field = key.partition(".")
             values.setdefault(part, {})[field] = _whole(run[key])
-        for part, field in [("replacement", "layers"), ("model", "widths")]:
+        shapes = ("widths", "channels", "kernel", "stride", "padding", "pool", "hidden")
+        for part, field in [("replacement", "layers"), *(("model", key) for key in shapes)]:
             if (listed := values[part].get(field)) is not None:
                 numbers = [] if listed == "none" else [int(number) for number in str(listed).split(",")]
                 values[part][field] = numbers
