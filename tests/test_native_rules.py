@@ -2,12 +2,14 @@
 
 import random
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from oracle import Examples, random_task
 from test_native import assert_identical, ignore
+from test_traced_replacement import assert_agree as agree
 
 from plasticity.datasets import Task
 from plasticity.engines import forms, native
@@ -75,13 +77,7 @@ def combination(seed: int) -> Run:
     })  # fmt: skip
 
 
-def assert_agree(found: Network, expected: Network) -> None:
-    assert found.memory.keys() == expected.memory.keys()
-    for name, array in expected.arrays().items():
-        tolerance = 0 if array.dtype.kind in "ib" else 2e-3
-        np.testing.assert_allclose(
-            found.arrays()[name], array, rtol=tolerance, atol=tolerance / 10, err_msg=name
-        )
+assert_agree = partial(agree, rtol=2e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize("seed", range(48))

@@ -20,14 +20,11 @@ static void clip_row(Layer *layer, int input, vec limit)
         store(row.body + i, now);
         magnitude = add(magnitude, absolute(now));
     }
-    for (int i = 0; i < layer->tail_length; i += 4) {
-        float *four = row.tail + i;
-        for (int k = 0; k < 4; k++)
-            if (fabsf(four[k]) > limit.part[0][0])
-                four[k] = copysignf(limit.part[0][0], four[k]);
+    if (layer->tail_length) {
+        const vec now = clipped(load_first(layer->tail_length, row.tail), limit);
+        store_first(layer->tail_length, row.tail, now);
+        magnitude = add(magnitude, absolute(now));
     }
-    if (layer->tail_length)
-        magnitude = add(magnitude, absolute(load_first(layer->tail_length, row.tail)));
     layer->row_magnitude[input] = sum(magnitude);
 }
 

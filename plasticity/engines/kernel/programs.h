@@ -47,8 +47,7 @@ static void constrain_by_programs(Learner *net)
 {
     if (!net->constrains)
         return;
-    if (net->scale != 1)
-        fold_scale(net);
+    fold_scale(net);
     for (const Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
         run_program(net, layer, layer->constrain_weights, layer->constrain_weights_on);
         run_program(net, layer, layer->constrain_biases, layer->constrain_biases_on);

@@ -210,12 +210,18 @@ INLINE void update_four(const int tail, const Done done, const Learner *net, con
     }
 }
 
+/* The layer of a batch's first example, which counts for all of them. */
+INLINE Layer *of_first_example(const Learner *net, const Layer *layer)
+{
+    return net->layer + (layer - net->layer) % (net->depth + 1);
+}
+
 /* Corrects the sum of a row's Σ|w| over the steps in which it was not in use, once it is known again.
  *
  * Args: now, Σ|w| / scale, after so many steps as `clock` says. */
 INLINE void account(const Learner *net, Layer *layer, int input, float now, double scale, int64_t clock)
 {
-    Layer *first = net->layer + (layer - net->layer) % (net->depth + 1); /* for all examples of a batch */
+    Layer *first = of_first_example(net, layer);
     const double waited = (double)(clock - layer->seen[input]);
     const double measured = (double)(net->measured - layer->seen[input]);
     if (waited > 0)
@@ -239,7 +245,7 @@ INLINE int exceeds(const Layer *layer, int input, vec limit)
 /* Notes those of four rows that exceed the limit of their weights. */
 static __attribute__((noinline)) void exceed(const Learner *net, Layer *layer, const Four *four, vec limit)
 {
-    Layer *first = net->layer + (layer - net->layer) % (net->depth + 1); /* for all examples of a batch */
+    Layer *first = of_first_example(net, layer);
     for (int k = 0; k < 4; k++)
         if (four->input[k] < layer->inputs && !layer->is_exceeding[four->input[k]] &&
             exceeds(layer, four->input[k], limit)) {

@@ -14,6 +14,8 @@ static void scale_all(float *number, int64_t count, double scale)
 /* Multiplies the scale into all weights and biases, or into their distances, so that it is 1 again. */
 static void fold_scale(Learner *net)
 {
+    if (net->scale == 1)
+        return;
     if (net->apart)
         account_for_all(net);
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
@@ -41,12 +43,12 @@ static void take_apart(Learner *net)
     }
 }
 
-/* The reverse. */
+/* Leaves plain weights in the memory: of scale 1, and no distances. */
 static void put_together(Learner *net)
 {
+    fold_scale(net);
     if (!net->apart)
         return;
-    fold_scale(net);
     net->apart = 0;
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++)
         add_starts(layer, 1);

@@ -309,7 +309,6 @@ static int step(Learner *net, const Examples *examples, int64_t number)
         learn_from_errors(net);
     if (net->perturbs) {
         put_together(net);
-        fold_scale(net);
         net->waiting = FOR_PERTURBATION;
     } else
         choose_and_finish(net, examples, number);
@@ -364,11 +363,8 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
         begin_task(net);
     while (!net->waiting && number < end && step(net, examples, number))
         number += !net->waiting;
-    if (!net->waiting && number * net->batch == examples->count) {
+    if (!net->waiting && number * net->batch == examples->count)
         put_together(net);
-        if (net->scale != 1)
-            fold_scale(net);
-    }
     restore_denormals(mode);
     return number;
 }
