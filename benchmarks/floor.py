@@ -81,7 +81,7 @@ def _best(stream: Callable[..., float], memory: np.ndarray, piece: int, pieces: 
 def _library() -> ctypes.CDLL:
     """floor.c, compiled for this machine."""
     with tempfile.TemporaryDirectory() as folder:
-        flags = ["-O3", "-march=native", "-ffast-math", "-fPIC", "-shared"]
+        flags = ["-O3", "-march=native", "-fPIC", "-shared"]
         source, target = Path(__file__).with_suffix(".c"), Path(folder) / "floor.so"
         subprocess.run([os.environ.get("CC", "cc"), *flags, str(source), "-o", str(target)], check=True)
         library = ctypes.CDLL(str(target))

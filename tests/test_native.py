@@ -688,8 +688,7 @@ def respond(activation: str, z: np.ndarray, kernel: str | None = None) -> tuple[
 def in_units_of_the_last_place(found: np.ndarray, exact: np.ndarray) -> float:
     """The largest error, in units of the last place of the exact values."""
     error, last_place = np.abs(found.astype(np.float64) - exact), np.spacing(np.abs(exact).astype(np.float32))
-    wrong = error > 0  # that of 0 is no number to divide by where something has switched denormal numbers off
-    return float((error[wrong] / last_place[wrong]).max(initial=0))
+    return float((error / last_place).max(initial=0))
 
 
 def spread(low: float, high: float) -> np.ndarray:
