@@ -34,7 +34,7 @@ from plasticity.part import Part, names, to_part
 from plasticity.regularisers import L2, NoRegulariser, Regulariser
 from plasticity.replacement import ContinualBackpropagation, Memory, Replacement, Step
 from plasticity.run import Run
-from plasticity.streams import Purpose, words
+from plasticity.streams import Purpose, uniform, words
 from plasticity.utilities import Contribution, Utility
 
 torch.set_num_threads(1)
@@ -674,6 +674,8 @@ def test_words_are_those_of_the_streams(seed, position):
     purpose = Purpose.REPLACEMENT
     binding.library().plasticity_words(seed, purpose, place.ctypes.data, len(found), found.ctypes.data)
     assert found.tolist() == words(seed, purpose, position, len(found)).tolist()
+    drawn = binding.uniform(0.7, seed, purpose, position, 1001)
+    assert drawn.tobytes() == uniform(0.7, seed, purpose, position, 1001).tobytes()
 
 
 def respond(activation: str, z: np.ndarray, kernel: str | None = None) -> tuple[np.ndarray, np.ndarray]:

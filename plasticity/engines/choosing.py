@@ -85,7 +85,8 @@ class ChosenInPython(Form):
                 if now is not tensor:  # put in its place, rather than changed
                     view[...] = now.numpy()
         for number, (layer, kernels) in enumerate(zip(memory[:-1], layers, strict=False)):
-            units = list(dict.fromkeys(range(layer.units)[int(unit)] for unit in chosen[number]))
+            existing = range(layer.units)
+            units = list(dict.fromkeys([existing[int(unit)] for unit in chosen[number]]))
             kernels.choices = len(units)
             layer.arrays["chosen"][: len(units)] = units
             if "share" in layer.arrays:

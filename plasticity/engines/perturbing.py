@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from plasticity.engines.form import Form
+from plasticity.engines.kernel import binding
 from plasticity.engines.kernel.memory import LayerMemory
 from plasticity.networks.layer import places
 from plasticity.networks.network import Network, initial_parameters, origin
@@ -25,7 +26,9 @@ class PerturbedInPython(Form):
     def perturb(self, step: int, memory: Sequence[LayerMemory]) -> None:
         import torch
 
-        drawn = initial_parameters(self.run, Purpose.PERTURBATION, step) if self.part.draws else {}
+        drawn = {}
+        if self.part.draws:
+            drawn = initial_parameters(self.run, Purpose.PERTURBATION, step, binding.uniform)
         known = places(self.run.layers)
         for number, layer in enumerate(memory):
             parameters = layer.parameters()

@@ -1,6 +1,6 @@
 """A network between two steps: what a run has learnt, in plain arrays that every engine accepts and returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,9 @@ PREFIX = "parameter."
 
 INITIAL = "initial."
 """The prefix of what is remembered of parameters that were reset: the values that they then started from."""
+
+Draw = Callable[[float, int, Purpose, tuple[int, ...], int], np.ndarray]
+"""Draws uniformly, as `plasticity.streams.uniform` does."""
 
 
 @dataclass
@@ -114,7 +117,7 @@ def initial_network(run: Run) -> Network:
 
 
 def initial_parameters(
-    run: Run, purpose: Purpose = Purpose.INITIAL_WEIGHTS, task: int = 0
+    run: Run, purpose: Purpose = Purpose.INITIAL_WEIGHTS, task: int = 0, draw: Draw = uniform
 ) -> dict[str, np.ndarray]:
     """The parameters of a new network: those that a run starts from, or others that are drawn in the same way.
 
@@ -122,9 +125,10 @@ def initial_parameters(
         run: the run.
         purpose: the stream that they are drawn from, at the positions of the layer, and of the parameter in it.
         task: the third coordinate in that stream.
+        draw: what draws.
     """
     return {
-        f"{kind}.{number}": initial_values(parameter, run.seed, purpose, (number, place, task))
+        f"{kind}.{number}": initial_values(parameter, run.seed, purpose, (number, place, task), draw)
         for number, layer in enumerate(run.layers)
         for place, (kind, parameter) in enumerate(layer.parameters.items())
     }
@@ -140,7 +144,7 @@ def initial_memory(run: Run) -> dict[str, np.ndarray]:
 
 
 def initial_values(
-    parameter: Parameter, seed: int, purpose: Purpose, position: tuple[int, ...]
+    parameter: Parameter, seed: int, purpose: Purpose, position: tuple[int, ...], draw: Draw = uniform
 ) -> np.ndarray:
     """The initial values of a parameter.
 
@@ -149,10 +153,11 @@ def initial_values(
         seed: the run's seed.
         purpose: the stream that they are drawn from, unless they are constant.
         position: in that stream.
+        draw: what draws.
     """
     if parameter.bound is None:
         return np.full(parameter.shape, parameter.start, np.float32)
-    return uniform(parameter.bound, seed, purpose, position, parameter.size).reshape(parameter.shape)
+    return draw(parameter.bound, seed, purpose, position, parameter.size).reshape(parameter.shape)
 
 
 def origin(run: Run, network: Network) -> dict[str, np.ndarray]:

@@ -56,8 +56,6 @@ class ContinualPartialResets(Periodic, name="cpr"):
         return list(range(len(memory["excess"][layer])))
 
     def shares(self, memory: Memory, step: Step, layer: int, units: Sequence[int]) -> list[float | None]:
-        excess = memory["excess"][layer][list(units)].double()
-        shares: list[float | None] = (
-            self.strength * (2 * (-SHARPNESS * excess).sigmoid()).clamp(max=1)
-        ).tolist()
-        return shares
+        excess = memory["excess"][layer].double()
+        shares = (self.strength * (2 * (-SHARPNESS * excess).sigmoid()).clamp(max=1)).tolist()
+        return [shares[unit] for unit in units]

@@ -8,8 +8,11 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from plasticity.engines.kernel import build
 from plasticity.errors import UserError
+from plasticity.streams import Purpose
 
 VARIANT = "PLASTICITY_KERNEL"
 """Environment variable that forces a variant: x86-64, x86-64-v3 or x86-64-v4. All give the same results."""
@@ -61,6 +64,8 @@ def library() -> ctypes.CDLL:
     loaded.plasticity_kernel.restype = POINTER(Kernel)
     loaded.plasticity_words.argtypes = [c_uint64, c_uint64, c_void_p, c_int64, c_void_p]
     loaded.plasticity_words.restype = None
+    loaded.plasticity_uniform.argtypes = [c_float, c_uint64, c_uint64, c_void_p, c_int64, c_void_p]
+    loaded.plasticity_uniform.restype = None
     loaded.plasticity_fields.restype = POINTER(Field)
     loaded.plasticity_names.restype = POINTER(Name)
     return loaded
@@ -99,6 +104,13 @@ def declared(table: list[Field]) -> Iterator[tuple[str, Any]]:
 
 class LayoutError(Exception):
     """A structure is laid out differently in Python and in the kernel: each would misread what the other wrote."""
+
+
+def uniform(bound: float, seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:
+    """The draws of `streams.uniform`, in a third of its time."""
+    draws, place = np.empty(count, np.float32), np.array((*position, 0, 0, 0)[:3], np.uint64)
+    library().plasticity_uniform(bound, seed, purpose, place.ctypes.data, count, draws.ctypes.data)
+    return draws
 
 
 @cache

@@ -63,3 +63,12 @@ EXPORT void plasticity_words(uint64_t seed, uint64_t purpose, const uint64_t *po
     for (int64_t i = 0; i < count; i++)
         words[i] = next_word(&s);
 }
+
+/* Draws from U(−bound, bound) at a position of a random stream, as in plasticity.streams.uniform. */
+EXPORT void plasticity_uniform(float bound, uint64_t seed, uint64_t purpose, const uint64_t *position, int64_t count,
+                               float *draws)
+{
+    Stream s = stream(seed, purpose, position[0], position[1], position[2]);
+    for (int64_t i = 0; i < count; i++)
+        draws[i] = uniform(&s, bound);
+}

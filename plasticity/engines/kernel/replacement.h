@@ -258,19 +258,40 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
         memset(next->of_weights[k] + (int64_t)unit * next->stride, 0, sizeof(float[next->stride]));
 }
 
-/* Moves a unit's weights by a share towards those of one made anew. */
-static void move_unit(const Learner *net, Layer *layer, Layer *next, int number, int unit, int64_t step, double share)
+/* Moves the incoming weights of some units by their shares towards those of units made anew, row by row: the units
+ * are side by side, so that each row's weights are one cache line. */
+static void move_incoming(const Learner *net, Layer *layer, int number, const int32_t *unit, int units, int64_t step)
 {
-    const float kept = (float)(1 - share), added = (float)(share / net->scale);
-    Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
-    for (int i = 0; i < layer->inputs; i++) {
-        const int row = layer->place[i];
-        float *incoming = weight(layer, row, unit);
-        const float offset = offset_of_weight(net, layer, row, unit), before = *incoming + offset;
-        const float moved = kept * before + added * uniform(&draws, layer->bound);
-        layer->row_magnitude[row] += fabsf(moved) - fabsf(before);
-        *incoming = moved - offset;
+    Stream draws[LANES];
+    float kept[LANES], added[LANES];
+    for (int k = 0; k < units; k++) {
+        const double share = layer->share[&unit[k] - layer->chosen];
+        kept[k] = (float)(1 - share), added[k] = (float)(share / net->scale);
+        draws[k] = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit[k], (uint64_t)step);
     }
+    for (int first = 0; first < layer->inputs; first += 4) {
+        float fresh[4][LANES];
+        for (int k = 0; k < units; k++)
+            UNROLL for (int i = 0; i < 4; i++) fresh[i][k] = uniform(&draws[k], layer->bound);
+        for (int i = 0; i < 4 && first + i < layer->inputs; i++) {
+            const int row = layer->place[first + i];
+            float *side_by_side = weight(layer, row, unit[0] / LANES * LANES), magnitude = layer->row_magnitude[row];
+            for (int k = 0; k < units; k++) {
+                const float offset = offset_of_weight(net, layer, row, unit[k]);
+                const float before = side_by_side[unit[k] % LANES] + offset;
+                const float moved = kept[k] * before + added[k] * fresh[i][k];
+                magnitude += fabsf(moved) - fabsf(before);
+                side_by_side[unit[k] % LANES] = moved - offset;
+            }
+            layer->row_magnitude[row] = magnitude;
+        }
+    }
+}
+
+/* Moves the outgoing weights of a unit by its share towards 0. */
+static void move_outgoing(const Learner *net, Layer *next, int unit, double share)
+{
+    const float kept = (float)(1 - share);
     account_for_row(net, next, unit);
     for (int i = 0; i < next->units; i++) {
         float *outgoing = weight(next, unit, i);
@@ -278,6 +299,16 @@ static void move_unit(const Learner *net, Layer *layer, Layer *next, int number,
         *outgoing = kept * (*outgoing + offset) - offset;
     }
     next->row_magnitude[unit] *= kept;
+}
+
+/* The number of chosen units, from one on, that move and are side by side. */
+static int moved_together(const Layer *layer, int first)
+{
+    int i = first;
+    while (layer->share && i < layer->choices && !isnan(layer->share[i]) &&
+           layer->chosen[i] / LANES == layer->chosen[first] / LANES && i - first < LANES)
+        i++;
+    return i - first;
 }
 
 /* Whether Python is to choose units. */
@@ -294,11 +325,16 @@ static void replace_chosen(Learner *net, int64_t step)
 {
     for (int number = 0; number < net->depth; number++) {
         Layer *layer = &net->layer[number], *next = layer + 1;
-        for (int i = 0; i < layer->choices; i++)
-            if (layer->share && !isnan(layer->share[i]))
-                move_unit(net, layer, next, number, layer->chosen[i], step, layer->share[i]);
-            else
-                replace_unit(net, layer, next, number, layer->chosen[i], step);
+        for (int i = 0; i < layer->choices;) {
+            const int together = moved_together(layer, i);
+            if (!together) {
+                replace_unit(net, layer, next, number, layer->chosen[i++], step);
+                continue;
+            }
+            move_incoming(net, layer, number, layer->chosen + i, together, step);
+            for (const int end = i + together; i < end; i++)
+                move_outgoing(net, next, layer->chosen[i], layer->share[i]);
+        }
         layer->replaced += layer->choices;
         if (layer->choices > 0)
             layer->next_mature = net->clock, layer->unclipped = 1;

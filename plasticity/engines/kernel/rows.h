@@ -114,13 +114,13 @@ INLINE Four four_from(const Layer *layer, int first)
     return four;
 }
 
-/* The update of four rows, in one part of their lanes. Either they move, row += change · error, and their new
+/* The update of a few rows, in one part of their lanes. Either they move, row += change · error, and their new
  * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves. Where
  * rows are distances, weights are start · then + row before, and start · now + row after; then |row| before is summed,
  * too. Where weights are limited, the largest is kept. The lanes of these sums are added up later. */
 typedef struct {
     float *row[4], *start[4];
-    floats change[4], product[4], magnitude[4], earlier[4], then, now, largest;
+    floats change[4], product[4], magnitude[4], earlier[4], largest[4], then, now;
 } Update;
 
 /* What of an update is done, known to the compiler. */
@@ -128,10 +128,14 @@ typedef struct {
     int moves, sends, apart, clips;
 } Done;
 
+/* So many rows that all their sums stay in registers. */
+#define AT_A_TIME(done) ((done).clips ? 2 : 4)
+#define EACH_ROW(k, done) UNROLL for (int k = 0; k < AT_A_TIME(done); k++)
+
 INLINE void update(Update *u, const int lanes, int column, const float *error, const Done done)
 {
     const floats e = load_lanes(PART, error);
-    UNROLL for (int k = 0; k < 4; k++)
+    EACH_ROW(k, done)
     {
         const floats row = load_lanes(lanes, u->row[k] + column);
         floats before = row, start = row;
@@ -150,28 +154,28 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
                 after = fused(u->now, start, after);
             u->magnitude[k] += magnitude_of(after);
             if (done.clips)
-                u->largest = larger(u->largest, magnitude_of(after));
+                u->largest[k] = larger(u->largest[k], magnitude_of(after));
         }
     }
 }
 
 /* The sums of four rows, whose lanes are not added up. */
 typedef struct {
-    vec product[4], magnitude[4], earlier[4], largest;
+    vec product[4], magnitude[4], earlier[4], largest[4];
 } Sums;
 
-/* Updates four whole rows, one part of their lanes after the other, so that all partial sums stay in registers. */
-INLINE void update_four(const int tail, const Done done, const Learner *net, const Layer *layer, const Four *four,
-                        float rate, Sums *sums)
+/* Updates the first of whole rows, one part of their lanes after the other. */
+INLINE void update_some(const int tail, const Done done, const Learner *net, const Layer *layer, const int32_t *input,
+                        const float *value, float rate, Sums *sums, const int place)
 {
     const Rows rows = rows_of(layer, 0), starts = starts_of(layer, 0);
     const int length = layer->body_length;
     Row row[4], start[4];
-    UNROLL for (int k = 0; k < 4; k++)
+    EACH_ROW(k, done)
     {
-        row[k] = row_of(rows, four->input[k]);
+        row[k] = row_of(rows, input[k]);
         if (done.apart)
-            start[k] = row_of(starts, four->input[k]);
+            start[k] = row_of(starts, input[k]);
     }
     EACH_PART(i)
     {
@@ -181,17 +185,17 @@ INLINE void update_four(const int tail, const Done done, const Learner *net, con
             u.then = (floats)PART_OF((float)(1 / net->scale_before));
             u.now = (floats)PART_OF((float)(1 / net->scale));
         }
-        UNROLL for (int k = 0; k < 4; k++)
+        EACH_ROW(k, done)
         {
             u.row[k] = row[k].body + i * PART;
-            u.change[k] = (floats)PART_OF(rate * four->value[k]);
+            u.change[k] = (floats)PART_OF(rate * value[k]);
             if (done.apart)
                 u.start[k] = start[k].body + i * PART;
         }
         for (int column = 0; column < length; column += LANES)
             update(&u, PART, column, error + column, done);
         if (i * PART < tail) {
-            UNROLL for (int k = 0; k < 4; k++)
+            EACH_ROW(k, done)
             {
                 u.row[k] = row[k].tail + i * PART;
                 if (done.apart)
@@ -199,15 +203,23 @@ INLINE void update_four(const int tail, const Done done, const Learner *net, con
             }
             update(&u, tail < PART ? tail : PART, 0, error + length, done);
         }
-        UNROLL for (int k = 0; k < 4; k++)
+        EACH_ROW(k, done)
         {
-            sums->product[k].part[i] = u.product[k], sums->magnitude[k].part[i] = u.magnitude[k];
+            sums->product[place + k].part[i] = u.product[k];
+            sums->magnitude[place + k].part[i] = u.magnitude[k];
             if (done.apart)
-                sums->earlier[k].part[i] = u.earlier[k];
+                sums->earlier[place + k].part[i] = u.earlier[k];
+            if (done.clips)
+                sums->largest[place + k].part[i] = u.largest[k];
         }
-        if (done.clips)
-            sums->largest.part[i] = u.largest;
     }
+}
+
+INLINE void update_four(const int tail, const Done done, const Learner *net, const Layer *layer, const Four *four,
+                        float rate, Sums *sums)
+{
+    UNROLL for (int k = 0; k < 4; k += AT_A_TIME(done))
+        update_some(tail, done, net, layer, four->input + k, four->value + k, rate, sums, k);
 }
 
 /* The layer of a batch's first example, which counts for all of them. */
@@ -230,25 +242,13 @@ INLINE void account(const Learner *net, Layer *layer, int input, float now, doub
     layer->seen[input] = net->clock;
 }
 
-/* Whether any weight of a row exceeds a limit. */
-INLINE int exceeds(const Layer *layer, int input, vec limit)
-{
-    const Row row = row_of(rows_of(layer, 0), input);
-    vec any = all(0);
-    for (int i = 0; i < layer->body_length; i += LANES)
-        any = either(any, less(limit, absolute(load(row.body + i))));
-    if (layer->tail_length)
-        any = either(any, less(limit, absolute(load_first(layer->tail_length, row.tail))));
-    return set_lanes(any) != 0;
-}
-
 /* Notes those of four rows that exceed the limit of their weights. */
-static __attribute__((noinline)) void exceed(const Learner *net, Layer *layer, const Four *four, vec limit)
+INLINE void exceed(const Learner *net, Layer *layer, const Four *four, const Sums *sums, vec limit)
 {
     Layer *first = of_first_example(net, layer);
     for (int k = 0; k < 4; k++)
-        if (four->input[k] < layer->inputs && !layer->is_exceeding[four->input[k]] &&
-            exceeds(layer, four->input[k], limit)) {
+        if (set_lanes(less(limit, sums->largest[k])) && four->input[k] < layer->inputs &&
+            !layer->is_exceeding[four->input[k]]) {
             layer->is_exceeding[four->input[k]] = 1;
             layer->exceeding[first->exceeded++] = four->input[k];
         }
@@ -264,8 +264,8 @@ SPECIALISED void update_rows(const int tail, const Done done, const Learner *net
         const Four four = four_from(layer, first);
         Sums s;
         update_four(tail, done, net, layer, &four, rate, &s);
-        if (done.clips && set_lanes(less(limit, s.largest)))
-            exceed(net, layer, &four, limit);
+        if (done.clips)
+            exceed(net, layer, &four, &s, limit);
         store(sum, sums(done.sends ? s.product : s.magnitude, done.moves ? s.magnitude : s.product));
         if (done.apart && done.moves)
             store(earlier, sums(s.earlier, s.earlier));
