@@ -7,11 +7,12 @@
 
 INLINE vec clipped(vec x, vec limit)
 {
-    const vec magnitude = absolute(x); /* NaN stays */
-    return with_sign(blend(less(limit, magnitude), limit, magnitude), x);
+    EACH_PART(i) x.part[i] = within(limit.part[i], x.part[i]);
+    return x;
 }
 
-static void clip_row(Layer *layer, int input, vec limit)
+/* Clips a row; returns the lanes of its new Σ|w|. */
+INLINE vec clip_row(const Layer *layer, int input, vec limit)
 {
     const Row row = row_of(rows_of(layer, 0), input);
     vec magnitude = all(0);
@@ -25,22 +26,40 @@ static void clip_row(Layer *layer, int input, vec limit)
         store_first(layer->tail_length, row.tail, now);
         magnitude = add(magnitude, absolute(now));
     }
-    layer->row_magnitude[input] = sum(magnitude);
+    return magnitude;
+}
+
+/* Clips rows, four at a time; the row of zeros stands in for those that are missing.
+ *
+ * Args: input, the rows; if null, the first ones. */
+static void clip_rows(Layer *layer, const int32_t *input, int rows, vec limit)
+{
+    float sum[LANES] __attribute__((aligned(64)));
+    for (int first = 0; first < rows; first += 4) {
+        int32_t row[4];
+        vec magnitude[4];
+        for (int k = 0; k < 4; k++) {
+            row[k] = first + k >= rows ? layer->inputs : input ? input[first + k] : first + k;
+            magnitude[k] = clip_row(layer, row[k], limit);
+        }
+        store(sum, sums(magnitude, magnitude));
+        for (int k = 0; k < 4; k++)
+            layer->row_magnitude[row[k]] = sum[4 * k];
+    }
 }
 
 /* Clips the rows that may exceed the limit. */
-static void clip_rows(Layer *layer, vec limit)
+static void clip_layer(Layer *layer, vec limit)
 {
     if (layer->unclipped)
-        for (int input = 0; input < layer->inputs; input++)
-            clip_row(layer, input, limit);
-    for (int k = 0; k < layer->exceeded; k++) {
-        const int input = layer->exceeding[k];
-        layer->is_exceeding[input] = 0;
-        if (!layer->unclipped)
-            clip_row(layer, input, limit);
-    }
+        clip_rows(layer, NULL, layer->inputs, limit);
+    else
+        clip_rows(layer, layer->exceeding, layer->exceeded, limit);
+    for (int k = 0; k < layer->exceeded; k++)
+        layer->is_exceeding[layer->exceeding[k]] = 0;
     layer->exceeded = 0;
+    for (int i = 0; i < layer->stride; i += LANES)
+        store(layer->bias + i, clipped(load(layer->bias + i), limit));
 }
 
 static void clip(Learner *net)
@@ -50,10 +69,7 @@ static void clip(Learner *net)
     for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++) {
         if (layer->limit <= 0)
             continue;
-        const vec limit = all(layer->limit / scale);
-        clip_rows(layer, limit);
-        for (int i = 0; i < layer->stride; i += LANES)
-            store(layer->bias + i, clipped(load(layer->bias + i), limit));
+        clip_layer(layer, all(layer->limit / scale));
         layer->unclipped = all_move;
     }
 }

@@ -243,14 +243,18 @@ INLINE void account(const Learner *net, Layer *layer, int input, float now, doub
 }
 
 /* Notes those of four rows that exceed the limit of their weights. */
-INLINE void exceed(const Learner *net, Layer *layer, const Four *four, const Sums *sums, vec limit)
+INLINE void exceed(Layer *first, const Four *four, const Sums *sums, vec limit)
 {
-    Layer *first = of_first_example(net, layer);
+    vec largest = sums->largest[0];
+    UNROLL for (int k = 1; k < 4; k++)
+        EACH_PART(i) largest.part[i] = larger(largest.part[i], sums->largest[k].part[i]);
+    if (!set_lanes(less(limit, largest)))
+        return;
     for (int k = 0; k < 4; k++)
-        if (set_lanes(less(limit, sums->largest[k])) && four->input[k] < layer->inputs &&
-            !layer->is_exceeding[four->input[k]]) {
-            layer->is_exceeding[four->input[k]] = 1;
-            layer->exceeding[first->exceeded++] = four->input[k];
+        if (set_lanes(less(limit, sums->largest[k])) && four->input[k] < first->inputs &&
+            !first->is_exceeding[four->input[k]]) {
+            first->is_exceeding[four->input[k]] = 1;
+            first->exceeding[first->exceeded++] = four->input[k];
         }
 }
 
@@ -260,12 +264,13 @@ SPECIALISED void update_rows(const int tail, const Done done, const Learner *net
 {
     float sum[LANES] __attribute__((aligned(64))), earlier[LANES] __attribute__((aligned(64)));
     const vec limit = all(done.clips ? layer->limit / (float)fabs(net->scale) : 0);
+    Layer *of_first = done.clips ? of_first_example(net, layer) : layer;
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
         const Four four = four_from(layer, first);
         Sums s;
         update_four(tail, done, net, layer, &four, rate, &s);
         if (done.clips)
-            exceed(net, layer, &four, &s, limit);
+            exceed(of_first, &four, &s, limit);
         store(sum, sums(done.sends ? s.product : s.magnitude, done.moves ? s.magnitude : s.product));
         if (done.apart && done.moves)
             store(earlier, sums(s.earlier, s.earlier));

@@ -177,16 +177,30 @@ INLINE floats magnitude_of(floats x)
     return (floats)((ints)x & INT32_MAX);
 }
 
-/* x where it is larger, else y, which may be NaN. */
+/* The larger of two numbers that are not negative; NaN is the largest. As whole numbers they are in the same order,
+ * and are compared beside the multiplications rather than in their place. */
 INLINE floats larger(floats x, floats y)
 {
 #if PART == 16
-    return (floats)_mm512_max_ps((__m512)x, (__m512)y);
+    return (floats)_mm512_max_epi32((__m512i)x, (__m512i)y);
 #elif PART == 8
-    return (floats)_mm256_max_ps((__m256)x, (__m256)y);
+    return (floats)_mm256_max_epi32((__m256i)x, (__m256i)y);
 #else
-    const ints mask = x > y;
+    const ints mask = (ints)x > (ints)y;
     return (floats)((mask & (ints)x) | (~mask & (ints)y));
+#endif
+}
+
+/* x, or the nearest number from −limit to limit; NaN stays. */
+INLINE floats within(floats limit, floats x)
+{
+#if PART == 16
+    return (floats)_mm512_max_ps((__m512)-limit, _mm512_min_ps((__m512)limit, (__m512)x));
+#elif PART == 8
+    return (floats)_mm256_max_ps((__m256)-limit, _mm256_min_ps((__m256)limit, (__m256)x));
+#else
+    const ints above = limit < x, below = x < -limit;
+    return (floats)((above & (ints)limit) | (below & (ints)-limit) | (~(above | below) & (ints)x));
 #endif
 }
 
