@@ -6,6 +6,8 @@ import os
 import random
 import shlex
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -238,6 +240,15 @@ def test_the_help_explains_the_groups_and_shows_examples(command):
         assert f"\n{group} " in shown.stdout
     assert "\n  /method " in shown.stdout and "\n  /utility " in shown.stdout
     assert shown.stdout.count("\n  python launch.py") >= 6
+
+
+def test_the_help_is_printed_before_anything_large_is_imported():
+    code = (
+        "import sys; sys.argv[1:] = ['--help']\nfrom plasticity.launch.start import main\nmain()\n"
+        "print('loaded', [name for name in ('hydra', 'numpy', 'rich', 'torch') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.endswith("\nloaded []\n")
 
 
 def test_a_run_without_a_terminal_logs_its_progress(command):

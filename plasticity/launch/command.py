@@ -1,9 +1,8 @@
 """The command: `python launch.py`, or `plasticity` where the package is installed."""
 
-import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from plasticity.composition.arguments import check, respelt
 from plasticity.composition.compose import CONFIG
 from plasticity.composition.groups import conf_directory
-from plasticity.composition.help import help_text
 from plasticity.composition.methods import use
 from plasticity.composition.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
 from plasticity.composition.reading import check_directories, of_the_launch, read
@@ -79,33 +77,23 @@ def mistakes_as_sentences() -> Iterator[None]:
         sys.exit(str(error))
 
 
-def main() -> None:
-    """Runs the command."""
+def main(config_dir: Path | None = None) -> None:
+    """Runs the command.
+
+    Args:
+        config_dir: a further directory of configs, as given with --config-dir.
+    """
     from plasticity.launch.sweep import Unfinished
 
-    arguments = sys.argv[1:]
-    if _asks_for_help(arguments):
-        return
+    if config_dir:
+        use(config_dir)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra passes its errors on to `explain`
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users keep the modules of their own parts
     with mistakes_as_sentences():
-        sys.argv[1:] = [respelt(argument) for argument in arguments]
+        sys.argv[1:] = [respelt(argument) for argument in sys.argv[1:]]
         check(sys.argv[1:])
         try:
             task()
         except Unfinished as error:
             sys.exit(error.exit_code)
-
-
-def _asks_for_help(arguments: Sequence[str]) -> bool:
-    """Prints the help if it is asked for; returns whether it was. Notes where further configs are."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--help", "-h", action="store_true")
-    parser.add_argument("--config-dir", "-cd", type=Path)
-    known, _ = parser.parse_known_args(arguments)
-    if known.help:
-        print(help_text([known.config_dir] if known.config_dir else []))
-    elif known.config_dir:
-        use(known.config_dir)
-    return bool(known.help)
