@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from plasticity.activations import Activation, ReLU
@@ -161,7 +161,16 @@ class Run:
         """Number of training steps."""
         return self.dataset.tasks * self.dataset.steps_per_task
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: where a run is unpickled, its identity is worked out by the code there."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
     @property
+    def without_seed(self) -> tuple[Part, ...]:
+        """Its parts: what runs that differ in the seed alone share."""
+        return tuple(self.parts().values())
+
+    @cached_property
     def identity(self) -> str:
         """Twelve hexadecimal digits that are the same for the same numbers, whichever engine computed them.
 

@@ -1,5 +1,6 @@
+import pickle
 import re
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,14 @@ class Gentle(SGD):
 @dataclass(frozen=True, kw_only=True)
 class Rise(Activation):
     slope: float = number(0.5, above=0)
+
+
+def test_a_run_that_has_worked_out_its_identity_passes_it_on_to_no_other():
+    run = Run.of({"activation": {"name": "tanh"}, "seed": 3})
+    fresh = pickle.dumps(run)
+    assert run.identity != replace(run, seed=4).identity
+    assert pickle.dumps(run) == fresh
+    assert pickle.loads(fresh) == run and pickle.loads(fresh).identity == run.identity
 
 
 def test_a_users_own_part_counts_with_its_import_path_and_every_field():

@@ -4,13 +4,13 @@ The compiled engine is in between: it accepts any parts, too, but takes a minute
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from plasticity.engines.compiled import WORTHWHILE
 from plasticity.engines.engine import Engine, Learner, TaskResult
 from plasticity.errors import ConfigError, UserError
-from plasticity.part import one_of
+from plasticity.part import Part, one_of
 from plasticity.run import Run
 
 __all__ = [
@@ -94,10 +94,10 @@ def decide(setting: str, runs: Iterable[Run]) -> list[Choice]:
     Raises:
         UserError: as `choose`, naming the run.
     """
-    decided: dict[str, Choice] = {}
+    decided: dict[tuple[Part, ...], Choice] = {}
     choices = []
     for run in runs:
-        sweep = replace(run, seed=0).identity
+        sweep = run.without_seed
         if sweep not in decided:
             try:
                 decided[sweep] = choose(setting, run)

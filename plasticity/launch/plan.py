@@ -3,13 +3,14 @@
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from plasticity.diagnostics import Diagnostic
 from plasticity.engines import Choice, decide
 from plasticity.launch import lacks
 from plasticity.launch.tidy import tidy
+from plasticity.part import Part
 from plasticity.run import Run
 from plasticity.store import RunFolder, RunState
 from plasticity.store.claim import closed
@@ -266,14 +267,14 @@ def _other_machine(resumed: Sequence[tuple[Run, RunState]], cluster: bool) -> li
 def _other_engine(finished: Sequence[tuple[Run, RunState]], left: Sequence[tuple[Run, Choice]]) -> list[str]:
     """Says how many runs are to be computed by another engine than finished seeds of the same sweep."""
     done = {run.identity for run, _ in finished}
-    engines: dict[Run, set[str]] = {}
+    engines: dict[tuple[Part, ...], set[str]] = {}
     for run, state in finished:
-        engines.setdefault(replace(run, seed=0), set()).add(str(state.provenance.get("engine")))
+        engines.setdefault(run.without_seed, set()).add(str(state.provenance.get("engine")))
     pairs = Counter(
         (choice.engine, other)
         for run, choice in left
         if run.identity not in done
-        for other in engines.get(replace(run, seed=0), set()) - {choice.engine}
+        for other in engines.get(run.without_seed, set()) - {choice.engine}
     )
     return [
         f"engine={ours} computes {number} run{'s' * (number > 1)}, but engine={theirs} computed other seeds of "

@@ -7,6 +7,7 @@ from dataclasses import replace
 from plasticity.composition.labels import labels
 from plasticity.launch.estimate import spoken
 from plasticity.launch.plan import Plan
+from plasticity.part import Part
 from plasticity.run import Run
 
 MOST = 60
@@ -27,14 +28,15 @@ def preview(todo: Plan, per_step: Sequence[float], runs: Sequence[Run]) -> list[
         return []
     chosen = {run.identity for run in runs}
     places = {run.identity: place for place, run in enumerate(todo.to_compute) if run.identity in chosen}
-    groups: dict[tuple[Run, str], list[Run]] = {}
+    groups: dict[tuple[tuple[Part, ...], str], list[Run]] = {}
     for run in todo.asked:
         if run.identity in places:
             engine = todo.engines[places[run.identity]].engine
-            groups.setdefault((replace(run, seed=0), engine), []).append(run)
-    named = _names([setting for setting, _ in groups])
+            groups.setdefault((run.without_seed, engine), []).append(run)
+    settings = [replace(alike[0], seed=0) for alike in groups.values()]
+    named = _names(settings)
     rows = [HEAD]
-    for (setting, engine), alike in groups.items():
+    for setting, ((_, engine), alike) in zip(settings, groups.items(), strict=True):
         own = [places[run.identity] for run in alike]
         steps = max(todo.steps_left[place] for place in own)
         seconds = max(per_step[place] * todo.steps_left[place] for place in own)
