@@ -35,6 +35,7 @@ OF_SBATCH = tuple(f"hydra.launcher.{key}" for key in OPTIONS)
 """Keys whose values sbatch interprets: those of Hydra never sweep, so that a comma can only be sbatch's."""
 
 
+@cache
 def respelt(argument: str) -> str:
     """An argument, spelt as Hydra requires."""
     key, equals, value = argument.partition("=")

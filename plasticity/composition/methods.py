@@ -16,6 +16,9 @@ from plasticity.run import Run, flatten
 DEFAULTS = {entry.name: type(entry.default) for entry in fields(Run) if isinstance(entry.default, Part)}
 """The class of each part of a run for which nothing is chosen, by config key."""
 
+KINDS = {key: next(each for each in part.__mro__ if Part in each.__bases__) for key, part in DEFAULTS.items()}
+"""The kind of each part of a run, such as `Activation`, by config key."""
+
 NO_LAYERS: tuple[Any, ...] = ("none", [], ())
 """How a config spells that no layer's units are replaced."""
 
@@ -59,10 +62,9 @@ class Shape:
         """The shape of a stored run, from its values by dotted key; an unknown class fits no recipe."""
         parts: dict[str, type] = {}
         for key, default in DEFAULTS.items():
-            kind = next(each for each in default.__mro__ if Part in each.__bases__)
             name = values.get(f"{key}.name", default.name)
             try:
-                parts[key] = find(kind, name, key)
+                parts[key] = find(KINDS[key], name, key)
             except ConfigError:
                 parts[key] = type("Unknown", (), {"name": name})
         return cls(parts, values.get("replacement.layers") not in NO_LAYERS, values.get)
@@ -70,14 +72,15 @@ class Shape:
     @classmethod
     def of_config(cls, config: Any) -> "Shape":
         """The shape that a composed config describes."""
-        parts = {}
-        for key, default in DEFAULTS.items():
-            target = OmegaConf.select(config, f"{key}._target_") or OmegaConf.select(
-                config, f"{key}.method._target_"
-            )
-            parts[key] = default if target is None else find(Part, target, f"{key}._target_")
+        parts = {key: part_of(config, key) for key in DEFAULTS}
         layers = OmegaConf.select(config, "replacement.layers")
         return cls(parts, layers not in NO_LAYERS, lambda key: OmegaConf.select(config, key))
+
+
+def part_of(config: Any, key: str) -> type:
+    """The class of a part that a composed config describes, by its config key."""
+    target = OmegaConf.select(config, f"{key}._target_") or OmegaConf.select(config, f"{key}.method._target_")
+    return DEFAULTS[key] if target is None else find(KINDS[key], target, f"{key}._target_")
 
 
 @dataclass(frozen=True)

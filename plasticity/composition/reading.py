@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from plasticity.composition.methods import Shape
 from plasticity.composition.mistakes import HYDRA_ERRORS, explain
 from plasticity.composition.settings import KEYS, Settings
 from plasticity.composition.tuned import check, method_of, without_defaults
@@ -31,7 +30,7 @@ def read(composed: DictConfig, notes: dict[str, None] | None = None) -> tuple[Ru
         UserError: when either is invalid.
     """
     try:
-        method = method_of(composed, Shape.of_config(composed)) if composed.get("tuned") else None
+        method = method_of(composed) if composed.get("tuned") else None
         values: Any = without_defaults(OmegaConf.to_container(composed, resolve=True))
     except OmegaConfBaseException as error:
         raise explain(error) from error

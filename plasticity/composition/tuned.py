@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from plasticity.composition.methods import DEFAULTS, Shape, method_name, nearest, recipes
+from plasticity.composition.methods import DEFAULTS, Shape, method_name, nearest, part_of, recipes
 from plasticity.errors import ConfigError
 from plasticity.part import one_of, unknown_key
 from plasticity.run import Run
@@ -25,15 +25,14 @@ def value(key: str, *, _root_: DictConfig) -> Any:
     It is that for the run's method, if the run has the part that it was tuned for. A method may also have values
     for parts that only it chooses: these apply to any run with such a part.
     """
-    shape = Shape.of_config(_root_)
     methods = OmegaConf.select(_root_, "tuned.methods") or {}
-    chosen = method_of(_root_, shape)
+    chosen = method_of(_root_)
     group = key.partition(".")[0]
     for name in [chosen, *methods]:
         recipe = recipes().get(str(name))
         if name not in methods or key not in methods[name] or recipe is None:
             continue
-        if not issubclass(shape.parts.get(group, object), recipe.part(group)):
+        if group not in DEFAULTS or not issubclass(part_of(_root_, group), recipe.part(group)):
             continue
         if name == chosen or group in recipe.parts:
             return methods[name][key]
@@ -43,12 +42,12 @@ def value(key: str, *, _root_: DictConfig) -> Any:
 OmegaConf.register_new_resolver("tuned", value, replace=True)
 
 
-def method_of(config: Any, shape: Shape) -> str | None:
+def method_of(config: Any) -> str | None:
     """The method whose tuned values a config asks for: tuned.method, else that chosen, else that of its parts."""
     for key in ("tuned.method", "method.name"):
         if (given := OmegaConf.select(config, key)) is not None:
             return str(given)
-    found = nearest(shape)
+    found = nearest(Shape.of_config(config))
     return None if found is None else found.name
 
 
