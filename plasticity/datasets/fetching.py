@@ -11,7 +11,6 @@ from pathlib import Path
 
 from plasticity.datasets import package_index
 from plasticity.datasets.archives import Archive
-from plasticity.datasets.downloads import download
 from plasticity.datasets.image_files import Contents, IdxFile, Unobtainable
 from plasticity.errors import UserError
 from plasticity.machine.files import atomic_write
@@ -90,6 +89,8 @@ class ImageSet:
 
     def from_mirror(self, mirror: str) -> Contents:
         """The files from a mirror. Raises Unobtainable."""
+        from plasticity.datasets.downloads import download  # imports what only a download needs
+
         if self.archive is None:
             return {file: file.received(download(f"{mirror}/{file.served}")) for file in self.files}
         with tempfile.TemporaryFile() as copy:

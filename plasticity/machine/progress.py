@@ -3,9 +3,6 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track
-
 T = TypeVar("T")
 
 
@@ -17,6 +14,9 @@ def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterable
         what: the bar's name.
         total: how many they are; None for the items' own length.
     """
+    from rich.console import Console  # commands that show none start sooner without it
+    from rich.progress import track
+
     console = Console(stderr=True)
     return track(items, what, total, console=console, transient=True, disable=not console.is_terminal)
 
