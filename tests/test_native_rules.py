@@ -13,8 +13,8 @@ from test_traced_replacement import assert_agree as agree
 
 from plasticity.datasets import Task
 from plasticity.engines import forms, native
-from plasticity.engines.distances import Distances
 from plasticity.engines.native import NativeEngine, NativeLearner
+from plasticity.engines.pulled import Pulled
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.errors import ConfigError
 from plasticity.networks.network import Network, initial_network
@@ -131,11 +131,11 @@ def test_rows_that_wait_to_be_pulled_equal_those_that_are_pulled_in_every_step(
         regulariser={"name": "l2_init", "strength": 0.05}, optimiser={"name": "sgd", "step_size": 0.02},
         dataset=Examples(inputs=60, outputs=4, batch_size=batch_size, examples_per_task=300 * batch_size),
     )  # fmt: skip
-    assert isinstance(forms.form(run.regulariser, run), Distances)
+    assert isinstance(forms.form(run.regulariser, run), Pulled)
     waiting, reference = (one(run, initial_network(run)) for one in (NativeLearner, ReferenceLearner))
-    monkeypatch.setattr(forms, "can_be_distances", lambda run: False)
+    monkeypatch.setattr(forms, "can_wait", lambda run: False)
     learners = [waiting, reference, NativeLearner(run, initial_network(run))]
-    assert not isinstance(forms.form(run.regulariser, run), Distances)
+    assert not isinstance(forms.form(run.regulariser, run), Pulled)
     replaced = 0
     for number in range(3):
         task = sparse_task(run, number)
@@ -154,7 +154,7 @@ def test_activations_before_the_first_step_are_those_of_the_network_as_it_is():
     """Rows that wait to be pulled owe nothing yet."""
     run = Run(regulariser={"name": "l2_init"}, dataset=Examples(inputs=60, outputs=4, examples_per_task=50))
     learners = [one(run, initial_network(run)) for one in (NativeLearner, ReferenceLearner)]
-    assert isinstance(forms.form(run.regulariser, run), Distances)
+    assert isinstance(forms.form(run.regulariser, run), Pulled)
     task = sparse_task(run, 0)
     for found, expected in zip(*(learner.activations(task, 50) for learner in learners), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

@@ -11,11 +11,11 @@ import numpy as np
 
 from plasticity.activations import Activation, ReLU
 from plasticity.constraints import NoConstraint, WeightClipping
-from plasticity.engines.distances import Distances, can_be_distances
 from plasticity.engines.form import Form
 from plasticity.engines.kernel import binding
 from plasticity.engines.kernel.memory import LayerMemory, aligned
 from plasticity.engines.perturbing import PerturbedInPython, looks_between
+from plasticity.engines.pulled import Pulled, can_wait
 from plasticity.engines.silences import Silences
 from plasticity.engines.traced.forms import traced_form
 from plasticity.engines.traced.refusal import Refused
@@ -161,7 +161,7 @@ FORMS: dict[type[Part], type[Form]] = {
     NoConstraint: Unconstrained,
     NoRegulariser: Decay,
     L2: Decay,
-    L2Init: Distances,
+    L2Init: Pulled,
     ContinualBackpropagation: Continual,
     RandomReplacement: AnyUnits,
     SelfNormalisedResets: Silences,
@@ -206,7 +206,7 @@ def _form(part: Part, run: Run) -> Form | Refused:
 def _moves_by_programs(run: Run) -> bool:
     """Whether parameters are moved as the code of the optimiser and of the regulariser says."""
     by_hand = {type(run.optimiser), type(run.regulariser)} <= set(FORMS)
-    return not by_hand or (type(run.regulariser) is L2Init and not can_be_distances(run))
+    return not by_hand or (type(run.regulariser) is L2Init and not can_wait(run))
 
 
 def _field(part: Part) -> str | None:

@@ -111,7 +111,9 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES), OWN_
     X(float *, start_body)    /* [inputs + 1][body_length], initial weights ... */                              \
     X(float *, start_tail)    /* [inputs + 1][tail_length], the rest of them */                                 \
     X(float *, start_bias)    /* [stride], initial biases */                                                    \
-    X(int64_t *, seen)        /* [inputs], the clock when Σ|w| of each row was last known */                    \
+    X(int64_t *, seen)        /* [inputs + 1], the clock when each row was last pulled */                       \
+    X(int32_t *, waiting)     /* [inputs + 9], room for a list of those that catch up */                        \
+    X(const float *, due_after) /* [patience + 1], the share of the distance that so many steps pull by */      \
     /* Weight clipping. */                                                                                     \
     X(float, limit)           /* of |w| and |b|; 0 where there is none */                                       \
     X(int32_t *, exceeding)   /* [inputs], the rows that the step has moved beyond it ... */                    \
@@ -144,15 +146,16 @@ typedef struct Layer Layer;
     X(int32_t, by_programs) /* parameters are moved by programs */                                              \
     X(int32_t, constrains)  /* parameters are constrained by programs */                                        \
     X(double, step_size)                                                                                        \
-    X(double, kept)       /* the share of every parameter, or of its distance, that L2 leaves in a step */      \
-    X(int32_t, apart)     /* whether weights are kept as their distances from initial values */                 \
+    X(double, kept)       /* the share of every parameter that L2 leaves in a step */                           \
+    X(int32_t, pulls)     /* whether rows may wait to be pulled towards initial values ... */                   \
+    X(int64_t, patience)  /* ... for how many steps at most ... */                                              \
+    X(int64_t, caught_up) /* ... and the clock when all last caught up */                                       \
     X(int64_t, measured)  /* the clock when Σ|w| was last measured */                                           \
     X(double, decay_rate) /* η of the running means */                                                          \
     X(int64_t, faded_at)  /* an age at which η^age makes no difference to 1 */                                  \
     X(int64_t, maturity_threshold)                                                                              \
     X(uint64_t, seed)                                                                                           \
     X(double, scale)  /* every weight and bias is this times its stored value */                                \
-    X(double, scale_before) /* before the current step */                                                       \
     X(int64_t, clock) /* steps since this learner was created */                                                \
     X(int32_t, finite)                                                                                          \
     /* The losses of each step's examples before and after it, [steps of the task]; null where nobody asks. */  \

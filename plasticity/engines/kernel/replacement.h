@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "philox.h"
-#include "distance.h"
+#include "pull.h"
 
 INLINE int64_t age_of(const Learner *net, const Layer *layer, int unit)
 {
@@ -228,25 +228,23 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
     if (net->bias_compensation) {
         const float mean = corrected(layer->mean_activation[unit], faded(net, age_of(net, layer, unit)));
         for (int i = 0; i < next->units; i++)
-            next->bias[i] += mean * (*weight(next, unit, i) + offset_of_weight(net, next, unit, i));
+            next->bias[i] += mean * *weight(next, unit, i);
     }
     Stream draws = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit, (uint64_t)step);
     for (int i = 0; i < layer->inputs; i++) {
         const int row = layer->place[i];
         float *incoming = weight(layer, row, unit);
         const float fresh = uniform(&draws, layer->bound) / (float)net->scale;
-        const float offset = offset_of_weight(net, layer, row, unit);
-        layer->row_magnitude[row] += fabsf(fresh) - fabsf(*incoming + offset);
-        *incoming = fresh - offset;
+        layer->row_magnitude[row] += fabsf(fresh) - fabsf(*incoming);
+        *incoming = fresh;
     }
-    account_for_row(net, next, unit);
     for (int i = 0; i < next->units; i++)
-        *weight(next, unit, i) = 0 - offset_of_weight(net, next, unit, i); /* not −0 */
+        *weight(next, unit, i) = 0;
     next->row_magnitude[unit] = 0;
     if (layer->gain)
         layer->gain[unit] = 1, layer->offset[unit] = 0;
     layer->utility[unit] = layer->mean_activation[unit] = 0;
-    layer->bias[unit] = 0 - offset_of_bias(net, layer, unit);
+    layer->bias[unit] = 0;
     layer->born[unit] = net->clock;
     layer->fading[unit] = 1;
     for (int k = 0; k < layer->remembered_of_weights; k++)
@@ -277,11 +275,10 @@ static void move_incoming(const Learner *net, Layer *layer, int number, const in
             const int row = layer->place[first + i];
             float *side_by_side = weight(layer, row, unit[0] / LANES * LANES), magnitude = layer->row_magnitude[row];
             for (int k = 0; k < units; k++) {
-                const float offset = offset_of_weight(net, layer, row, unit[k]);
-                const float before = side_by_side[unit[k] % LANES] + offset;
-                const float moved = kept[k] * before + added[k] * fresh[i][k];
-                magnitude += fabsf(moved) - fabsf(before);
-                side_by_side[unit[k] % LANES] = moved - offset;
+                float *incoming = side_by_side + unit[k] % LANES;
+                const float moved = kept[k] * *incoming + added[k] * fresh[i][k];
+                magnitude += fabsf(moved) - fabsf(*incoming);
+                *incoming = moved;
             }
             layer->row_magnitude[row] = magnitude;
         }
@@ -289,15 +286,11 @@ static void move_incoming(const Learner *net, Layer *layer, int number, const in
 }
 
 /* Moves the outgoing weights of a unit by its share towards 0. */
-static void move_outgoing(const Learner *net, Layer *next, int unit, double share)
+static void move_outgoing(Layer *next, int unit, double share)
 {
     const float kept = (float)(1 - share);
-    account_for_row(net, next, unit);
-    for (int i = 0; i < next->units; i++) {
-        float *outgoing = weight(next, unit, i);
-        const float offset = offset_of_weight(net, next, unit, i);
-        *outgoing = kept * (*outgoing + offset) - offset;
-    }
+    for (int i = 0; i < next->units; i++)
+        *weight(next, unit, i) *= kept;
     next->row_magnitude[unit] *= kept;
 }
 
@@ -325,6 +318,10 @@ static void replace_chosen(Learner *net, int64_t step)
 {
     for (int number = 0; number < net->depth; number++) {
         Layer *layer = &net->layer[number], *next = layer + 1;
+        if (layer->choices) {
+            catch_up_layer(net, layer);
+            catch_up(net, next, layer->chosen, layer->choices);
+        }
         for (int i = 0; i < layer->choices;) {
             const int together = moved_together(layer, i);
             if (!together) {
@@ -333,7 +330,7 @@ static void replace_chosen(Learner *net, int64_t step)
             }
             move_incoming(net, layer, number, layer->chosen + i, together, step);
             for (const int end = i + together; i < end; i++)
-                move_outgoing(net, next, layer->chosen[i], layer->share[i]);
+                move_outgoing(next, layer->chosen[i], layer->share[i]);
         }
         layer->replaced += layer->choices;
         if (layer->choices > 0)

@@ -115,17 +115,17 @@ INLINE Four four_from(const Layer *layer, int first)
 }
 
 /* The update of a few rows, in one part of their lanes. Either they move, row += change · error, and their new
- * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves. Where
- * rows are distances, weights are start · then + row before, and start · now + row after; then |row| before is summed,
- * too. Where weights are limited, the largest is kept. The lanes of these sums are added up later. */
+ * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves. Some are
+ * also pulled towards their initial values, by a share of the distance. Where weights are limited, the largest is
+ * kept. The lanes of these sums are added up later. */
 typedef struct {
     float *row[4], *start[4];
-    floats change[4], product[4], magnitude[4], earlier[4], largest[4], then, now;
+    floats change[4], product[4], magnitude[4], largest[4], pull;
 } Update;
 
 /* What of an update is done, known to the compiler. */
 typedef struct {
-    int moves, sends, apart, clips;
+    int moves, sends, pulls, clips;
 } Done;
 
 /* So many rows that all their sums stay in registers. */
@@ -138,20 +138,13 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
     EACH_ROW(k, done)
     {
         const floats row = load_lanes(lanes, u->row[k] + column);
-        floats before = row, start = row;
-        if (done.apart) {
-            start = load_lanes(lanes, u->start[k] + column);
-            before = fused(u->then, start, row);
-        }
         if (done.sends)
-            u->product[k] = fused(before, e, u->product[k]);
-        if (done.apart && done.moves)
-            u->earlier[k] += magnitude_of(before);
+            u->product[k] = fused(row, e, u->product[k]);
         if (done.moves) {
             floats after = fused(u->change[k], e, row);
+            if (done.pulls)
+                after = fused(u->pull, load_lanes(lanes, u->start[k] + column) - row, after);
             store_lanes(lanes, u->row[k] + column, after);
-            if (done.apart)
-                after = fused(u->now, start, after);
             u->magnitude[k] += magnitude_of(after);
             if (done.clips)
                 u->largest[k] = larger(u->largest[k], magnitude_of(after));
@@ -161,12 +154,12 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
 
 /* The sums of four rows, whose lanes are not added up. */
 typedef struct {
-    vec product[4], magnitude[4], earlier[4], largest[4];
+    vec product[4], magnitude[4], largest[4];
 } Sums;
 
 /* Updates the first of whole rows, one part of their lanes after the other. */
-INLINE void update_some(const int tail, const Done done, const Learner *net, const Layer *layer, const int32_t *input,
-                        const float *value, float rate, Sums *sums, const int place)
+INLINE void update_some(const int tail, const Done done, const Layer *layer, const int32_t *input, const float *value,
+                        float rate, Sums *sums, const int place)
 {
     const Rows rows = rows_of(layer, 0), starts = starts_of(layer, 0);
     const int length = layer->body_length;
@@ -174,22 +167,20 @@ INLINE void update_some(const int tail, const Done done, const Learner *net, con
     EACH_ROW(k, done)
     {
         row[k] = row_of(rows, input[k]);
-        if (done.apart)
+        if (done.pulls)
             start[k] = row_of(starts, input[k]);
     }
     EACH_PART(i)
     {
         const float *error = layer->error + i * PART;
         Update u = {0};
-        if (done.apart) {
-            u.then = (floats)PART_OF((float)(1 / net->scale_before));
-            u.now = (floats)PART_OF((float)(1 / net->scale));
-        }
+        if (done.pulls)
+            u.pull = (floats)PART_OF(layer->due_after[1]);
         EACH_ROW(k, done)
         {
             u.row[k] = row[k].body + i * PART;
             u.change[k] = (floats)PART_OF(rate * value[k]);
-            if (done.apart)
+            if (done.pulls)
                 u.start[k] = start[k].body + i * PART;
         }
         for (int column = 0; column < length; column += LANES)
@@ -198,7 +189,7 @@ INLINE void update_some(const int tail, const Done done, const Learner *net, con
             EACH_ROW(k, done)
             {
                 u.row[k] = row[k].tail + i * PART;
-                if (done.apart)
+                if (done.pulls)
                     u.start[k] = start[k].tail + i * PART;
             }
             update(&u, tail < PART ? tail : PART, 0, error + length, done);
@@ -207,39 +198,22 @@ INLINE void update_some(const int tail, const Done done, const Learner *net, con
         {
             sums->product[place + k].part[i] = u.product[k];
             sums->magnitude[place + k].part[i] = u.magnitude[k];
-            if (done.apart)
-                sums->earlier[place + k].part[i] = u.earlier[k];
             if (done.clips)
                 sums->largest[place + k].part[i] = u.largest[k];
         }
     }
 }
 
-INLINE void update_four(const int tail, const Done done, const Learner *net, const Layer *layer, const Four *four,
-                        float rate, Sums *sums)
+INLINE void update_four(const int tail, const Done done, const Layer *layer, const Four *four, float rate, Sums *sums)
 {
     UNROLL for (int k = 0; k < 4; k += AT_A_TIME(done))
-        update_some(tail, done, net, layer, four->input + k, four->value + k, rate, sums, k);
+        update_some(tail, done, layer, four->input + k, four->value + k, rate, sums, k);
 }
 
 /* The layer of a batch's first example, which counts for all of them. */
 INLINE Layer *of_first_example(const Learner *net, const Layer *layer)
 {
     return net->layer + (layer - net->layer) % (net->depth + 1);
-}
-
-/* Corrects the sum of a row's Σ|w| over the steps in which it was not in use, once it is known again.
- *
- * Args: now, Σ|w| / scale, after so many steps as `clock` says. */
-INLINE void account(const Learner *net, Layer *layer, int input, float now, double scale, int64_t clock)
-{
-    Layer *first = of_first_example(net, layer);
-    const double waited = (double)(clock - layer->seen[input]);
-    const double measured = (double)(net->measured - layer->seen[input]);
-    if (waited > 0)
-        first->total_magnitude +=
-            scale * (now - layer->row_magnitude[input]) * measured * (measured + 1) / 2 / waited;
-    layer->seen[input] = net->clock;
 }
 
 /* Notes those of four rows that exceed the limit of their weights. */
@@ -262,26 +236,24 @@ INLINE void exceed(Layer *first, const Four *four, const Sums *sums, vec limit)
 SPECIALISED void update_rows(const int tail, const Done done, const Learner *net, Layer *layer, float rate,
                              float *sent)
 {
-    float sum[LANES] __attribute__((aligned(64))), earlier[LANES] __attribute__((aligned(64)));
+    float sum[LANES] __attribute__((aligned(64)));
     const vec limit = all(done.clips ? layer->limit / (float)fabs(net->scale) : 0);
     Layer *of_first = done.clips ? of_first_example(net, layer) : layer;
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
         const Four four = four_from(layer, first);
         Sums s;
-        update_four(tail, done, net, layer, &four, rate, &s);
+        update_four(tail, done, layer, &four, rate, &s);
         if (done.clips)
             exceed(of_first, &four, &s, limit);
         store(sum, sums(done.sends ? s.product : s.magnitude, done.moves ? s.magnitude : s.product));
-        if (done.apart && done.moves)
-            store(earlier, sums(s.earlier, s.earlier));
         UNROLL for (int k = 0; k < 4; k++)
         {
             if (done.sends)
                 sent[four.input[k]] = sum[4 * k];
-            if (done.apart && done.moves && four.input[k] < layer->inputs)
-                account(net, layer, four.input[k], earlier[4 * k], net->scale_before, net->clock - 1);
             if (done.moves)
                 layer->row_magnitude[four.input[k]] = sum[4 * k + 1];
+            if (done.pulls)
+                layer->seen[four.input[k]] = net->clock;
         }
     }
 }
@@ -304,8 +276,8 @@ static void descend(const Learner *net, Layer *layer, float rate, float *sent)
         else                                                                     \
             UPDATE_ROWS(net, layer, rate, NULL, .moves = 1, __VA_ARGS__)         \
     }
-    if (net->apart)
-        DESCEND(.apart = 1)
+    if (net->pulls && net->batch == 1) /* else each row once, before any example moves it */
+        DESCEND(.pulls = 1)
     else if (layer->limit > 0)
         DESCEND(.clips = 1)
     else
@@ -316,10 +288,7 @@ static void descend(const Learner *net, Layer *layer, float rate, float *sent)
 /* Only sends back the products error · row of the rows in use. */
 static void send_back(const Learner *net, Layer *layer, float *sent)
 {
-    if (net->apart)
-        UPDATE_ROWS(net, layer, 0, sent, .sends = 1, .apart = 1)
-    else
-        UPDATE_ROWS(net, layer, 0, sent, .sends = 1)
+    UPDATE_ROWS(net, layer, 0, sent, .sends = 1)
 }
 
 /* sum = Σ|row| over all rows. */
@@ -378,12 +347,6 @@ INLINE int piece_tail(const Layer *layer, int column)
 static void receive(const Layer *layer, float *received)
 {
     EACH_PIECE(column, layer) OF_PIECE(SUM_ROWS_OF, layer, column)(layer, rows_of(layer, column), column, received);
-}
-
-/* What they would receive through the initial weights. */
-static void receive_at_start(const Layer *layer, float *received)
-{
-    EACH_PIECE(column, layer) OF_PIECE(SUM_ROWS_OF, layer, column)(layer, starts_of(layer, column), column, received);
 }
 
 /* Σ|w_in| of each unit of a layer: [stride]. */

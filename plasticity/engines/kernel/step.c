@@ -39,15 +39,11 @@ static void pass_on(const Learner *net, Layer *from, Layer *to)
 /* Computes z of a layer from the rows of its inputs in use. */
 static void linear(const Learner *net, Layer *layer, float *z)
 {
+    catch_up_used(net, layer);
     const vec scale = all((float)net->scale);
     receive(layer, z);
     for (int i = 0; i < layer->stride; i += LANES)
         store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
-    if (!net->apart)
-        return;
-    receive_at_start(layer, layer->scratch);
-    for (int i = 0; i < layer->stride; i += LANES)
-        store(z + i, add(load(z + i), add(load(layer->scratch + i), load(layer->start_bias + i))));
 }
 
 static void predict(const Learner *net, Layer *first, Fetch *next)
@@ -150,6 +146,7 @@ static void learn_from_error(Learner *net, Fetch *next)
         if (below)
             memset(below->error, 0, sizeof(float[below->stride]));
         descend(net, layer, rate, below ? below->error : NULL);
+        pull_bias(net, layer);
         move_bias(layer, rate);
         if (layer->gain)
             move_gains(layer, (float)-net->step_size);
@@ -181,6 +178,9 @@ static void learn_from_errors(Learner *net)
     net->scale *= net->kept;
     const float rate = (float)(-net->step_size / net->scale / net->batch);
     for (int number = net->depth; number >= 0; number--) {
+        for (int place = 0; place < net->batch; place++)
+            catch_up_used(net, layers_of(net, place) + number);
+        pull_bias(net, &net->layer[number]);
         for (int place = 0; place < net->batch; place++) {
             Layer *layer = layers_of(net, place) + number;
             descend(net, layer, rate, NULL);
@@ -254,8 +254,10 @@ static double loss_after(Learner *net, const Examples *examples, int64_t number)
 /* What ends a step, once units are replaced. */
 static void finish_step(Learner *net, const Examples *examples, int64_t number)
 {
-    if (!(fabs(net->scale) >= (net->apart ? 0.99 : 0.5) && fabs(net->scale) <= 1))
+    if (!(fabs(net->scale) >= 0.5 && fabs(net->scale) <= 1))
         fold_scale(net);
+    if (net->pulls && net->clock - net->caught_up >= net->patience)
+        catch_up_all(net);
     clip(net);
     constrain_by_programs(net);
     measure_layers(net);
@@ -283,7 +285,7 @@ static void go_on(Learner *net, const Examples *examples, int64_t number)
         measure_rows(layer);
         layer->unclipped = 1;
     }
-    take_apart(net);
+    begin_to_pull(net);
     for (Layer *layer = net->layer + net->depth - 1; layer >= net->layer; layer--)
         observe(net, layer, layer + 1);
     choose_and_finish(net, examples, number);
@@ -300,7 +302,6 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     if (net->loss_before)
         net->loss_before[number] = loss;
     net->clock++;
-    net->scale_before = net->scale;
     if (net->by_programs)
         learn_by_programs(net);
     else if (net->batch == 1)
@@ -308,7 +309,8 @@ static int step(Learner *net, const Examples *examples, int64_t number)
     else
         learn_from_errors(net);
     if (net->perturbs) {
-        put_together(net);
+        fold_scale(net);
+        end_to_pull(net);
         net->waiting = FOR_PERTURBATION;
     } else
         choose_and_finish(net, examples, number);
@@ -328,7 +330,7 @@ static void begin_task(Learner *net)
             layer->fading[i] = faded(net, age_of(net, layer, i));
     for (Layer *layer = net->layer; layer <= output; layer++)
         measure_rows(layer);
-    take_apart(net);
+    begin_to_pull(net);
     measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
         layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1;
@@ -363,8 +365,10 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
         begin_task(net);
     while (!net->waiting && number < end && step(net, examples, number))
         number += !net->waiting;
-    if (!net->waiting && number * net->batch == examples->count)
-        put_together(net);
+    if (!net->waiting && number * net->batch == examples->count) {
+        fold_scale(net);
+        end_to_pull(net);
+    }
     restore_denormals(mode);
     return number;
 }

@@ -1,0 +1,130 @@
+/* L2 regularisation towards initial values, w ← w + pull · (w₀ − w) in every step. The rows in use are pulled as they
+ * move. All others wait: they catch up, w ← w + (1 − (1 − pull)^steps) · (w₀ − w), once they are in use again, or
+ * somebody looks at them, or after so many steps that a hundredth of their distance is due.
+ *
+ * Σ|w| of a row that waits is not known. Until it is, it counts as if it had not changed; then, the sum over the steps
+ * between is corrected as if it had changed along a line, which misses some 3e-5 of it where a step pulls by a
+ * thousandth, and less where it pulls by less. */
+#ifndef PULL_H
+#define PULL_H
+
+#include "rows.h"
+
+/* Corrects the sum of a row's Σ|w| over the steps in which it waited. */
+INLINE void account(const Learner *net, Layer *layer, int input, float now)
+{
+    const double waited = (double)(net->clock - layer->seen[input]);
+    const double measured = (double)(net->measured - layer->seen[input]);
+    if (waited > 0)
+        layer->total_magnitude += (now - layer->row_magnitude[input]) * measured * (measured + 1) / 2 / waited;
+    layer->row_magnitude[input] = now;
+    layer->seen[input] = net->clock;
+}
+
+/* Pulls a row; returns the lanes of its new Σ|w|. */
+INLINE vec pull_row(const Layer *layer, int input, vec share)
+{
+    const Row row = row_of(rows_of(layer, 0), input), start = row_of(starts_of(layer, 0), input);
+    const int tail = layer->tail_length;
+    vec magnitude = all(0);
+    for (int i = 0; i < layer->body_length; i += LANES) {
+        const vec w = load(row.body + i), now = multiply_add(share, subtract(load(start.body + i), w), w);
+        store(row.body + i, now);
+        magnitude = add(magnitude, absolute(now));
+    }
+    if (tail) {
+        const vec w = load_first(tail, row.tail);
+        const vec now = multiply_add(share, subtract(load_first(tail, start.tail), w), w);
+        store_first(tail, row.tail, now);
+        magnitude = add(magnitude, absolute(now));
+    }
+    return magnitude;
+}
+
+INLINE void fetch_start(const Layer *layer, int input)
+{
+    const Row start = row_of(starts_of(layer, 0), input);
+    for (int i = 0; i < layer->body_length; i += LANES)
+        __builtin_prefetch(start.body + i);
+    __builtin_prefetch(start.tail);
+}
+
+/* Does to rows what is due, four at a time; the row of zeros stands in for those that are missing.
+ *
+ * Args: layer, that of a batch's first example; row, the rows; if null, the first ones. */
+static void catch_up(const Learner *net, Layer *layer, const int32_t *row, int rows)
+{
+    if (!net->pulls)
+        return;
+    float sum[LANES] __attribute__((aligned(64)));
+    int32_t *waiting = layer->waiting;
+    int number = 0;
+    for (int k = 0; k < rows; k++) {
+        waiting[number] = row ? row[k] : k;
+        number += layer->seen[waiting[number]] != net->clock;
+    }
+    for (int k = 0; k < 8; k++)
+        waiting[number + k] = layer->inputs;
+    for (int first = 0; first < number; first += 4) {
+        const int32_t *four = waiting + first;
+        vec magnitude[4];
+        for (int k = 0; k < 4; k++)
+            fetch_start(layer, four[4 + k]);
+        for (int k = 0; k < 4; k++) {
+            const int64_t waited = four[k] < layer->inputs ? net->clock - layer->seen[four[k]] : 0;
+            magnitude[k] = pull_row(layer, four[k], all(layer->due_after[waited]));
+        }
+        store(sum, sums(magnitude, magnitude));
+        for (int k = 0; k < 4; k++)
+            account(net, layer, four[k], sum[4 * k]);
+    }
+}
+
+/* The rows of one layer that are in use. */
+static void catch_up_used(const Learner *net, const Layer *layer)
+{
+    if (net->pulls)
+        catch_up(net, of_first_example(net, layer), layer->row, layer->used);
+}
+
+static void catch_up_layer(const Learner *net, Layer *layer)
+{
+    catch_up(net, layer, NULL, layer->inputs);
+}
+
+static void catch_up_all(Learner *net)
+{
+    for (Layer *layer = net->layer; layer <= net->layer + net->depth; layer++)
+        catch_up_layer(net, layer);
+    net->caught_up = net->clock;
+}
+
+/* From now on, rows that are not in use wait. */
+static void begin_to_pull(Learner *net)
+{
+    net->pulls = net->layer->start_body != NULL;
+    for (Layer *layer = net->layer; net->pulls && layer <= net->layer + net->depth; layer++)
+        for (int input = 0; input < layer->inputs; input++)
+            layer->seen[input] = net->clock;
+    net->caught_up = net->clock;
+}
+
+/* No row waits any longer. */
+static void end_to_pull(Learner *net)
+{
+    if (net->pulls)
+        catch_up_all(net);
+    net->pulls = 0;
+}
+
+/* What a step pulls biases by, which never wait. */
+static void pull_bias(const Learner *net, Layer *layer)
+{
+    const vec share = all(net->pulls ? layer->due_after[1] : 0);
+    for (int i = 0; net->pulls && i < layer->stride; i += LANES) {
+        const vec b = load(layer->bias + i);
+        store(layer->bias + i, multiply_add(share, subtract(load(layer->start_bias + i), b), b));
+    }
+}
+
+#endif
