@@ -27,7 +27,7 @@ class ConvolutionOracle:
         for i in range(height):
             for j in range(width):
                 patch = x[:, :, i * stride : i * stride + k, j * stride : j * stride + k]
-                z[:, :, i, j] = np.einsum("ncab,ocab->no", patch, w) + b
+                z[:, :, i, j] = patch.reshape(len(x), -1) @ w.reshape(len(w), -1).T + b
         return x, z
 
     def gradient_of_convolution(self, padded, w, dz, stride, padding):
@@ -35,8 +35,9 @@ class ConvolutionOracle:
         for i in range(dz.shape[2]):
             for j in range(dz.shape[3]):
                 rows, columns = slice(i * stride, i * stride + k), slice(j * stride, j * stride + k)
-                dw += np.einsum("no,ncab->ocab", dz[:, :, i, j], padded[:, :, rows, columns])
-                dx[:, :, rows, columns] += np.einsum("no,ocab->ncab", dz[:, :, i, j], w)
+                patch, error = padded[:, :, rows, columns], dz[:, :, i, j]
+                dw += (error.T @ patch.reshape(len(patch), -1)).reshape(w.shape)
+                dx[:, :, rows, columns] += (error @ w.reshape(len(w), -1)).reshape(patch.shape)
         inner = slice(padding, dx.shape[2] - padding), slice(padding, dx.shape[3] - padding)
         return dw, dz.sum(axis=(0, 2, 3)), dx[:, :, inner[0], inner[1]]
 

@@ -10,6 +10,7 @@ from plasticity import Run
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.networks.network import Network
 from plasticity.streams import Purpose, uniform
+from tests.oracle import assert_near
 
 
 def examples(run: Run, steps: int):
@@ -27,9 +28,9 @@ def take(learner: ReferenceLearner, rows: np.ndarray, classes: np.ndarray, numbe
 
 
 def assert_close(network: Network, parameters, memory) -> None:
+    found = network.parameters | network.memory
     for name, expected in [*parameters.items(), *memory.items()]:
-        found = (network.parameters | network.memory)[name]
-        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=3e-6, err_msg=name)
+        assert_near(found[name], expected, rtol=2e-4, atol=3e-6, err_msg=name)
 
 
 class DenseOracle:

@@ -225,6 +225,15 @@ class Oracle:
         self.utility[layer][unit] = self.mean_activation[layer][unit] = self.age[layer][unit] = 0
 
 
+def assert_near(found: Any, expected: Any, rtol: float, atol: float = 0.0, err_msg: str = "") -> None:
+    """As NumPy's `assert_allclose`, which takes ten times as long where nothing is wrong."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    with np.errstate(invalid="ignore"):  # ∞ - ∞
+        is_near = np.abs(found - expected) <= atol + rtol * np.abs(expected)
+    if found.shape != expected.shape or not is_near.all():
+        np.testing.assert_allclose(found, expected, rtol, atol, err_msg=err_msg)
+
+
 def assert_agrees(network: Network, oracle: Oracle, tolerance: float = 1e-5) -> None:
     """A learner's network equals the oracle's up to single precision; ages and debts exactly."""
     found_by_kind = {
@@ -235,7 +244,7 @@ def assert_agrees(network: Network, oracle: Oracle, tolerance: float = 1e-5) -> 
         for layer, (found, expected) in enumerate(zip(arrays, getattr(oracle, kind), strict=True)):
             assert found.dtype == np.float32
             message = f"{kind} of layer {layer + 1}"
-            np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, err_msg=message)
+            assert_near(found, expected, rtol=tolerance, atol=tolerance, err_msg=message)
     for found, expected in zip(network.remembered("age"), oracle.age, strict=True):
         assert found.tolist() == expected.tolist()
     assert all(debt.shape == () and debt.dtype == np.float64 for debt in network.remembered("debt"))

@@ -183,7 +183,7 @@ def test_impossible_values_are_refused(values, sentence):
 
 
 TINY = [
-    "dataset=bit_flipping", "dataset.flip_after=50", "dataset.record_every=100", "dataset.examples=2000",
+    "dataset=bit_flipping", "dataset.flip_after=20", "dataset.record_every=40", "dataset.examples=800",
     "dataset.target_units=20", "model.width=5", "model.depth=3", "replacement.rate=0.01",
 ]  # fmt: skip
 

@@ -185,9 +185,7 @@ def outputs_by_hand(network, rows):
 
 RUNS = {
     "classes": {"dataset": {"name": "class_pairs", "images": "kmnist", **SHORT, "tasks": 2}},
-    "values": {
-        "dataset": {"name": "bit_flipping", "flip_after": 640, "record_every": 640, "examples": 1_280}
-    },
+    "values": {"dataset": {"name": "bit_flipping", "flip_after": 160, "record_every": 160, "examples": 320}},
 }
 
 

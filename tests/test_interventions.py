@@ -285,16 +285,28 @@ def test_a_reset_run_resumes_with_the_initial_values_that_it_was_reset_to():
 
 @pytest.mark.usefixtures("precompiled")
 def test_compiled_code_serves_all_tasks():
+    """With a method that looks at gradients and moves units in part, and an optimiser of one's own."""
     from torch._dynamo.utils import counters
 
-    of = run(Reset(), ShrinkAndPerturb(), **OWN, dataset={"tasks": 3, "examples_per_task": 20})
+    of = run(
+        Reset(), ShrinkAndPerturb(), **OWN, dataset={"tasks": 3, "examples_per_task": 20},
+        replacement={"name": "cpr", "interval": 10, "strength": 0.3},
+    )  # fmt: skip
     learners = [learnt(of, engine, tasks=0) for engine in ("compiled", "reference")]
     stream, graphs = of.dataset.open(3, None), []
     for record in range(3):
         one, other = (learn_record(of, stream, learner, record) for learner in learners)
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        for layer in (1, 2):
+            assert one[f"replaced.layer_{layer}"] == other[f"replaced.layer_{layer}"] > 0
+            magnitudes = [row[f"weight_magnitude.layer_{layer}"] for row in (one, other)]
+            assert magnitudes[0] == pytest.approx(magnitudes[1], rel=1e-5)
         graphs.append(counters["stats"]["unique_graphs"])
     assert graphs[0] > 0 and graphs == [graphs[0]] * 3
+    found, expected = (learner.network().arrays() for learner in learners)
+    assert found.keys() == expected.keys()
+    for key, array in expected.items():
+        np.testing.assert_allclose(found[key], array, rtol=1e-3, atol=1e-5, err_msg=key)
 
 
 def test_a_killed_run_resumes_to_the_same_numbers(command, tmp_path):

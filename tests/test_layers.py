@@ -18,6 +18,7 @@ from plasticity.networks.cnn import Cnn
 from plasticity.networks.convolution import Convolution
 from plasticity.networks.network import Network, initial_network
 from plasticity.streams import Purpose, uniform
+from plasticity.utilities import Utility
 from tests.convolution_oracle import ConvolutionOracle
 from tests.dense_oracle import DenseOracle, assert_close, examples, take
 from tests.oracle import Examples, Pictures
@@ -50,8 +51,8 @@ def test_convolutional_network_steps_as_an_oracle_with_loops_over_positions(size
     def fresh(layer: int, unit: int, number: int) -> np.ndarray:
         return uniform(sqrt(6 / number), 3, Purpose.REPLACEMENT, (layer, unit, step), number)
 
-    rows, classes = examples(run, 1_000)
-    for step in range(1_000):
+    rows, classes = examples(run, 400)
+    for step in range(400):
         before = learner.network()
         oracle = ConvolutionOracle(
             (2, 6, 5), [(3, 1, 1, 2), (2, 2, 0, 1)], before.parameters, before.memory, STEP_SIZE, RATE,
@@ -119,8 +120,8 @@ OTHERS = {
 def test_layer_norm_and_crelu_step_as_a_numpy_form(kind, size):
     run = made(size, **OTHERS[kind])
     learner, replaced = ReferenceLearner(run, initial_network(run)), np.zeros(2, int)
-    rows, classes = examples(run, 300)
-    for step in range(300):
+    rows, classes = examples(run, 200)
+    for step in range(200):
         oracle = DenseOracle(run, learner.network())
         _, _, units = take(learner, rows[step], classes[step], step)
         assert units == oracle.step(rows[step], classes[step], step)
@@ -188,9 +189,17 @@ class Everything(Model):
         ]
 
 
+class Size(Utility):
+    """Σ|h| over what a unit puts out."""
+
+    def __call__(self, measures):
+        return measures.activation.abs()
+
+
 @pytest.mark.usefixtures("precompiled")
 def test_compiled_steps_as_the_reference():
-    run = made(model=Everything(), activation="crelu")
+    """With a utility of one's own."""
+    run = made(model=Everything(), activation="crelu", replacement=CBP | {"utility": Size()})
     reference, compiled = (
         engine(run, initial_network(run)) for engine in (ReferenceLearner, CompiledLearner)
     )

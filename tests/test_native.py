@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from oracle import Examples, Pictures, random_task, small_run
+from oracle import Examples, Pictures, assert_near, random_task, small_run
 
 from plasticity.activations import Activation, ReLU
 from plasticity.constraints import Constraint
@@ -101,13 +101,13 @@ class WatchedReplacement(ContinualBackpropagation):
     def _choose(self, memory: Memory, step: Step, layer: int, owed: float) -> list[int]:
         chosen = super()._choose(memory, step, layer, owed)
         utility = self._corrected(memory, "utility", layer)
-        ranking = self.utility.ranking(utility, lambda: step.draw(layer))
+        ranking = self.utility.ranking(utility, lambda: step.draw(layer)).tolist()
         others = (memory["age"][layer] > self.maturity_threshold).nonzero().flatten().tolist()
         others = [unit for unit in others if unit not in chosen]
         # Also among the chosen: their order decides in which order their compensations are added.
         for i, unit in enumerate(chosen):
             for other in chosen[i + 1 :] + others:
-                low, high = float(ranking[unit]), float(ranking[other])
+                low, high = ranking[unit], ranking[other]
                 if not low == high == 0:  # both are exactly 0 in every computation: the first is taken
                     MARGINS.append(abs(high - low) / max(abs(high), abs(low)))
         return chosen
@@ -141,13 +141,13 @@ def compare(run: Run, tasks: list[Task]) -> tuple[int, int]:
         if not drawn and min(MARGINS, default=math.inf) < TOLERANCE:
             continue
         assert_agree(learner.network(), reference.network())
-        np.testing.assert_allclose(found.loss, expected.loss, rtol=TOLERANCE, atol=TOLERANCE)
+        assert_near(found.loss, expected.loss, rtol=TOLERANCE, atol=TOLERANCE)
         magnitudes = found.weight_magnitude, expected.weight_magnitude
-        np.testing.assert_allclose(*magnitudes, rtol=TOLERANCE, atol=TOLERANCE)
+        assert_near(*magnitudes, rtol=TOLERANCE, atol=TOLERANCE)
         if run.dataset.objective.name == "cross_entropy":
             assert repr(found.score) == repr(expected.score)
         else:  # the score is the error
-            np.testing.assert_allclose(found.score, expected.score, rtol=TOLERANCE, atol=TOLERANCE)
+            assert_near(found.score, expected.score, rtol=TOLERANCE, atol=TOLERANCE)
         assert found.replaced.tolist() == expected.replaced.tolist()
         compared, replaced = compared + 1, replaced + int(expected.replaced.sum())
     return compared, replaced
@@ -161,7 +161,7 @@ def assert_agree(found: Network, expected: Network) -> None:
         other = others[name]
         assert array.dtype == other.dtype and array.shape == other.shape, name
         tolerance = 0 if name.startswith(("age", "debt")) else TOLERANCE
-        np.testing.assert_allclose(array, other, rtol=tolerance, atol=tolerance, err_msg=name)
+        assert_near(array, other, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 def segments(run: Run, number: int, steps: int) -> list[Task]:
@@ -201,7 +201,7 @@ def test_steps_of_the_published_bit_flipping_code_equal_the_reference(
         step_size=0.02, rate=0.3 / width, maturity_threshold=3, observed=observed, accrual=accrual,
         decay_rate=0.9, bias_compensation=True,
     )  # fmt: skip
-    compared, replaced = compare(run, segments(run, number=4, steps=15))
+    compared, replaced = compare(run, segments(run, number=4, steps=10))
     assert compared >= 2 and replaced > 2 * depth
 
 
@@ -361,7 +361,7 @@ def test_long_means_and_old_units_equal_the_reference():
         inputs=4, width=5, depth=1, decay_rate=0.99, rate=0.005, maturity_threshold=100, step_size=0.01,
         utility="zero_contribution",
     )  # fmt: skip
-    tasks = segments(run, number=15, steps=100)
+    tasks = segments(run, number=8, steps=100)
     old = initial_network(run)
     old.remembered("age")[0][:] = [0, 90, 4000, 10**6, 10**12]
     reference, learner = ReferenceLearner(run, old), NativeLearner(run, old)
@@ -370,7 +370,7 @@ def test_long_means_and_old_units_equal_the_reference():
         assert [age.tolist() for age in learner.network().remembered("age")] == [
             age.tolist() for age in reference.network().remembered("age")
         ]
-    assert (learner.network().remembered("age")[0] < 1500).sum() >= 2  # some were replaced
+    assert (learner.network().remembered("age")[0] < 800).sum() >= 2  # some were replaced
 
 
 @pytest.mark.parametrize("decay_rate", [0.0, 0.5, 1 - 1e-7])
@@ -493,7 +493,7 @@ def test_layer_normalisation_equals_the_reference(activation, size):
             bias_compensation=seed == 1,
         )  # fmt: skip
         assert all(np.all(initial_network(run).parameters[f"gains.{layer}"] == 1) for layer in range(2))
-        found = compare(run, segments(run, number=4, steps=30 * size))
+        found = compare(run, segments(run, number=4, steps=15 * size))
         compared, replaced = compared + found[0], replaced + found[1]
     assert compared >= 9 and replaced > 30
 
@@ -810,7 +810,7 @@ def test_every_part_equals_the_reference_or_is_named_as_unsupported(key, name):
     reason = NativeEngine().unsupported(run)
     if forms.form(native._parts_of_steps(run)[key], run) is not None:
         assert reason is None
-        assert compare(run, segments(run, number=5, steps=20))[0] >= 3
+        assert compare(run, segments(run, number=5, steps=10))[0] >= 3
     else:
         assert re.fullmatch(rf"{key}={name} has no native form(: \S+ at \w+\.py:\d+)?", reason)
 

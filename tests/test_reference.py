@@ -10,6 +10,7 @@ from oracle import (
     Oracle,
     as_tensors,
     assert_agrees,
+    assert_near,
     random_task,
     shown,
     small_run,
@@ -66,10 +67,10 @@ def test_fifty_steps_equal_the_oracle(activation, loss, weight_decay):
         with torch.no_grad():
             *hidden, last = learner.forward(torch.from_numpy(example))
         sums, expected_hidden = oracle.forward(example)
-        np.testing.assert_allclose(last.outputs, sums[-1], rtol=1e-4, atol=1e-5)
+        assert_near(last.outputs, sums[-1], rtol=1e-4, atol=1e-5)
         for passed, expected_h, expected_z in zip(hidden, expected_hidden, sums[:-1], strict=True):
-            np.testing.assert_allclose(passed.h, expected_h, rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(passed.z, expected_z, rtol=1e-4, atol=1e-5)
+            assert_near(passed.h, expected_h, rtol=1e-4, atol=1e-5)
+            assert_near(passed.z, expected_z, rtol=1e-4, atol=1e-5)
         found = learner.step(*as_tensors(example, target), step)
         expected = oracle.step(example, target, step)
         expected_loss = pytest.approx(expected.loss, rel=1e-4, abs=1e-5)
@@ -316,7 +317,7 @@ def test_resumed_learner_equals_an_uninterrupted_one_bit_for_bit(utility, batch_
         layers=(1, 3), rate=0.013, maturity_threshold=20, utility=utility, bias_compensation=True, seed=9,
         batch_size=batch_size,
     )  # fmt: skip
-    tasks = [random_task(run, 50 * batch_size, number) for number in range(4)]
+    tasks = [random_task(run, 30 * batch_size, number) for number in range(4)]
     uninterrupted = ReferenceLearner(run, initial_network(run))
     expected = [uninterrupted.learn(task, ignore) for task in tasks]
     replaced = np.sum([result.replaced for result in expected], axis=0)

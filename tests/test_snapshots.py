@@ -55,15 +55,16 @@ def test_pytorch_reads_a_snapshot(tmp_path):
 def test_a_loaded_network_has_the_runs_own_accuracy_and_loss(tmp_path, engine, activation):
     # With a step size of nearly 0, the run's online accuracy in the next task is that of the snapshot.
     run, folder = computed(
-        tmp_path, f"activation={activation}", "optimiser.step_size=0.01", snapshot_every=2, engine=engine
-    )
+        tmp_path, f"activation={activation}", "optimiser.step_size=0.01", "dataset.tasks=2",
+        "dataset.examples_per_task=100", snapshot_every=2, engine=engine,
+    )  # fmt: skip
     network = plasticity.load_network(folder.path, 2)
     still = replace(run, optimiser=SGD(step_size=1e-12), replacement=replace(run.replacement, layers="none"))
     learner = get(engine).learner(still, folder.snapshot(2).network)
     task = run.dataset.open(run.seed, None).task(2)
     result = learner.learn(task, lambda steps: None)
     with torch.no_grad():
-        outputs = network(torch.from_numpy(task.inputs(200)))
+        outputs = network(torch.from_numpy(task.inputs(100)))
         loss = torch.nn.functional.cross_entropy(outputs, torch.from_numpy(task.targets[task.order]).long())
     predicted = outputs.argmax(dim=1).numpy() == task.targets[task.order]
     assert predicted.mean() == result.score and result.score > 0.05

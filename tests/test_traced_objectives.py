@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from oracle import random_task, small_run
+from oracle import assert_near, random_task, small_run
 from test_native import assert_identical, ignore, sparse, variants
 
 from plasticity.engines import native
@@ -141,7 +141,7 @@ def test_steps_equal_the_reference(objective, of_classes, batch_size):
         return
     assert NativeEngine().unsupported(run) is None
     reference, compared = ReferenceLearner(run, initial_network(run)), 0
-    for position in range(12):
+    for position in range(6):
         task = task_of(run, 25 * batch_size, position, of_classes)
         task = sparse(task) if position % 2 else task
         learner = NativeLearner(run, reference.network())
@@ -154,8 +154,8 @@ def test_steps_equal_the_reference(objective, of_classes, batch_size):
         assert found.losses.before == pytest.approx(expected.losses.before, rel=1e-4, abs=1e-6)
         assert found.losses.after == pytest.approx(expected.losses.after, rel=1e-4, abs=1e-6)
         for one, other in zip(learner.network().weights, reference.network().weights, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    assert compared >= 10
+            assert_near(one, other, rtol=1e-4, atol=1e-5)
+    assert compared >= 5
 
 
 @pytest.mark.parametrize("own, by_hand", [(Same(), CrossEntropy()), (SameError(), SquaredError())])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from oracle import Examples, random_task, small_run
+from oracle import Examples, assert_near, random_task, small_run
 from test_native import TOLERANCE, assert_identical, ignore
 
 from plasticity.engines import native
@@ -129,9 +129,10 @@ def assert_agree(found: Network, expected: Network, rtol: float = TOLERANCE, ato
     for name, array in expected.arrays().items():
         other, is_exact = arrays[name], array.dtype.kind in "ib"
         assert other.dtype == array.dtype and other.shape == array.shape, name
-        np.testing.assert_allclose(
-            other, array, 0 if is_exact else rtol, 0 if is_exact else atol, err_msg=name
-        )
+        if is_exact:
+            assert np.array_equal(other, array), name
+        else:
+            assert_near(other, array, rtol, atol, err_msg=name)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
