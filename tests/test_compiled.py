@@ -25,7 +25,7 @@ from plasticity.training.train import train
 if get("compiled").unsupported(plasticity.compose()) is not None:
     pytest.skip("no C++ compiler", allow_module_level=True)
 
-SMALL = ["model.width=8", "model.depth=2", "dataset.tasks=2", "dataset.examples_per_task=400"]
+SMALL = ["model.width=8", "model.depth=2", "dataset.tasks=2", "dataset.examples_per_task=200"]
 
 
 class Oldest(Replacement):
@@ -122,11 +122,11 @@ def side_by_side(my_parts, elsewhere):
 def test_it_learns_and_replaces_as_the_reference_engine_does_whatever_is_learnt_beside_it(side_by_side):
     """No step checks whether it was compiled for its learner, so one learner must never get another's.
 
-    The method of the user's own is called after every step, and chooses a unit after every 50th of 800.
+    The method of the user's own is called after every step, and chooses a unit after every 50th of 400.
     """
     losses = set()
     for run, (expected, found) in side_by_side:
-        assert assert_equal(run, expected, found) == 16
+        assert assert_equal(run, expected, found) == 8
         losses |= {round(result.loss, 3) for result in expected[0]}
     assert len(losses) == 4, "they are told apart"
 

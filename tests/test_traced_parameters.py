@@ -181,7 +181,7 @@ def test_a_traced_constraint_is_the_one_written_by_hand(weight_decay):
 
 
 def test_adam_over_2000_steps_equals_the_reference():
-    run = run_of(Adam(), L2Init(strength=1e-3), widths=(7, 6), layers=())
+    run = run_of(Adam(), L2Init(strength=1e-3), widths=(7,), layers=())
     reference, learner = (kind(run, initial_network(run)) for kind in (ReferenceLearner, NativeLearner))
     for position in range(20):
         task = random_task(run, 100, position)
