@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,22 +69,30 @@ def test_two_processes_that_build_at_once_leave_one_library_and_nothing_else(bui
 
 
 @needs_a_compiler
-def test_what_killed_builders_left_is_swept_by_the_next(tmp_path, compiler):
+def test_what_killed_builders_left_and_nobody_used_for_long_is_removed_by_the_next(tmp_path, compiler):
     (tmp_path / "kernel" / ".build.x1y2").mkdir(parents=True)
+    for days, name in (89, "used"), (91, "unused"):
+        (tmp_path / "kernel" / f"{name}.so").write_bytes(b"")
+        os.utime(tmp_path / "kernel" / f"{name}.so", (time.time() - days * 24 * 3600,) * 2)
     (tmp_path / "kernel" / ".build.x1y2" / "step.o").write_bytes(b"half")
     (tmp_path / "kernel" / ".0123-4567.so.x1y2").write_bytes(b"half")
     assert output(python(PRINT_REASON, PLASTICITY_CACHE=tmp_path, CC=compiler)) == "None"
-    assert [path.suffix for path in (tmp_path / "kernel").iterdir()] == [".so"]
+    left = {path.name for path in (tmp_path / "kernel").iterdir()}
+    assert "used.so" in left and "unused.so" not in left
+    assert len(left) == 2 and all(name.endswith(".so") for name in left)
 
 
 @needs_a_compiler
 def test_a_built_library_is_used_again(built, tmp_path, monkeypatch):
     monkeypatch.setenv(build.CACHE, str(built))
+    (library,) = (built / "kernel").iterdir()
+    os.utime(library, (0, 0))
     calls = tmp_path / "calls"
     compiler = shutil.which(os.environ.get("CC") or "cc")
     monkeypatch.setenv("CC", str(script(tmp_path / "cc", f'echo "$@" >> {calls}\nexec {compiler} "$@"')))
     assert build.library().parent == built / "kernel"
     assert calls.read_text() == "--version\n"
+    assert time.time() - library.stat().st_mtime < 60  # so that it is kept
 
 
 @needs_a_compiler

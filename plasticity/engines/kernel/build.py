@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ USUAL = ("cc", "gcc", "clang")
 """Names of C compilers, in the order in which they are tried."""
 
 DIGEST = hashlib.sha256().digest_size
+
+KEPT_SECONDS = 90 * 24 * 3600
+"""How long a library that nobody uses stays in the cache: each change of a user's own part leaves one there."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +153,25 @@ def _library(command: list[str], source: Source, again: bool = False) -> Path:
             with alone(directory) as nobody_else:
                 if nobody_else:
                     sweep(directory, "build", "*.so")
+                    _remove_unused(directory)
                 if again or not _whole(built):
                     _build(command, source, built)
+        with suppress(OSError):  # a cache that may only be read
+            os.utime(built)
         return built
     except OSError as error:
         raise Unavailable(
             f"The native engine's kernel cannot be built by {command[0]} in {directory} ({error.strerror}): "
             f"set the environment variable {CACHE} to a writable folder, or CC to a C compiler."
         ) from error
+
+
+def _remove_unused(directory: Path) -> None:
+    """Removes libraries that have not been used for long. Processes that have one loaded keep it."""
+    for library in directory.glob("*.so"):
+        with suppress(FileNotFoundError):
+            if time.time() - library.stat().st_mtime > KEPT_SECONDS:
+                library.unlink()
 
 
 def compiler() -> list[str] | None:
