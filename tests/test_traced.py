@@ -28,6 +28,7 @@ from plasticity.engines.kernel import binding, build
 from plasticity.engines.kernel.memory import aligned, padded
 from plasticity.engines.native import NativeEngine, NativeLearner
 from plasticity.engines.traced import library, trace
+from plasticity.engines.traced.refusal import Refused
 from plasticity.engines.traced.source import Program
 from plasticity.networks.network import initial_network
 from plasticity.part import names, number, subclasses, to_part
@@ -122,6 +123,26 @@ def test_functions_at_their_limits_are_pytorchs():
             else np.full(len(z), True)
         )
         np.testing.assert_allclose(h[finite], wanted[finite], rtol=1e-6, atol=1e-6, err_msg=str(function))
+
+
+@pytest.mark.usefixtures("quickly")
+def test_slopes_at_corners_are_pytorchs():
+    corners = np.array([0, -0.0, 1, -1, 3, -3, 0.5, -0.5, 6, 20], np.float32)
+    functions = [
+        *(torch.abs, torch.relu, F.logsigmoid, F.softplus, F.relu6, F.hardtanh, F.softsign, F.elu, F.celu, F.selu),
+        *(F.leaky_relu, F.softshrink, F.hardshrink, torch.sigmoid, torch.tanh),
+    ]
+    supported = []
+    for function in functions:
+        try:
+            trace.activation(function, len(corners))
+        except Refused:
+            continue
+        supported.append(function)
+    assert len(supported) >= 12
+    for function, (_, slope) in zip(supported, of_functions(supported, corners), strict=True):
+        _, wanted = with_gradient(function, corners)
+        np.testing.assert_allclose(slope, wanted, rtol=1e-6, atol=1e-6, err_msg=function.__name__)
 
 
 @pytest.mark.usefixtures("quickly")

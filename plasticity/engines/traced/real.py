@@ -131,7 +131,8 @@ def mish(input: Symbol) -> Symbol:
 
 @function("logsigmoid", "log_sigmoid")
 def logsigmoid(input: Symbol) -> Symbol:
-    return sub(clamp(input, max=0.0), log1p(exp(neg(absolute(input)))))
+    negative = lt(input, 0)  # at 0 the slope is that of the side above, where |x| would have none
+    return sub(where(negative, input, 0.0), log1p(exp(where(negative, input, neg(input)))))
 
 
 @function()
