@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,6 +25,9 @@ from .statistics import describe, possible
 ALWAYS = "optimiser.step_size"
 """The config key that is shown even if it is the same for all."""
 
+ROW = ("tasks_done", "total_tasks", "score", "percent", "reason")
+"""Further columns of a run that its line says something of."""
+
 DIGITS = 2
 """Digits after the decimal point of a score in percent."""
 
@@ -39,19 +43,23 @@ def listing(runs: pd.DataFrame) -> Table:
     """
     keys = [key for key in config_columns(runs) if key != ALWAYS and runs[key].map(shown).nunique() > 1]
     keys.insert(0, ALWAYS)
-    rows = [_row(run, keys) for _, run in runs.sort_values([*keys[1:], "run"]).iterrows()]
+    needed = runs[["run", "status", *ROW, *keys]].sort_values([*keys[1:], "run"])
+    rows = [_row(run, keys) for run in needed.to_dict("records")]
     columns = ["run", "status", "tasks", "score", *keys, "reason"]
     if not runs["reason"].notna().any():
         columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return Table(columns, [Section("", rows)], [counted(runs)])
+
+
+def counted(runs: pd.DataFrame) -> str:
+    """A sentence on how many runs there are, and how many of each status."""
     counts = ", ".join(
         f"{number} {status}" for status, number in Counter(sorted(runs["status"])).most_common()
     )
-    return Table(
-        columns, [Section("", rows)], [f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {counts}."]
-    )
+    return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {counts}."
 
 
-def _row(run: pd.Series, keys: list[str]) -> list[Cell]:
+def _row(run: Mapping[Any, Any], keys: list[str]) -> list[Cell]:
     tasks = f"{run['tasks_done']:.0f}/{shown(run['total_tasks'])}"
     score = "" if pd.isna(run["score"]) else score_text(run["score"], run["percent"], DIGITS)
     values = [run["run"], run["status"], tasks, score, *(shown(run.get(key)) for key in keys)]

@@ -1,6 +1,6 @@
 """Selects runs by conditions, and groups them by the values of keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 import numpy as np
@@ -47,7 +47,9 @@ def where(runs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 def matching(runs: pd.DataFrame, name: str, value: str) -> np.ndarray:
     """Which runs have a value in a column, spelt as on the command line, such as a name of layers: [runs]."""
     if name == LAYERS and NAME.fullmatch(value):  # which layers these are depends on the network
-        return np.array([_is_set(run, value, runs) for _, run in runs.iterrows()], bool)
+        keys = [key for key in map(str, runs) if key == LAYERS or key.startswith("model.")]
+        known = [dict(zip(keys, row, strict=True)) for row in runs[keys].itertuples(index=False)]
+        return np.array([_is_set(run, value, runs) for run in known], bool)
     return np.array([_same(own, value) for own in runs[name]], bool)
 
 
@@ -70,7 +72,7 @@ def column(runs: pd.DataFrame, key: str, option: str = "--where") -> str:
     raise UserError(f"{option} {key} is refused: it must be {meant}{others}.")
 
 
-def _is_set(run: pd.Series, name: str, runs: pd.DataFrame) -> bool:
+def _is_set(run: Mapping[str, object], name: str, runs: pd.DataFrame) -> bool:
     """Whether the layers that a run replaces are those of a replacement set."""
     try:
         return shown(run[LAYERS]) == (",".join(map(str, resolve(name, _depth(run, runs)))) or "none")
@@ -78,7 +80,7 @@ def _is_set(run: pd.Series, name: str, runs: pd.DataFrame) -> bool:
         return False
 
 
-def _depth(run: pd.Series, runs: pd.DataFrame) -> int:
+def _depth(run: Mapping[str, object], runs: pd.DataFrame) -> int:
     """Number of hidden layers of a run; for a model whose keys do not say, the most that any run of it replaces."""
     lists = [shown(run.get(f"model.{key}")) for key in ("widths", "channels", "hidden")]
     if listed := sum(len(one.split(",")) for one in lists if one):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 
@@ -24,8 +25,22 @@ def fabricate(
 ) -> RunFolder:
     """A run with a row for each of some task accuracies, and with further columns in those rows.
 
-    If `config` is a mapping, the run has as many tasks as there are accuracies.
+    If `config` is a mapping, the run has as many tasks as there are accuracies. Nobody waits for the disk.
     """
+    with patch("os.fsync"):
+        return _fabricate(runs_dir, config, accuracies, status, reason, commit, updated, extra)
+
+
+def _fabricate(
+    runs_dir: Path,
+    config: Run | Mapping[str, Any] | None,
+    accuracies: Sequence[float],
+    status: str,
+    reason: str | None,
+    commit: str,
+    updated: float,
+    extra: Sequence[Mapping[str, float]],
+) -> RunFolder:
     if not isinstance(config, Run):
         config = Run.of({"dataset": {"tasks": len(accuracies)}} | dict(config or {}))
     folder = RunFolder.of(runs_dir, config)

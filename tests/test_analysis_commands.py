@@ -1,6 +1,7 @@
 import io
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -33,10 +34,10 @@ SHOWN = {
 AWKWARD = "100 % of $x_1 & {y}: #~^ \\ – “naïve”"
 
 
-@pytest.fixture
-def runs(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """Runs in every possible state; those of the base network are complete but for one."""
-    directory = tmp_path / "runs"
+    directory = tmp_path_factory.mktemp("written") / "runs"
     for column, score in zip(COLUMNS, (0.84, 0.83, 0.71, 0.68, 0.61), strict=True):
         for seed in range(3):
             if (column, seed) != ("last", 2):
@@ -44,6 +45,12 @@ def runs(tmp_path):
     fabricate(directory, run("selu", "all", 0, 2, 10_000), [0.5], status="failed", reason=AWKWARD)
     fabricate(directory, run("tanh", "all", 0, 2, 10_000), [0.5], status="running")
     return directory
+
+
+@pytest.fixture
+def runs(written, tmp_path):
+    """A test's own copy of them."""
+    return shutil.copytree(written, tmp_path / "runs")
 
 
 @pytest.fixture
@@ -101,10 +108,9 @@ def test_a_command_imports_only_what_it_needs():
 
 
 @pytest.mark.parametrize("module", ["runs", "collect"])
-def test_commands_as_processes(module, runs, tmp_path):
-    output = ["--output", tmp_path / "results"] if module == "collect" else []
-    program = [sys.executable, "-m", f"analysis.{module}", "--runs", runs, *output]
-    answer = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+def test_commands_as_processes(command, module, runs, tmp_path):
+    output = ["--output", str(tmp_path / "results")] if module == "collect" else []
+    answer = command("--runs", str(runs), *output, module=f"analysis.{module}")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert SHOWN[module] in answer.stdout
 
@@ -120,12 +126,6 @@ def test_a_directory_that_is_not_there_is_named(call, module, tmp_path):
     output = ["--output", str(tmp_path / "results")] if module == "collect" else []
     said = call(module, *output, runs="nowhere")
     assert said == f"There are no runs in {tmp_path / 'nowhere'}: there is no such directory."
-
-
-def test_a_reader_that_has_seen_enough_ends_a_command_quietly(runs):
-    line = f"{sys.executable} -m analysis.runs --runs {runs} | true"
-    answer = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
-    assert (answer.returncode, answer.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("module, redirection, code, said", [
@@ -411,17 +411,17 @@ def test_findings_are_printed_claim_by_claim(call, runs):
     assert "| (a)" not in call("findings", "--format", "markdown")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize(
     "shown", [["findings"], ["table_1", "--format", "markdown"], ["table_1"]], ids=" ".join
 )
-def test_a_terminal_that_lacks_characters_gets_the_others(call, runs, monkeypatch, shown, encoding):
+def test_a_terminal_that_lacks_characters_gets_the_others(call, runs, monkeypatch, shown):
     usual = call(*shown)
-    for stream in ("stdout", "stderr"):
-        monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), encoding, errors="strict"))
-    call(*shown)
-    sys.stdout.seek(0)
-    assert sys.stdout.read() == usual.encode(encoding, "replace").decode(encoding) != usual
+    for encoding in ("ascii", "latin-1"):
+        for stream in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), encoding, errors="strict"))
+        call(*shown)
+        sys.stdout.seek(0)
+        assert sys.stdout.read() == usual.encode(encoding, "replace").decode(encoding) != usual
 
 
 def test_numbers_that_differ_look_different(call, tmp_path):

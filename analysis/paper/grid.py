@@ -1,6 +1,7 @@
 """From runs to the cells of Table 1: exactly the runs that belong to each cell, and what is missing."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import pandas as pd
 
@@ -119,13 +120,20 @@ def _expected(
     columns = ["network", "replacement", "seed", "tasks", "examples_per_task", "run"]
     length = int(tasks), int(examples_per_task)
     rows = [
-        (network, replacement, seed, *length, asked.identity)
+        (network, replacement, seed, *length, identity)
         for network in NETWORKS
         for replacement in replacements
         for seed in seeds
-        if (asked := run(network, replacement, seed, *length)) is not None
+        if (identity := _identity(network, replacement, seed, *length)) is not None
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+@cache
+def _identity(network: str, replacement: str, seed: int, tasks: int, examples_per_task: int) -> str | None:
+    """The identity of the run that belongs to a cell; None where the network has no such layer."""
+    asked = run(network, replacement, seed, tasks, examples_per_task)
+    return None if asked is None else asked.identity
 
 
 def other_lengths(runs: pd.DataFrame, found: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from ..experiments import Experiment
 from ..load import summarise
 from ..paper.figures import FIGURES
 from ..render import Cell, Section, Table
-from ..runs import listing
+from ..runs import counted, listing
 from ..selection import shown, where, with_derived
 from ..tables.declaration import declare
 from ..tables.table import cell_arguments, contents_of
@@ -52,7 +52,7 @@ def main() -> None:
     title = " ".join(
         ["Report on", *([f"experiment={experiment.name}", *experiment.overrides] if experiment else paths)]
     )
-    text = page(title, [*listing(runs).notes, *said], _parts(arguments, runs, paths, experiment), drawing)
+    text = page(title, [counted(runs), *said], _parts(arguments, runs, paths, experiment), drawing)
     try:
         atomic_write(arguments.output, text)
     except OSError as error:

@@ -95,17 +95,21 @@ def cells(runs: pd.DataFrame, grid: Grid, instead: Mapping[str, str] | None = No
         instead: values that runs have to have in place of those of the cell: a baseline's.
     """
     own, runs = instead or {}, runs.sort_values("seed", kind="stable")
-    known: dict[tuple[str, str], pd.Series] = {}
+    known: dict[tuple[str, str], np.ndarray] = {}
 
-    def chosen(values: Mapping[str, str]) -> pd.Series:
+    def chosen(values: Mapping[str, str]) -> np.ndarray:
         for pair in values.items():
             if pair not in known:
-                known[pair] = having(runs, dict([pair]))
-        return pd.Series(np.logical_and.reduce([known[pair] for pair in values.items()]), runs.index)
+                known[pair] = having(runs, dict([pair])).to_numpy(bool)
+        return np.flatnonzero(np.logical_and.reduce([known[pair] for pair in values.items()]))
 
-    found = [
-        runs[chosen({**row.values, **column.values, **own})].assign(row=row.key, column=column.key)
-        for row in grid.rows.values()
-        for column in grid.columns
-    ]
-    return pd.concat(found, ignore_index=True) if found else runs[:0].assign(row="", column="")
+    keys = [(row, column) for row in grid.rows.values() for column in grid.columns]
+    places = [chosen({**row.values, **column.values, **own}) for row, column in keys]
+    if not places:
+        return runs[:0].assign(row="", column="")
+    rows, columns = (
+        [key for each, found in zip(keys, places, strict=True) for key in [each[side].key] * len(found)]
+        for side in (0, 1)
+    )
+    # All at once: a frame has some hundred columns, and a table as many cells.
+    return runs.take(np.concatenate(places)).reset_index(drop=True).assign(row=rows, column=columns)

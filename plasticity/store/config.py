@@ -11,11 +11,12 @@ from plasticity.run import Run, completed, flatten
 from plasticity.store.state import RunState
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def write(path: Path, run: Run) -> None:
     """Replaces the file with the values of a run."""
-    atomic_write(path, yaml.safe_dump(run.values(), sort_keys=False))
+    atomic_write(path, yaml.dump(run.values(), Dumper=_DUMPER, sort_keys=False))
 
 
 def read(path: Path) -> dict[str, Any]:
