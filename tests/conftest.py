@@ -124,6 +124,27 @@ composed = cache(experiment)
 """The runs of an experiment, composed once per process: they are a matter of its arguments."""
 
 
+AS_ANYBODY = """
+import ctypes
+
+class Header(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+libc, header, sets = ctypes.CDLL(None, use_errno=True), Header(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert libc.capget(ctypes.byref(header), sets) == 0
+for number in range(3):  # effective, permitted, inheritable
+    sets[number] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+assert libc.capset(ctypes.byref(header), sets) == 0
+"""
+
+
+def as_anybody(folder: Path) -> dict[str, str]:
+    """An environment in which a command has to obey permissions, even one of root's. It writes to a new folder."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(AS_ANYBODY)
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
 class Command:
     """launch.py and the analysis commands in processes of their own, and a directory of runs for one test."""
 
@@ -212,11 +233,23 @@ def mine(command: Command, tmp_path: Path) -> Command:
     return command
 
 
+PRECOMPILED = """
+from torch._inductor import codecache
+from plasticity.engines.compiled_learner import OPTIONS
+
+OPTIONS["cpp_cache_precompile_headers"] = True
+codecache._HEADER_DIR, codecache._HEADER_LOCK_DIR = {!r}, {!r}
+"""
+
+
 @pytest.fixture(scope="module")
-def precompiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
+def precompiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[dict[str, str]]:
     """Lets the compiled engine read what it includes, which takes a compiler most of its time, once for all tests.
 
-    What is compiled stays the same; `test_compiled` and launches compile as they do for a user.
+    What is compiled stays the same; `test_compiled` and other launches compile as they do for a user.
+
+    Yields:
+        an environment in which a command does the same
     """
     from torch._inductor import codecache
 
@@ -228,7 +261,9 @@ def precompiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Ite
         patch.setitem(OPTIONS, "cpp_cache_precompile_headers", True)
         patch.setattr(codecache, "_HEADER_DIR", str(headers))
         patch.setattr(codecache, "_HEADER_LOCK_DIR", str(headers / "locks"))
-        yield
+        site = tmp_path_factory.mktemp("site")
+        (site / "sitecustomize.py").write_text(PRECOMPILED.format(str(headers), str(headers / "locks")))
+        yield {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_a_crash_in_the_measuring_command_costs_its_own_run(again, diagnostic, s
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_the_workers_of_the_measuring_command_end_with_it(again, sent):
-    process = again.start("runs", "diagnostics=mine.Hangs", module="plasticity.diagnose")
+    process = again.fork("runs", "diagnostics=mine.Hangs", module="plasticity.diagnose")
     wait_for(lambda: hanging(again.folder), process)
     process.send_signal(sent)
     process.wait(timeout=30)
@@ -184,7 +184,7 @@ def test_a_relaunch_says_who_holds_a_run_and_takes_it_over_when_that_hangs(again
     first = again.start(*run, "diagnostics=mine.Hangs", PYTHONPATH=path)
     wait_for(lambda: hanging(again.folder), first)
     (worker,) = hanging(again.folder)
-    second = again.start(*run, "diagnostics=dead_units")
+    second = again.fork(*run, "diagnostics=dead_units")
     told = second.stderr.readline()
     assert told.startswith("Waiting for ") and f": it is being computed by process {worker} on " in told
     first.kill()
@@ -198,7 +198,7 @@ def test_one_ctrl_c_ends_a_launch_whose_part_hangs(again):
         "import plasticity.launch.local as local\nlocal.LEAVE_SECONDS = 1.0\n"
     )
     path = os.pathsep.join([str(again.folder), str(ROOT)])
-    process = again.start(*TINY, MEASURED, "diagnostics=mine.Hangs", PYTHONPATH=path)
+    process = again.fork(*TINY, MEASURED, "diagnostics=mine.Hangs", PYTHONPATH=path)
     wait_for(lambda: hanging(again.folder), process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

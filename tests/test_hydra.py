@@ -46,15 +46,20 @@ def test_every_launcher_and_sweeper_gives_the_same_runs(elsewhere, fresh):
         assert command.tables() == ours.tables() and len(ours.tables()) == 2
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize(
+    "launcher", [["basic"], ["joblib", "hydra.launcher.n_jobs=2"]], ids=lambda one: one[0]
+)
 def test_hydras_own_launchers_learn_that_a_run_failed(elsewhere, launcher):
-    done = elsewhere("-m", *TINY, f"hydra/launcher={launcher}", "optimiser.step_size=1e20,2e20")
+    name, *options = launcher
+    done = elsewhere("-m", *TINY, f"hydra/launcher={name}", *options, "optimiser.step_size=1e20,2e20")
     assert done.returncode == 1 and "BrokenProcessPool" not in done.stderr
     assert "Failed: diverged in task 0" in done.stdout
 
 
 def test_a_mistake_is_reported_from_a_joblib_process(elsewhere):
-    done = elsewhere("-m", *TINY, "hydra/launcher=joblib", "replacement.rate=-1,-2")
+    done = elsewhere(
+        "-m", *TINY, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "replacement.rate=-1,-2"
+    )
     assert done.returncode == 1 and "replacement.rate=-1 is refused: it must be a number" in done.stderr
     assert "BrokenProcessPool" not in done.stderr and not elsewhere.folders()
 

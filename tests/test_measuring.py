@@ -212,11 +212,11 @@ def test_a_ruined_network_is_said_and_replaced_by_the_one_that_it_was(command, p
 
 def test_what_another_launch_computes_without_is_said_at_the_end_and_can_be_had(command):
     sweep = ["-m", "seed=0,1", "launch.workers=2", *SHAPE, *REPLACING, "dataset.tasks=7"]
-    first = command.fork(*sweep, "diagnostics=none", "dataset.examples_per_task=20000")
+    first = command.fork(*sweep, "diagnostics=none", "dataset.examples_per_task=10000")
     wait_for(lambda: len(command.running()) == 2, first)
     os.killpg(first.pid, signal.SIGSTOP)
-    more = [*sweep, "dataset.examples_per_task=20000", "diagnostics=rank", "snapshots.every=3"]
-    second = command.start(*more)
+    more = [*sweep, "dataset.examples_per_task=10000", "diagnostics=rank", "snapshots.every=3"]
+    second = command.fork(*more)
     assert "2 runs: 0 finished" in second.stdout.readline()
     os.killpg(first.pid, signal.SIGCONT)
     said, _ = second.communicate(timeout=200)

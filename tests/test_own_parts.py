@@ -216,12 +216,12 @@ def test_the_column_of_a_diagnostic_is_what_the_network_gives_in_python(mine, tm
     assert dataclasses.asdict(run.activation) == {"slope": 0.1}
 
 
-def test_every_engine_that_can_computes_own_parts_to_the_same_rows(mine):
+def test_every_engine_that_can_computes_own_parts_to_the_same_rows(mine, precompiled):
     if reason := get("compiled").unsupported(plasticity.compose()):
         pytest.skip(reason)
     found = {}
     for engine in ("reference", "compiled", "native"):
-        done = mine(*CONF, *ALL, *TINY, f"engine={engine}", "force=true")
+        done = mine(*CONF, *ALL, *TINY, f"engine={engine}", "force=true", **precompiled)
         assert done.returncode == 0, done.stderr
         (folder,) = mine.folders()
         assert json.loads((folder / "state.json").read_text())["provenance"]["engine"] == engine
@@ -277,7 +277,7 @@ def test_a_run_whose_part_was_edited_since_it_was_killed_starts_over(mine, tmp_p
         "model.depth=2",
         "diagnostics=none",
     ]
-    run += ["dataset.tasks=60", "dataset.examples_per_task=20", "checkpoint_seconds=1e-6"]
+    run += ["dataset.tasks=30", "dataset.examples_per_task=20", "checkpoint_seconds=1e-6"]
     folder = kill_after_checkpoint(mine, *run, pause=0)
     user.edit(tmp_path, "self.slope * z)", "self.slope * z * 2)")
     done = mine(*run)
@@ -343,7 +343,7 @@ def test_launches_at_once_build_a_traced_part_once(mine, tmp_path):
     (tmp_path / "cache" / "kernel").mkdir(parents=True)
     shutil.copy(build.library(), tmp_path / "cache" / "kernel")
     kernels = set((tmp_path / "cache" / "kernel").iterdir())
-    started = [mine.start(*own, f"seed={seed}", **cache) for seed in (1, 2)]
+    started = [mine.fork(*own, f"seed={seed}", **cache) for seed in (1, 2)]
     for process in started:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
