@@ -233,23 +233,11 @@ def mine(command: Command, tmp_path: Path) -> Command:
     return command
 
 
-PRECOMPILED = """
-from torch._inductor import codecache
-from plasticity.engines.compiled_learner import OPTIONS
-
-OPTIONS["cpp_cache_precompile_headers"] = True
-codecache._HEADER_DIR, codecache._HEADER_LOCK_DIR = {!r}, {!r}
-"""
-
-
 @pytest.fixture(scope="module")
-def precompiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[dict[str, str]]:
+def precompiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
     """Lets the compiled engine read what it includes, which takes a compiler most of its time, once for all tests.
 
-    What is compiled stays the same; `test_compiled` and other launches compile as they do for a user.
-
-    Yields:
-        an environment in which a command does the same
+    What is compiled stays the same; `test_compiled` and launches compile as they do for a user.
     """
     from torch._inductor import codecache
 
@@ -261,9 +249,7 @@ def precompiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Ite
         patch.setitem(OPTIONS, "cpp_cache_precompile_headers", True)
         patch.setattr(codecache, "_HEADER_DIR", str(headers))
         patch.setattr(codecache, "_HEADER_LOCK_DIR", str(headers / "locks"))
-        site = tmp_path_factory.mktemp("site")
-        (site / "sitecustomize.py").write_text(PRECOMPILED.format(str(headers), str(headers / "locks")))
-        yield {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
+        yield
 
 
 @pytest.fixture

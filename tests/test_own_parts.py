@@ -216,12 +216,12 @@ def test_the_column_of_a_diagnostic_is_what_the_network_gives_in_python(mine, tm
     assert dataclasses.asdict(run.activation) == {"slope": 0.1}
 
 
-def test_every_engine_that_can_computes_own_parts_to_the_same_rows(mine, precompiled):
+def test_every_engine_that_can_computes_own_parts_to_the_same_rows(mine):
     if reason := get("compiled").unsupported(plasticity.compose()):
         pytest.skip(reason)
     found = {}
     for engine in ("reference", "compiled", "native"):
-        done = mine(*CONF, *ALL, *TINY, f"engine={engine}", "force=true", **precompiled)
+        done = mine(*CONF, *ALL, *TINY, f"engine={engine}", "force=true")
         assert done.returncode == 0, done.stderr
         (folder,) = mine.folders()
         assert json.loads((folder / "state.json").read_text())["provenance"]["engine"] == engine
