@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = (
     "slurm",
+    "publish",
     "own_parts",
     "hydra",
     "measuring",
@@ -46,7 +47,6 @@ LONGEST = (
     "unwatched",
     "publish_command",
     "native",
-    "publish",
     "sweep",
     "methods",
     "disk",

@@ -172,9 +172,9 @@ def test_without_its_ledger_a_run_has_one_folder_that_holds_its_latest_version(p
     assert len(list(publish.directory.glob("published/wandb/offline-run-*"))) == 2  # each project has its own
 
 
-def test_fifty_runs_are_published_by_one_client(publish: Publish):
-    assert publish(runs=50) == [("published", f"run{number}-1") for number in range(50)]
-    assert len(publish.server.runs) == 50
+def test_many_runs_are_published_by_one_client(publish: Publish):
+    assert publish(runs=20) == [("published", f"run{number}-1") for number in range(20)]
+    assert len(publish.server.runs) == 20
     for run in publish.server.runs.values():
         assert [row["task"] for row in run.history] == [*range(0, 94, 10), 94]
 

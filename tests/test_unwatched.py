@@ -13,7 +13,7 @@ from conftest import ROOT, wait_for
 from storm.season import fill
 
 SWEEP = [
-    *("-m", "seed=0,1", "model.width=20", "diagnostics=none"),
+    *("-m", "seed=0,1", "model.width=20", "diagnostics=none", "launch.workers=1"),
     *("dataset.tasks=150", "dataset.examples_per_task=500"),
 ]
 
