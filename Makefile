@@ -1,4 +1,4 @@
-# make run: a short experiment, in under three minutes.  make test: every test.
+# make run: a short experiment, in under three minutes.  make test: every test.  make coverage: what they reach.
 # make docs: the site, in build/site.  Each installs what it needs first.
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 TASKS ?= 100
 SHORT = experiment=first_layer seed=0 dataset.tasks=$(TASKS) runs_dir=runs/short
 
-.PHONY: run test check docs dist
+.PHONY: run test coverage check docs dist
 
 run: $(VENV)/installed
 	@echo "A short version of the first-layer experiment: the base network, 7 replacement sets, $(TASKS) of 1,100 tasks,"
@@ -19,6 +19,13 @@ run: $(VENV)/installed
 test: $(VENV)/installed
 	@bash tests/slurm/install.sh
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: $(VENV)/installed
+	@bash tests/slurm/install.sh
+	@rm -rf build/coverage
+	$(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report --skip-covered --sort=cover --fail-under=90
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
