@@ -129,7 +129,18 @@ def test_functions_at_their_limits_are_pytorchs():
 def test_slopes_at_corners_are_pytorchs():
     corners = np.array([0, -0.0, 1, -1, 3, -3, 0.5, -0.5, 6, 20], np.float32)
     functions = [
-        *(torch.abs, torch.relu, F.logsigmoid, F.softplus, F.relu6, F.hardtanh, F.softsign, F.elu, F.celu, F.selu),
+        *(
+            torch.abs,
+            torch.relu,
+            F.logsigmoid,
+            F.softplus,
+            F.relu6,
+            F.hardtanh,
+            F.softsign,
+            F.elu,
+            F.celu,
+            F.selu,
+        ),
         *(F.leaky_relu, F.softshrink, F.hardshrink, torch.sigmoid, torch.tanh),
     ]
     supported = []
