@@ -20,10 +20,11 @@ from plasticity.training.record import intervene
 WARM_UP_TASKS = 2
 
 LEGEND = """\
-/ first     µs/step divided by that of the first row              /example  µs/step per example of a batch
+/ first     µs/step divided by that of the first row, the median of the rounds' ratios
+/example    µs/step per example of a batch
 active      mean share of hidden units with h > 0, over examples of the task that is timed, before the first and
             after the last of a repetition's steps
-faster      times as fast as the engine or peer whose µs/step stand to the left
+faster      times as fast as the engine or peer whose µs/step stand to the left, likewise
 
 The rows of a comparison are timed on one network, which the first of them has trained for {tasks} tasks, so that as
 many units are active in all; each method starts there with what it remembers at the start of a run. The native
@@ -159,6 +160,11 @@ def _peers(
     }
 
 
+def in_turn(times: Sequence[float], others: Sequence[float]) -> float:
+    """The median ratio of what was timed in the same round, which a machine that changes its speed changes less."""
+    return statistics.median(one / other for one, other in zip(times, others, strict=True))
+
+
 def table(comparison: Comparison, found: Mapping[str, Found]) -> str:
     """The lines of a comparison."""
     others = list(dict.fromkeys(name for each in found.values() for name in each.times if name != "native"))
@@ -166,16 +172,16 @@ def table(comparison: Comparison, found: Mapping[str, Found]) -> str:
     lines = [
         f"{comparison.title:<36}{'µs/step':>9}{'quartiles':>17}{'/example':>10}{'/ first':>9}{'active':>8}{heads}"
     ]
-    first = statistics.median(next(iter(found.values())).times["native"])
+    first = next(iter(found.values())).times["native"]
     for name, each in found.items():
         native = each.times["native"]
         median, batch = statistics.median(native), comparison.runs[name].dataset.batch_size
-        line = f"  {name:<34}{median:9.2f}{quartiles(native):>17}{median / batch:10.2f}{median / first:9.2f}"
+        line = f"  {name:<34}{median:9.2f}{quartiles(native):>17}{median / batch:10.2f}{in_turn(native, first):9.2f}"
         line += f"{each.active:8.1%}"
         for other in others:
             if other in each.times:
-                theirs = statistics.median(each.times[other])
-                line += f"{theirs:11.2f}{theirs / median:8.1f}"
+                theirs = each.times[other]
+                line += f"{statistics.median(theirs):11.2f}{in_turn(theirs, native):8.1f}"
             else:
                 line += f"{'–':>11}{'–':>8}"
         lines.append(line)
