@@ -213,3 +213,23 @@ def test_a_perturbed_learner_resumes_bit_for_bit(every, monkeypatch):
         network, replaced = learner.network(), replaced + result.replaced.sum()
     assert_identical(network, uninterrupted.network())
     assert replaced > 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_the_loss_after_a_step_sees_rows_as_they_will_be_and_leaves_them_waiting(batch_size):
+    run = Run(
+        model={"name": "mlp", "widths": [20, 21]}, replacement={"name": "cbp", "rate": 1e-3},
+        regulariser={"name": "l2_init", "strength": 0.005}, optimiser={"name": "sgd", "step_size": 0.2},
+        dataset=Examples(inputs=60, outputs=4, batch_size=batch_size, examples_per_task=200 * batch_size),
+    )  # fmt: skip
+    assert isinstance(forms.form(run.regulariser, run), Pulled)
+    asked, unasked, reference = (
+        one(run, initial_network(run)) for one in (NativeLearner, NativeLearner, ReferenceLearner)
+    )
+    for number in range(2):
+        task = sparse_task(run, number)
+        unasked.learn(task, ignore)
+        found, expected = (one.learn(task, ignore, losses=True).losses for one in (asked, reference))
+        assert found.after == pytest.approx(expected.after, rel=1e-4)
+        ours, theirs = asked.network().parameters, unasked.network().parameters
+        assert all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)

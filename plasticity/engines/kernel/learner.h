@@ -150,6 +150,7 @@ typedef struct Layer Layer;
     X(int32_t, pulls)     /* whether rows may wait to be pulled towards initial values ... */                   \
     X(int64_t, patience)  /* ... for how many steps at most ... */                                              \
     X(int64_t, caught_up) /* ... and the clock when all last caught up */                                       \
+    X(int32_t, looks)     /* whether what is predicted is not learnt */                                         \
     X(int64_t, measured)  /* the clock when Σ|w| was last measured */                                           \
     X(double, decay_rate) /* η of the running means */                                                          \
     X(int64_t, faded_at)  /* an age at which η^age makes no difference to 1 */                                  \

@@ -87,6 +87,25 @@ static void catch_up_used(const Learner *net, const Layer *layer)
         catch_up(net, of_first_example(net, layer), layer->row, layer->used);
 }
 
+/* What the units of a layer would receive if the rows in use had caught up. Looking changes nothing. */
+static void receive_as_if_caught_up(const Learner *net, const Layer *layer, float *received)
+{
+    float *value = layer->value, given[layer->used + 1], share[layer->used + 1];
+    for (int k = 0; k < layer->used; k++) {
+        given[k] = value[k];
+        share[k] = layer->due_after[net->clock - layer->seen[layer->row[k]]];
+        value[k] = given[k] * (1 - share[k]);
+    }
+    receive(layer, received);
+    for (int k = 0; k < layer->used; k++)
+        value[k] = given[k] * share[k];
+    receive_at_start(layer, layer->scratch);
+    for (int k = 0; k < layer->used; k++)
+        value[k] = given[k];
+    for (int i = 0; i < layer->stride; i += LANES)
+        store(received + i, add(load(received + i), load(layer->scratch + i)));
+}
+
 static void catch_up_layer(const Learner *net, Layer *layer)
 {
     catch_up(net, layer, NULL, layer->inputs);

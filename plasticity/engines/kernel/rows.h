@@ -349,6 +349,12 @@ static void receive(const Layer *layer, float *received)
     EACH_PIECE(column, layer) OF_PIECE(SUM_ROWS_OF, layer, column)(layer, rows_of(layer, column), column, received);
 }
 
+/* What they would receive through the initial weights. */
+static void receive_at_start(const Layer *layer, float *received)
+{
+    EACH_PIECE(column, layer) OF_PIECE(SUM_ROWS_OF, layer, column)(layer, starts_of(layer, column), column, received);
+}
+
 /* Σ|w_in| of each unit of a layer: [stride]. */
 static void incoming_magnitude(const Layer *layer, float *magnitude)
 {

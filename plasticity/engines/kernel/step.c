@@ -39,9 +39,13 @@ static void pass_on(const Learner *net, Layer *from, Layer *to)
 /* Computes z of a layer from the rows of its inputs in use. */
 static void linear(const Learner *net, Layer *layer, float *z)
 {
-    catch_up_used(net, layer);
     const vec scale = all((float)net->scale);
-    receive(layer, z);
+    if (net->pulls && net->looks)
+        receive_as_if_caught_up(net, layer, z);
+    else {
+        catch_up_used(net, layer);
+        receive(layer, z);
+    }
     for (int i = 0; i < layer->stride; i += LANES)
         store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
 }
@@ -245,7 +249,9 @@ static double loss_after(Learner *net, const Examples *examples, int64_t number)
 {
     Fetch next;
     const int64_t right = net->right;
+    net->looks = 1;
     const double score = net->total_score, loss = predict_examples(net, examples, number, &next);
+    net->looks = 0;
     net->right = right;
     net->total_score = score;
     return loss;
