@@ -176,8 +176,8 @@ def table(comparison: Comparison, found: Mapping[str, Found]) -> str:
     for name, each in found.items():
         native = each.times["native"]
         median, batch = statistics.median(native), comparison.runs[name].dataset.batch_size
-        line = f"  {name:<34}{median:9.2f}{quartiles(native):>17}{median / batch:10.2f}{in_turn(native, first):9.2f}"
-        line += f"{each.active:8.1%}"
+        line = f"  {name:<34}{median:9.2f}{quartiles(native):>17}{median / batch:10.2f}"
+        line += f"{in_turn(native, first):9.2f}{each.active:8.1%}"
         for other in others:
             if other in each.times:
                 theirs = each.times[other]

@@ -119,7 +119,7 @@ static void catch_up_all(Learner *net)
 }
 
 /* From now on, rows that are not in use wait. */
-static void begin_to_pull(Learner *net)
+static void start_pulling(Learner *net)
 {
     net->pulls = net->layer->start_body != NULL;
     for (Layer *layer = net->layer; net->pulls && layer <= net->layer + net->depth; layer++)
@@ -129,7 +129,7 @@ static void begin_to_pull(Learner *net)
 }
 
 /* No row waits any longer. */
-static void end_to_pull(Learner *net)
+static void stop_pulling(Learner *net)
 {
     if (net->pulls)
         catch_up_all(net);

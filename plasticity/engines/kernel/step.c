@@ -291,7 +291,7 @@ static void go_on(Learner *net, const Examples *examples, int64_t number)
         measure_rows(layer);
         layer->unclipped = 1;
     }
-    begin_to_pull(net);
+    start_pulling(net);
     for (Layer *layer = net->layer + net->depth - 1; layer >= net->layer; layer--)
         observe(net, layer, layer + 1);
     choose_and_finish(net, examples, number);
@@ -316,7 +316,7 @@ static int step(Learner *net, const Examples *examples, int64_t number)
         learn_from_errors(net);
     if (net->perturbs) {
         fold_scale(net);
-        end_to_pull(net);
+        stop_pulling(net);
         net->waiting = FOR_PERTURBATION;
     } else
         choose_and_finish(net, examples, number);
@@ -336,7 +336,7 @@ static void begin_task(Learner *net)
             layer->fading[i] = faded(net, age_of(net, layer, i));
     for (Layer *layer = net->layer; layer <= output; layer++)
         measure_rows(layer);
-    begin_to_pull(net);
+    start_pulling(net);
     measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
         layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1;
@@ -373,7 +373,7 @@ static int64_t learn(Learner *net, const Examples *examples, int64_t first, int6
         number += !net->waiting;
     if (!net->waiting && number * net->batch == examples->count) {
         fold_scale(net);
-        end_to_pull(net);
+        stop_pulling(net);
     }
     restore_denormals(mode);
     return number;
