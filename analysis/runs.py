@@ -43,7 +43,8 @@ def listing(runs: pd.DataFrame) -> Table:
     """
     keys = [key for key in config_columns(runs) if key != ALWAYS and runs[key].map(shown).nunique() > 1]
     keys.insert(0, ALWAYS)
-    needed = runs[["run", "status", *ROW, *keys]].sort_values([*keys[1:], "run"])
+    known = [key for key in keys if key in runs]  # no config of these runs may be readable
+    needed = runs[["run", "status", *ROW, *known]].sort_values([*keys[1:], "run"])
     rows = [_row(run, keys) for run in needed.to_dict("records")]
     columns = ["run", "status", "tasks", "score", *keys, "reason"]
     if not runs["reason"].notna().any():
