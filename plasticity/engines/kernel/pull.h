@@ -52,10 +52,8 @@ INLINE void fetch_start(const Layer *layer, int input)
 /* Does to rows what is due, four at a time; the row of zeros stands in for those that are missing.
  *
  * Args: layer, that of a batch's first example; row, the rows; if null, the first ones. */
-static void catch_up(const Learner *net, Layer *layer, const int32_t *row, int rows)
+static __attribute__((noinline)) void catch_up(const Learner *net, Layer *layer, const int32_t *row, int rows)
 {
-    if (!net->pulls)
-        return;
     float sum[LANES] __attribute__((aligned(64)));
     int32_t *waiting = layer->waiting;
     int number = 0;
@@ -83,12 +81,11 @@ static void catch_up(const Learner *net, Layer *layer, const int32_t *row, int r
 /* The rows of one layer that are in use. */
 static void catch_up_used(const Learner *net, const Layer *layer)
 {
-    if (net->pulls)
-        catch_up(net, of_first_example(net, layer), layer->row, layer->used);
+    catch_up(net, of_first_example(net, layer), layer->row, layer->used);
 }
 
 /* What the units of a layer would receive if the rows in use had caught up. Looking changes nothing. */
-static void receive_as_if_caught_up(const Learner *net, const Layer *layer, float *received)
+static __attribute__((noinline)) void receive_as_if_caught_up(const Learner *net, const Layer *layer, float *received)
 {
     float *value = layer->value, given[layer->used + 1], share[layer->used + 1];
     for (int k = 0; k < layer->used; k++) {
@@ -139,8 +136,10 @@ static void stop_pulling(Learner *net)
 /* What a step pulls biases by, which never wait. */
 static void pull_bias(const Learner *net, Layer *layer)
 {
-    const vec share = all(net->pulls ? layer->due_after[1] : 0);
-    for (int i = 0; net->pulls && i < layer->stride; i += LANES) {
+    if (!net->pulls)
+        return;
+    const vec share = all(layer->due_after[1]);
+    for (int i = 0; i < layer->stride; i += LANES) {
         const vec b = load(layer->bias + i);
         store(layer->bias + i, multiply_add(share, subtract(load(layer->start_bias + i), b), b));
     }

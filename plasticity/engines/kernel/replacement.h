@@ -318,7 +318,7 @@ static void replace_chosen(Learner *net, int64_t step)
 {
     for (int number = 0; number < net->depth; number++) {
         Layer *layer = &net->layer[number], *next = layer + 1;
-        if (layer->choices) {
+        if (net->pulls && layer->choices) {
             catch_up_layer(net, layer);
             catch_up(net, next, layer->chosen, layer->choices);
         }

@@ -40,12 +40,12 @@ static void pass_on(const Learner *net, Layer *from, Layer *to)
 static void linear(const Learner *net, Layer *layer, float *z)
 {
     const vec scale = all((float)net->scale);
+    if (net->pulls && !net->looks)
+        catch_up_used(net, layer);
     if (net->pulls && net->looks)
         receive_as_if_caught_up(net, layer, z);
-    else {
-        catch_up_used(net, layer);
+    else
         receive(layer, z);
-    }
     for (int i = 0; i < layer->stride; i += LANES)
         store(z + i, multiply(scale, add(load(z + i), load(layer->bias + i))));
 }
@@ -182,7 +182,7 @@ static void learn_from_errors(Learner *net)
     net->scale *= net->kept;
     const float rate = (float)(-net->step_size / net->scale / net->batch);
     for (int number = net->depth; number >= 0; number--) {
-        for (int place = 0; place < net->batch; place++)
+        for (int place = 0; net->pulls && place < net->batch; place++)
             catch_up_used(net, layers_of(net, place) + number);
         pull_bias(net, &net->layer[number]);
         for (int place = 0; place < net->batch; place++) {
