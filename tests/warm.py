@@ -3,9 +3,9 @@
 A fork is a process of its own, with its own arguments, environment, folder, output and exit code, and so are its
 workers, which it forks in turn. Only its start and its last moment differ from those of a fresh interpreter, which
 takes longer for them than for a small sweep: modules are there, a config has been composed and the data set been
-read, Hydra looks for its mode only where there may be one, and for what a file may interpolate only where it does,
-and memory is not tidied up before it is given back. The start itself, what may happen meanwhile, and jobs on a
-cluster are tested in processes started like a user's: by `test_unwatched`, `test_storm` and `test_slurm`.
+read, Hydra looks for its mode only where there may be one, and memory is not tidied up before it is given back. The
+start itself, what may happen meanwhile, and jobs on a cluster are tested in processes started like a user's: by
+`test_unwatched`, `test_storm` and `test_slurm`.
 """
 
 import atexit
@@ -29,10 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hydra._internal import defaults_list
 from hydra._internal.hydra import Hydra
-from hydra.core.default_element import InputDefault
-from omegaconf import DictConfig
 
 import plasticity
 from plasticity.datasets import images
@@ -295,16 +292,6 @@ def _unless_absent(mode: Callable[..., object]) -> Callable[..., object]:
     return get_mode
 
 
-def _where_needed(choices: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
-    """How Hydra finds what a defaults list may interpolate: for each file anew; only where the list does so."""
-
-    def known(overrides: object, defaults: Sequence[InputDefault], self_added: bool) -> DictConfig:
-        asked = any(not each.is_self() and each.is_interpolation() for each in defaults)
-        return choices(overrides, defaults, self_added) if asked else DictConfig({})
-
-    return known
-
-
 def _warm_up(modules: Sequence[str]) -> None:
     """Imports modules, composes a config, and reads the usual data set, if it is here."""
     for module in modules:
@@ -314,7 +301,6 @@ def _warm_up(modules: Sequence[str]) -> None:
         images.images_and_labels("mnist", "unit", None)
         images.labelled("mnist", None)
     Hydra.get_mode = _unless_absent(Hydra.get_mode)  # type: ignore[method-assign]
-    defaults_list._create_interpolation_map = _where_needed(defaults_list._create_interpolation_map)
     sys.modules["plasticity.machine.processes"].multiprocessing = Forking  # type: ignore[attr-defined]
     if "wandb" in sys.modules:
         sys.modules["plasticity.track.sender"].subprocess = ForkingModules  # type: ignore[attr-defined]
