@@ -157,7 +157,7 @@ typedef struct {
     vec product[4], magnitude[4], largest[4];
 } Sums;
 
-/* Updates the first of whole rows, one part of their lanes after the other. */
+/* Updates as many whole rows at a time, one part of their lanes after the other; their sums follow from `place` on. */
 INLINE void update_some(const int tail, const Done done, const Layer *layer, const int32_t *input, const float *value,
                         float rate, Sums *sums, const int place)
 {
