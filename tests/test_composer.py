@@ -16,6 +16,7 @@ from plasticity.composition.composer import Composer
 from plasticity.composition.mistakes import HYDRA_ERRORS, explain
 from plasticity.composition.reading import Reader, read
 from plasticity.errors import UserError
+from plasticity.machine import copies
 
 CHOICES = [
     [
@@ -66,22 +67,33 @@ def test_every_combination_is_what_hydra_composes(loader, master):
             assert any(all(choice in combination for choice in pair) for combination in COMBINATIONS), pair
 
 
-def test_every_combination_is_read_as_hydra_composes_it(loader, master):
-    """Also where the seed or the set decides other values, through tuned.method, an interpolation or no rate."""
+def test_every_combination_is_read_as_hydra_composes_it(loader, master, monkeypatch):
+    """Also where the seed or the set decides other values, through tuned.method, an interpolation or no rate; and
+    where all are read ahead, in copies of this process."""
     composer = Composer.of_sweep(loader, master)
-    reader = Reader(composer)
+    reader, ahead = Reader(composer), Reader(Composer.of_sweep(loader, master))
     shared = [
-        "optimiser.step_size=1e-3", "tuned=width_20", "tuned=selu tuned.method=cbp", "replacement.rate=0",
+        "optimiser.step_size=1e-3", "tuned=width_20 activation=tanh", "tuned=selu tuned.method=cbp",
+        "replacement.rate=0",
         "checkpoint_seconds=${seed}", "model.depth=2 launch.impossible=absent", "replacement.utility=random",
     ]  # fmt: skip
     sets = ["all", "none", "last", "except_first", "layer_2", "layer_3"]
-    for common, chosen, seed in product(shared, sets, ["seed=4", "seed=5"]):
-        combination = [*common.split(), f"replacement={chosen}", seed]
+    wanted = [
+        [*common.split(), f"replacement={chosen}", seed]
+        for common, chosen, seed in product(shared, sets, ["seed=4", "seed=5"])
+    ]
+    for combination in wanted:
         assert reader(combination) == read(composer(combination)), combination
     assert len(reader.known) == len(shared) * len(sets)  # those that differ in the seed alone are read once
     assert list(reader.known.values()).count(None) == len(sets)
+    impossible = ["model.depth=2", "replacement=layer_3", "seed=1"]
     with pytest.raises(UserError, match="layers from 1 to 2"):
-        reader(["model.depth=2", "replacement=layer_3", "seed=1"])
+        reader(impossible)
+    monkeypatch.setattr(copies, "cores", lambda: 2)
+    ahead.prepare([*wanted, impossible, ["activation=unknown", "seed=1"]])
+    assert ahead.known == reader.known and ahead.composer.compose.cache_info().misses == 0
+    assert [ahead(combination) for combination in wanted] == [reader(combination) for combination in wanted]
+    assert list(ahead.notes) == list(reader.notes) and reader.notes
 
 
 def test_values_of_a_file_go_where_hydra_puts_them(tmp_path):

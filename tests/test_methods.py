@@ -183,6 +183,6 @@ def test_a_method_that_inherits_another_is_refused(tmp_path, inherited, monkeypa
     with pytest.raises(
         UserError, match=r"both.yaml is refused: a method states all of its parts itself.*cbp"
     ):
-        methods.recipes()
+        methods.recipes()["both"]
     monkeypatch.undo()
     methods.recipes.cache_clear()

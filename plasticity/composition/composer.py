@@ -60,6 +60,14 @@ class Composer:
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         return config
 
+    def choices(self, overrides: Sequence[str]) -> tuple[str, ...]:
+        """What a combination chooses: those that choose the same share what Hydra composes of it.
+
+        Raises:
+            HydraException: when an override cannot be parsed.
+        """
+        return self._shared(self._split(overrides)[0])
+
     def interpolates(self, key: str, overrides: Sequence[str]) -> bool:
         """Whether other values of a combination may depend on that of a key, as `${seed}` does.
 
@@ -71,17 +79,25 @@ class Composer:
 
     def _parts(self, overrides: Sequence[str]) -> tuple[bytes, Any, list[Override]]:
         """What a combination's choices are composed to, its replacement set if that is a value, and its values."""
-        overrides = [respelt(text) for text in overrides]
-        choices = tuple(text for text in overrides if self.is_choice(text))
-        values = [self.parse(text) for text in overrides if not self.is_choice(text)]
+        choices, values = self._split(overrides)
         sets = [layers for text in choices if (layers := self.layers(text)) is not None]
         shared = self.of_any_set(choices) if sets else None
         return (self.compose(choices), None, values) if shared is None else (shared, sets[-1], values)
 
+    def _split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
+        """The choices among overrides, and the values."""
+        overrides = [respelt(text) for text in overrides]
+        choices = tuple(text for text in overrides if self.is_choice(text))
+        return choices, [self.parse(text) for text in overrides if not self.is_choice(text)]
+
+    def _shared(self, choices: tuple[str, ...]) -> tuple[str, ...]:
+        """Choices, with any replacement set in place of one that is a value."""
+        return tuple(ANY_SET if self.layers(text) is not None else text for text in choices)
+
     def _of_any_set(self, choices: tuple[str, ...]) -> bytes | None:
         """What is composed in place of all replacement sets; None where a set is more than one value."""
         try:
-            base = self.compose(tuple(ANY_SET if self.layers(text) is not None else text for text in choices))
+            base = self.compose(self._shared(choices))
         except HYDRA_ERRORS:
             return None  # so that messages name the original choice
         return base if f"replacement={pickle.loads(base).replacement.layers}" == ANY_SET else None

@@ -1,6 +1,6 @@
 """Methods: recipes in `method/`. Each says what parts it chooses, and which of their keys are tuned for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -135,17 +135,32 @@ class Recipe:
         )
 
 
-@cache
-def recipes() -> Mapping[str, Recipe]:
-    """The methods that are known, by name.
+class Recipes(Mapping[str, Recipe]):
+    """The methods in some directories of configs, by name. Asking for one reads its file, once.
 
     Raises:
-        UserError: for a file in `method/` that is none.
+        UserError: when one is asked for whose file is no method.
     """
-    paths = [
-        path for root in (conf_directory(), *_further) for path in sorted((root / "method").glob("*.yaml"))
-    ]
-    return {path.stem: _recipe(path) for path in paths}
+
+    def __init__(self, directories: Iterable[Path]):
+        paths = [path for root in directories for path in sorted((root / "method").glob("*.yaml"))]
+        self._paths = {path.stem: path for path in paths}
+        self._read = cache(_recipe)
+
+    def __getitem__(self, name: str) -> Recipe:
+        return self._read(self._paths[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+@cache
+def recipes() -> Recipes:
+    """The methods that are known."""
+    return Recipes((conf_directory(), *_further))
 
 
 def _kinds() -> set[str]:

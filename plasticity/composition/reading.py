@@ -1,7 +1,8 @@
 """Reads a composed config as a run and its settings, and a sweep as a list of runs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +13,7 @@ from plasticity.composition.settings import KEYS, Settings
 from plasticity.composition.tuned import check, method_of, without_defaults
 from plasticity.composition.tuned import notes as notes_on
 from plasticity.errors import ConfigError, ImpossibleLayer, UserError
+from plasticity.machine.copies import in_copies
 from plasticity.part import build, checked_fields, one_of
 from plasticity.run import Run
 
@@ -83,6 +85,7 @@ def read_all(
     runs: list[Run | None] = []
     shared: Settings | None = None
     reader = Reader(composer)
+    reader.prepare(combinations)
     for overrides in combinations:
         try:
             run, settings = reader(overrides)
@@ -102,34 +105,70 @@ def read_all(
     return runs, of_the_launch(shared, master)
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What combinations that differ in their seeds have in common, but for the seed of the run."""
+
+    run: Run | None
+    settings: Settings
+    notes: dict[str, None]
+
+
 class Reader:
     """Reads combinations of overrides. Those that differ in the seed alone are composed and read once."""
 
     def __init__(self, composer: "Composer"):
         self.composer = composer
         self.notes: dict[str, None] = {}
-        self.known: dict[tuple[str, ...], tuple[Run | None, Settings] | None] = {}
+        self.known: dict[tuple[str, ...], _Read | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> tuple[Run | None, Settings]:
-        """The run and the settings of one combination, as returned by `read`."""
-        seeds = [text for text in overrides if text.startswith("seed=")]
+        """The run and the settings of one combination, as returned by `read`.
+
+        Raises:
+            UserError, HydraException, OmegaConfBaseException: when it cannot be composed, or is invalid.
+        """
+        seeds, others = _seeds(overrides)
         if len(seeds) != 1:
             return read(self.composer(overrides), self.notes)
-        others = tuple(text for text in overrides if text not in seeds)
         if others not in self.known:
-            self.known[others] = self._read([*others, "seed=0"])
+            self.known[others] = self._read(others)
         known = self.known[others]
         if known is None:
             return read(self.composer(overrides), self.notes)
-        run, settings = known
+        self.notes |= known.notes
         seed: Any = self.composer.parse(seeds[0]).value()
-        return run and replace(run, seed=seed), settings
+        return known.run and replace(known.run, seed=seed), known.settings
 
-    def _read(self, overrides: Sequence[str]) -> tuple[Run | None, Settings] | None:
+    def prepare(self, combinations: Sequence[Sequence[str]]) -> None:
+        """Reads combinations ahead, on all cores. Those that cannot be read are left until they are asked for."""
+        groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+        for others in dict.fromkeys(others for seeds, others in map(_seeds, combinations) if seeds):
+            with suppress(*HYDRA_ERRORS):
+                groups.setdefault(self.composer.choices(others), []).append(others)
+        for known in in_copies(self._read_group, list(groups.values())):
+            self.known |= known
+
+    def _read_group(self, group: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], _Read | None]:
+        known = {}
+        for others in group:
+            with suppress(UserError, *HYDRA_ERRORS):
+                known[others] = self._read(others)
+        return known
+
+    def _read(self, others: tuple[str, ...]) -> _Read | None:
         """What combinations have in common; None if other values depend on their seeds."""
+        overrides = [*others, "seed=0"]
         if self.composer.interpolates("seed", overrides):
             return None
-        return read(self.composer(overrides), self.notes)
+        notes: dict[str, None] = {}
+        return _Read(*read(self.composer(overrides), notes), notes)
+
+
+def _seeds(overrides: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The overrides of a combination that give its seed, and the others."""
+    seeds = tuple(text for text in overrides if text.startswith("seed="))
+    return seeds, tuple(text for text in overrides if text not in seeds)
 
 
 def check_directories(composed: DictConfig) -> None:

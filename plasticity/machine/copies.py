@@ -1,0 +1,46 @@
+"""Copies of this process, for functions of objects that no other process can be given."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+from plasticity.machine.cores import cores
+from plasticity.machine.processes import end_with_parent
+
+_function: Callable[[Any], Any]
+"""In a copy: what it computes."""
+
+
+def in_copies(function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
+    """What a function returns for each argument, computed in copies of this process, one for each core.
+
+    Where the system makes no copies, it is computed here.
+
+    Args:
+        function: without side effects.
+        arguments: can be pickled, as can what is returned.
+    """
+    number = min(cores(), len(arguments))
+    if number > 1 and sys.platform == "linux":
+        try:
+            with ProcessPoolExecutor(number, get_context("fork"), _begin, (function,)) as copies:
+                return list(copies.map(_call, arguments))
+        except (OSError, BrokenExecutor):  # no memory, no further process
+            pass
+    return [function(argument) for argument in arguments]
+
+
+def _begin(function: Callable[[Any], Any]) -> None:
+    """Sets a copy up: our handlers of signals do not suit it, and it must not stay when we are killed."""
+    global _function
+    _function = function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the original takes Ctrl-C for it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
+
+
+def _call(argument: Any) -> Any:
+    return _function(argument)

@@ -1,0 +1,66 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from plasticity.machine import copies
+from plasticity.machine.copies import in_copies
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux alone")
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr(copies, "cores", lambda: 2)
+
+
+def test_results_come_in_order_from_other_processes():
+    held = {"value": lambda number: (number * 10, os.getpid())}  # no pickle has a lambda
+    found = in_copies(lambda number: held["value"](number), list(range(7)))
+    assert [value for value, _ in found] == [0, 10, 20, 30, 40, 50, 60]
+    assert os.getpid() not in {process for _, process in found}
+
+
+def test_one_argument_is_computed_here():
+    assert in_copies(lambda _: os.getpid(), [None]) == [os.getpid()]
+
+
+def test_what_a_copy_died_of_is_computed_here():
+    here = os.getpid()
+
+    def deadly(number):
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    assert in_copies(deadly, [1, 2, 3]) == [1, 2, 3]
+
+
+def test_copies_end_with_a_killed_original():
+    program = (
+        "import os, time\n"
+        "from plasticity.machine import copies\n"
+        "copies.cores = lambda: 2\n"
+        "def stay(_):\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(60)\n"
+        "copies.in_copies(stay, [1, 2])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as original:
+        processes = [int(original.stdout.readline()) for _ in range(2)]
+        original.kill()
+        deadline = time.monotonic() + 10
+        while any(map(_is_there, processes)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert not any(map(_is_there, processes))
+
+
+def _is_there(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
