@@ -20,7 +20,7 @@ from plasticity.diagnostics import step_plasticity
 from plasticity.engines import forms, native
 from plasticity.engines.engine import TaskResult
 from plasticity.engines.kernel import binding
-from plasticity.engines.kernel.memory import aligned, padded
+from plasticity.engines.kernel.memory import LayerMemory, aligned, padded
 from plasticity.engines.native import NativeEngine, NativeLearner
 from plasticity.engines.reference import ReferenceLearner
 from plasticity.errors import Diverged, UserError
@@ -674,7 +674,7 @@ def test_words_are_those_of_the_streams(seed, position):
     purpose = Purpose.REPLACEMENT
     binding.library().plasticity_words(seed, purpose, place.ctypes.data, len(found), found.ctypes.data)
     assert found.tolist() == words(seed, purpose, position, len(found)).tolist()
-    drawn = binding.uniform(0.7, seed, purpose, position, 1001)
+    drawn = binding.uniform(0.7, seed, purpose, position, np.empty(1001, np.float32))
     assert drawn.tobytes() == uniform(0.7, seed, purpose, position, 1001).tobytes()
 
 
@@ -947,3 +947,22 @@ def test_cores_are_those_of_this_process(monkeypatch):
     assert cores() == 3
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "7")
     assert cores() == 4
+
+
+@pytest.mark.parametrize("units, inputs", [(1, 1), (4, 8), (20, 7), (10, 6), (50, 13), (100, 29), (150, 5)])
+def test_weights_are_taken_and_put_whatever_the_order_of_their_rows(units, inputs):
+    rng = np.random.default_rng(units)
+    weights = [rng.standard_normal((units, inputs)).astype(np.float32) for _ in range(2)]
+    layer = LayerMemory({"weights": weights[0], "biases": np.zeros(units, np.float32)}, 1)
+    order = rng.permutation(inputs).astype(np.int32)
+    layer.arrange(order)
+    rows = np.concatenate([layer.arrays["body"], layer.arrays["tail"]], axis=1)
+    assert np.array_equal(rows[:inputs, :units], weights[0].T[order]) and not rows[inputs:].any()
+    assert np.array_equal(layer.weight, weights[0])
+    kept = layer.parameters()
+    layer.put({"weights": weights[1], "biases": np.ones(units, np.float32)})
+    layer.take(kept)
+    assert np.array_equal(kept["weights"], weights[1]) and np.array_equal(layer.weight, weights[1])
+    assert kept["biases"].tolist() == [1] * units
+    rows = np.concatenate([layer.arrays["body"], layer.arrays["tail"]], axis=1)
+    assert np.array_equal(rows[:inputs, :units], weights[1].T[order]) and not rows[:, units:].any()

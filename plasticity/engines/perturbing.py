@@ -18,26 +18,31 @@ class PerturbedInPython(Form):
     """A perturbation that looks at nothing between the steps after which it is due."""
 
     def restore(self, network: Network, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
-        if not self.part.draws:
-            start = origin(self.run, network)
-            for number, layer in enumerate(memory):
-                layer.own |= {f"start_{kind}": start[f"{kind}.{number}"] for kind in layer.parameters()}
+        self.places = places(self.run.layers)
+        self.parameters = [layer.parameters() for layer in memory]
+        self.drawn: dict[tuple[int, ...], np.ndarray] = {}
+        self.start = {} if self.part.draws else origin(self.run, network)
 
     def perturb(self, step: int, memory: Sequence[LayerMemory]) -> None:
         import torch
 
-        drawn = {}
-        if self.part.draws:
-            drawn = initial_parameters(self.run, Purpose.PERTURBATION, step, binding.uniform)
-        known = places(self.run.layers)
-        for number, layer in enumerate(memory):
-            parameters = layer.parameters()
-            for kind, parameter in parameters.items():
-                name = f"{kind}.{number}"
-                fresh: np.ndarray = drawn[name] if drawn else layer.own[f"start_{kind}"]
-                with torch.no_grad():
-                    self.part.perturb(known[name], torch.from_numpy(parameter), torch.from_numpy(fresh), {})
+        fresh = self.start or initial_parameters(self.run, Purpose.PERTURBATION, step, self._draw)
+        for number, (layer, parameters) in enumerate(zip(memory, self.parameters, strict=True)):
+            layer.take(parameters)
+            with torch.no_grad():
+                for kind, parameter in parameters.items():
+                    name = f"{kind}.{number}"
+                    given = torch.from_numpy(parameter), torch.from_numpy(fresh[name])
+                    self.part.perturb(self.places[name], *given, {})
             layer.put(parameters)
+
+    def _draw(
+        self, bound: float, seed: int, purpose: Purpose, position: tuple[int, ...], count: int
+    ) -> np.ndarray:
+        """Draws into memory that is kept, since new memory would take long to get."""
+        if position[:2] not in self.drawn:
+            self.drawn[position[:2]] = np.empty(count, np.float32)
+        return binding.uniform(bound, seed, purpose, position, self.drawn[position[:2]])
 
 
 def looks_between(part: Perturbation) -> str | None:

@@ -66,6 +66,9 @@ def library() -> ctypes.CDLL:
     loaded.plasticity_words.restype = None
     loaded.plasticity_uniform.argtypes = [c_float, c_uint64, c_uint64, c_void_p, c_int64, c_void_p]
     loaded.plasticity_uniform.restype = None
+    for function in (loaded.plasticity_columns_of_rows, loaded.plasticity_rows_of_columns):
+        function.argtypes = [c_void_p, c_int64, c_void_p, c_int64, c_int64, c_void_p]
+        function.restype = None
     loaded.plasticity_fields.restype = POINTER(Field)
     loaded.plasticity_names.restype = POINTER(Name)
     return loaded
@@ -106,11 +109,32 @@ class LayoutError(Exception):
     """A structure is laid out differently in Python and in the kernel: each would misread what the other wrote."""
 
 
-def uniform(bound: float, seed: int, purpose: Purpose, position: tuple[int, ...], count: int) -> np.ndarray:
-    """The draws of `streams.uniform`, without its intermediate arrays."""
-    draws, place = np.empty(count, np.float32), np.array((*position, 0, 0, 0)[:3], np.uint64)
-    library().plasticity_uniform(bound, seed, purpose, place.ctypes.data, count, draws.ctypes.data)
+def uniform(
+    bound: float, seed: int, purpose: Purpose, position: tuple[int, ...], draws: np.ndarray
+) -> np.ndarray:
+    """Fills an array of float32 with the draws of `streams.uniform`, without its intermediate arrays."""
+    place = np.array((*position, 0, 0, 0)[:3], np.uint64)
+    library().plasticity_uniform(bound, seed, purpose, place.ctypes.data, draws.size, draws.ctypes.data)
     return draws
+
+
+def columns_of_rows(rows: np.ndarray, place: np.ndarray, columns: np.ndarray) -> None:
+    """columns[j, i] = rows[place[i], j], for arrays of float32 whose rows are contiguous, and an int32 `place`."""
+    _move(library().plasticity_columns_of_rows, rows, place, columns)
+
+
+def rows_of_columns(columns: np.ndarray, place: np.ndarray, rows: np.ndarray) -> None:
+    """The reverse of `columns_of_rows`."""
+    _move(library().plasticity_rows_of_columns, rows, place, columns)
+
+
+def _move(function: Any, rows: np.ndarray, place: np.ndarray, columns: np.ndarray) -> None:
+    assert rows.dtype == columns.dtype == np.float32 and place.dtype == np.int32
+    assert rows.flags.c_contiguous and columns.flags.c_contiguous and place.flags.c_contiguous
+    assert len(columns) <= rows.shape[1] and columns.shape[1] == len(place)
+    function(
+        rows.ctypes.data, rows.shape[1], place.ctypes.data, len(place), len(columns), columns.ctypes.data
+    )
 
 
 @cache

@@ -4,6 +4,7 @@
 #include "kernel.h"
 #include "layout.h"
 #include "philox.h"
+#include "transpose.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -71,4 +72,18 @@ EXPORT void plasticity_uniform(float bound, uint64_t seed, uint64_t purpose, con
     Stream s = stream(seed, purpose, position[0], position[1], position[2]);
     for (int64_t i = 0; i < count; i++)
         draws[i] = uniform(&s, bound);
+}
+
+/* The columns of rows; see `transpose.h`. */
+EXPORT void plasticity_columns_of_rows(float *row, int64_t length, const int32_t *place, int64_t rows, int64_t columns,
+                                       float *column)
+{
+    move(&(Matrix){length, place, rows, columns}, row, column, 0);
+}
+
+/* The reverse. */
+EXPORT void plasticity_rows_of_columns(float *row, int64_t length, const int32_t *place, int64_t rows, int64_t columns,
+                                       float *column)
+{
+    move(&(Matrix){length, place, rows, columns}, row, column, 1);
 }

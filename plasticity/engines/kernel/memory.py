@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from plasticity.datasets.task import SparseRows, Task
+from plasticity.engines.kernel import binding
 from plasticity.engines.kernel.binding import structure
 
 LANES = 16
@@ -85,8 +86,18 @@ class LayerMemory:
     @property
     def weight(self) -> np.ndarray:
         """A copy: [units, inputs]."""
-        rows = np.concatenate([self.arrays["body"], self.arrays["tail"]], axis=1)
-        return np.ascontiguousarray(rows[self.arrays["place"], : self.units].T)
+        weights = np.empty((self.units, self.inputs), np.float32)
+        self._take_weights(weights)
+        return weights
+
+    def _take_weights(self, weights: np.ndarray) -> None:
+        for rows, of_units in self._parts(weights):
+            binding.columns_of_rows(rows, self.arrays["place"], of_units)
+
+    def _parts(self, weights: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The two parts of the rows of weights, each with the weights, [units, inputs], of its units."""
+        body, tail = self.arrays["body"], self.arrays["tail"]
+        return [(body, weights[: self.body_length]), (tail, weights[self.body_length :])]
 
     def arrange(self, order: np.ndarray | None) -> None:
         """Reorders the rows of weights: row i becomes that of input order[i]; of input i if `order` is None.
@@ -112,6 +123,12 @@ class LayerMemory:
         """Copies of the parameters, by the names that layers have for them."""
         return {"weights": self.weight} | {kind: self[name].copy() for kind, name in self._names().items()}
 
+    def take(self, parameters: Mapping[str, np.ndarray]) -> None:
+        """Copies the parameters into arrays that `parameters` once returned."""
+        self._take_weights(parameters["weights"])
+        for kind, name in self._names().items():
+            parameters[kind][:] = self[name]
+
     def _names(self) -> dict[str, str]:
         """The arrays of the parameters but the weights, by the names that layers have for those."""
         normalised = {"gains": "gain", "offsets": "offset"} if "gain" in self.arrays else {}
@@ -123,10 +140,8 @@ class LayerMemory:
 
     def put(self, parameters: Mapping[str, np.ndarray]) -> None:
         """Sets the parameters; as `parameters`."""
-        rows = np.zeros((self.inputs, self.body_length + self.tail_length), np.float32)
-        rows[self.arrays["place"], : self.units] = parameters["weights"].T
-        self.arrays["body"][: self.inputs] = rows[:, : self.body_length]
-        self.arrays["tail"][: self.inputs] = rows[:, self.body_length :]
+        for rows, of_units in self._parts(np.ascontiguousarray(parameters["weights"], np.float32)):
+            binding.rows_of_columns(of_units, self.arrays["place"], rows)
         for kind, name in self._names().items():
             self[name][:] = parameters[kind]
 
