@@ -1,8 +1,8 @@
 """The form of replacement methods other than continual backpropagation: the update is a program, and the choice
 stays in Python."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,9 @@ class ChosenInPython(Form):
         learner.choice = WHEN_DUE
 
     def restore(self, network: Network, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
-        for name, views in self._views(memory).items():
+        self.views = self._views(memory)
+        self.shown: Shown | None = None
+        for name, views in self.views.items():
             for view, values in zip(views, network.remembered(name), strict=True):
                 view[...] = values
 
@@ -49,7 +51,7 @@ class ChosenInPython(Form):
     ) -> dict[str, np.ndarray]:
         return {
             f"{name}.{number}": view.copy()
-            for name, views in self._views(memory).items()
+            for name, views in self.views.items()
             for number, view in enumerate(views)
         }
 
@@ -73,55 +75,49 @@ class ChosenInPython(Form):
     def choose(self, step: int, learner: Any, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> None:
         import torch
 
-        views = self._views(memory)
-        tensors = {name: [torch.from_numpy(view) for view in of_layers] for name, of_layers in views.items()}
-        given = {name: list(of_layers) for name, of_layers in tensors.items()}
+        if self.shown is None:
+            self.shown = Shown.of(self.views, memory, self.run.dataset.batch_size)
+        remembered = self.shown.remembered
+        given = {name: list(tensors) for name, tensors in remembered.items()}
         due = [float(layer.arrays["due"][0]) for layer in memory[:-1]] if learner.choice == WHEN_DUE else []
         done = self._step(step, learner, memory, layers)
         with torch.no_grad():
             chosen = self.part.chosen(given, done, due)
-        for name, of_layers in given.items():
-            for now, view, tensor in zip(of_layers, views[name], tensors[name], strict=True):
+        for name, tensors in given.items():
+            for now, view, tensor in zip(tensors, self.views[name], remembered[name], strict=True):
                 if now is not tensor:  # put in its place, rather than changed
                     view[...] = now.numpy()
         for number, (layer, kernels) in enumerate(zip(memory[:-1], layers, strict=False)):
-            existing = range(layer.units)
-            units = list(dict.fromkeys([existing[int(unit)] for unit in chosen[number]]))
+            units = _distinct(chosen[number], layer.units)
             kernels.choices = len(units)
+            if not units:
+                continue
             layer.arrays["chosen"][: len(units)] = units
             if "share" in layer.arrays:
-                shares = self.part.shares(tensors, done, number, units)
+                shares = self.part.shares(remembered, done, number, units)
                 layer.arrays["share"][: len(units)] = np.array(shares, np.float64)
-            for name, of_views in views.items():
-                if name not in self.part.kept and of_views[number].shape[-1:] == (layer.units,):
-                    of_views[number][..., units] = 0
+            for name, views in self.views.items():
+                if name not in self.part.kept and views[number].shape[-1:] == (layer.units,):
+                    views[number][..., layer.arrays["chosen"][: len(units)]] = 0
 
     def _step(self, number: int, learner: Any, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> Step:
         """What the choice may look at."""
-        import torch
-
         from plasticity.engines.seen import draws_after
 
-        batch = self.run.dataset.batch_size
-
-        def of_units(name: str) -> list["Tensor"]:
-            arrays = [layer.current[name][:, : layer.units] for layer in memory[:-1]]
-            return [torch.from_numpy(array if batch > 1 else array[0]) for array in arrays]
-
+        assert self.shown is not None
         draw, chance = draws_after(self.run, number)
-        known = {
-            "number": number,
-            "activations": of_units("activation"),
-            "pre_activations": of_units("z"),
-            "gradients": self._gradients(memory, layers),
-            "steps_per_task": self.run.dataset.steps_per_task,
-            "linear": [Linear(layer, learner.scale) for layer in memory],
-            "draw": draw,
-            "chance": chance,
-            "layers": self.run.layers,
-            "columns": [[h] for h in of_units("activation")],
-        }
-        return Step(**{entry.name: known[entry.name] for entry in fields(Step)})  # type: ignore[arg-type]
+        return Step(
+            number=number,
+            activations=list(self.shown.activations),
+            pre_activations=list(self.shown.pre_activations),
+            gradients=self._gradients(memory, layers),
+            steps_per_task=self.run.dataset.steps_per_task,
+            linear=[Linear(layer, learner.scale) for layer in memory],  # type: ignore[misc]
+            draw=draw,
+            chance=chance,
+            layers=self.run.layers,
+            columns=[[h] for h in self.shown.activations],
+        )
 
     def _gradients(self, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> list["Tensor"]:
         """What `Step.gradient` gives, for one example; empty if the method does not ask."""
@@ -134,6 +130,43 @@ class ChosenInPython(Form):
             inputs = np.abs(layer.current["value"][0, : kernels.used]).sum() / layer.inputs
             found.append(torch.from_numpy(np.abs(layer.current["error"][0, : layer.units]) * inputs))
         return found
+
+
+def _distinct(units: Iterable[Any], number: int) -> list[int]:
+    """Units in their order, each once, counted from the end where they are below 0.
+
+    Raises:
+        IndexError: for one of which there is none.
+    """
+    existing = range(number)
+    return list(dict.fromkeys([existing[unit] for unit in map(int, units)]))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Tensors in the kernel's memory, for what a method remembers, and for h and z of the hidden layers."""
+
+    remembered: dict[str, list["Tensor"]]
+    activations: list["Tensor"]
+    pre_activations: list["Tensor"]
+
+    @classmethod
+    def of(cls, views: dict[str, list[np.ndarray]], memory: Sequence[LayerMemory], batch: int) -> "Shown":
+        """Those of a network.
+
+        Args:
+            views: what is remembered.
+            memory: the layers.
+            batch: examples per step.
+        """
+        import torch
+
+        def of_units(name: str) -> list["Tensor"]:
+            arrays = [layer.current[name][:, : layer.units] for layer in memory[:-1]]
+            return [torch.from_numpy(array if batch > 1 else array[0]) for array in arrays]
+
+        remembered = {name: [torch.from_numpy(view) for view in arrays] for name, arrays in views.items()}
+        return cls(remembered, of_units("activation"), of_units("z"))
 
 
 @dataclass(frozen=True)

@@ -256,32 +256,65 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
         memset(next->of_weights[k] + (int64_t)unit * next->stride, 0, sizeof(float[next->stride]));
 }
 
-/* Moves the incoming weights of some units by their shares towards those of units made anew, row by row: the units
- * are side by side, so that each row's weights are one cache line. */
-static void move_incoming(const Learner *net, Layer *layer, int number, const int32_t *unit, int units, int64_t step)
-{
+/* Units side by side, of which some move by their shares towards units made anew. */
+typedef struct {
+    vec kept, added, moves;
+    int first, units, lane[LANES];
     Stream draws[LANES];
-    float kept[LANES], added[LANES];
+} Moving;
+
+static Moving moving(const Learner *net, const Layer *layer, int number, const int32_t *unit, int units, int64_t step)
+{
+    float kept[LANES] __attribute__((aligned(64))) = {0}, added[LANES] __attribute__((aligned(64))) = {0};
+    float moves[LANES] __attribute__((aligned(64))) = {0};
+    Moving m = {.first = unit[0] / LANES * LANES, .units = units};
     for (int k = 0; k < units; k++) {
         const double share = layer->share[&unit[k] - layer->chosen];
-        kept[k] = (float)(1 - share), added[k] = (float)(share / net->scale);
-        draws[k] = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit[k], (uint64_t)step);
+        const int lane = m.lane[k] = unit[k] % LANES;
+        kept[lane] = (float)(1 - share), added[lane] = (float)(share / net->scale), moves[lane] = 1;
+        m.draws[k] = stream(net->seed, REPLACEMENT, (uint64_t)number, (uint64_t)unit[k], (uint64_t)step);
     }
+    m.kept = load(kept), m.added = load(added), m.moves = less(all(0), load(moves));
+    return m;
+}
+
+/* Moves the weights from one input; returns the changes of their magnitudes. */
+INLINE vec move_some(const Moving *m, const int lanes, float *weights, const float *fresh)
+{
+    const vec before = load_first(lanes, weights);
+    const vec after = blend(m->moves, add(multiply(m->kept, before), multiply(m->added, load(fresh))), before);
+    store_first(lanes, weights, after);
+    return subtract(absolute(after), absolute(before));
+}
+
+/* Moves incoming weights, four rows at a time: each row's are one cache line. */
+INLINE void move_rows(Moving *m, const int lanes, Layer *layer)
+{
+    float fresh[4][LANES] __attribute__((aligned(64))) = {0}, change[4][LANES] __attribute__((aligned(64))) = {0};
     for (int first = 0; first < layer->inputs; first += 4) {
-        float fresh[4][LANES];
-        for (int k = 0; k < units; k++)
-            UNROLL for (int i = 0; i < 4; i++) fresh[i][k] = uniform(&draws[k], layer->bound);
-        for (int i = 0; i < 4 && first + i < layer->inputs; i++) {
+        const int rows = layer->inputs - first < 4 ? layer->inputs - first : 4;
+        float magnitude[4] = {0};
+        for (int k = 0; k < m->units; k++)
+            UNROLL for (int i = 0; i < 4; i++) fresh[i][m->lane[k]] = uniform(&m->draws[k], layer->bound);
+        for (int i = 0; i < rows; i++) {
             const int row = layer->place[first + i];
-            float *side_by_side = weight(layer, row, unit[0] / LANES * LANES), magnitude = layer->row_magnitude[row];
-            for (int k = 0; k < units; k++) {
-                float *incoming = side_by_side + unit[k] % LANES;
-                const float moved = kept[k] * *incoming + added[k] * fresh[i][k];
-                magnitude += fabsf(moved) - fabsf(*incoming);
-                *incoming = moved;
-            }
-            layer->row_magnitude[row] = magnitude;
+            magnitude[i] = layer->row_magnitude[row];
+            store(change[i], move_some(m, lanes, weight(layer, row, m->first), fresh[i]));
         }
+        for (int lane = 0; lane < lanes; lane++)
+            UNROLL for (int i = 0; i < 4; i++) magnitude[i] += change[i][lane];
+        for (int i = 0; i < rows; i++)
+            layer->row_magnitude[layer->place[first + i]] = magnitude[i];
+    }
+}
+
+static void move_incoming(const Learner *net, Layer *layer, int number, const int32_t *unit, int units, int64_t step)
+{
+    Moving m = moving(net, layer, number, unit, units, step);
+    switch (m.first < layer->body_length ? LANES : layer->tail_length) {
+        case 4: move_rows(&m, 4, layer); break;
+        case 8: move_rows(&m, 8, layer); break;
+        default: move_rows(&m, LANES, layer);
     }
 }
 
