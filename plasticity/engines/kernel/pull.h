@@ -10,13 +10,12 @@
 
 #include "rows.h"
 
-/* Corrects the sum of a row's Σ|w| over the steps in which it waited. */
+/* Corrects the sum of a row's Σ|w| over the steps in which it waited, the last of which may not be measured yet: of
+ * n steps, after k of which it was measured, k (k + 1) / 2n = (2k − n + 1) / 2 times what it changed by. */
 INLINE void account(const Learner *net, Layer *layer, int input, float now)
 {
-    const double waited = (double)(net->clock - layer->seen[input]);
-    const double measured = (double)(net->measured - layer->seen[input]);
-    if (waited > 0)
-        layer->total_magnitude += (now - layer->row_magnitude[input]) * measured * (measured + 1) / 2 / waited;
+    const int64_t waited = net->clock - layer->seen[input], measured = net->measured - layer->seen[input];
+    layer->total_magnitude += (now - layer->row_magnitude[input]) * (0.5 * (double)(2 * measured - waited + 1));
     layer->row_magnitude[input] = now;
     layer->seen[input] = net->clock;
 }
