@@ -40,12 +40,11 @@ INLINE vec pull_row(const Layer *layer, int input, vec share)
     return magnitude;
 }
 
-INLINE void fetch_start(const Layer *layer, int input)
+INLINE void fetch_row(const Layer *layer, Row row)
 {
-    const Row start = row_of(starts_of(layer, 0), input);
     for (int i = 0; i < layer->body_length; i += LANES)
-        __builtin_prefetch(start.body + i);
-    __builtin_prefetch(start.tail);
+        __builtin_prefetch(row.body + i);
+    __builtin_prefetch(row.tail);
 }
 
 /* Does to rows what is due, four at a time; the row of zeros stands in for those that are missing.
@@ -65,8 +64,10 @@ static __attribute__((noinline)) void catch_up(const Learner *net, Layer *layer,
     for (int first = 0; first < number; first += 4) {
         const int32_t *four = waiting + first;
         vec magnitude[4];
-        for (int k = 0; k < 4; k++)
-            fetch_start(layer, four[4 + k]);
+        for (int k = 4; k < 8; k++) { /* the next four */
+            fetch_row(layer, row_of(rows_of(layer, 0), four[k]));
+            fetch_row(layer, row_of(starts_of(layer, 0), four[k]));
+        }
         for (int k = 0; k < 4; k++) {
             const int64_t waited = four[k] < layer->inputs ? net->clock - layer->seen[four[k]] : 0;
             magnitude[k] = pull_row(layer, four[k], all(layer->due_after[waited]));
