@@ -24,6 +24,13 @@ def test_results_come_in_order_from_other_processes():
     assert os.getpid() not in {process for _, process in found}
 
 
+def test_copies_say_nothing(capfd):
+    print("said before", end="", flush=False)
+    assert in_copies(lambda number: print("said by a copy") or number, [1, 2]) == [1, 2]
+    print(", and after")
+    assert capfd.readouterr() == ("said before, and after\n", "")
+
+
 def test_one_argument_is_computed_here():
     assert in_copies(lambda _: os.getpid(), [None]) == [os.getpid()]
 
@@ -44,8 +51,9 @@ def test_copies_end_with_a_killed_original():
         "import os, time\n"
         "from plasticity.machine import copies\n"
         "copies.cores = lambda: 2\n"
+        "told = os.dup(1)\n"
         "def stay(_):\n"
-        "    print(os.getpid(), flush=True)\n"
+        "    os.write(told, f'{os.getpid()}\\n'.encode())\n"
         "    time.sleep(60)\n"
         "copies.in_copies(stay, [1, 2])\n"
     )

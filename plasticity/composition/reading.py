@@ -152,7 +152,7 @@ class Reader:
     def _read_group(self, group: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], _Read | None]:
         known = {}
         for others in group:
-            with suppress(UserError, *HYDRA_ERRORS):
+            with suppress(Exception):  # a user's module may raise anything
                 known[others] = self._read(others)
         return known
 

@@ -1,5 +1,6 @@
 """Copies of this process, for functions of objects that no other process can be given."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ def in_copies(function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[
     Where the system makes no copies, it is computed here.
 
     Args:
-        function: without side effects.
+        function: without side effects. What it prints in a copy is lost.
         arguments: can be pickled, as can what is returned.
     """
     number = min(cores(), len(arguments))
@@ -34,9 +35,13 @@ def in_copies(function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[
 
 
 def _begin(function: Callable[[Any], Any]) -> None:
-    """Sets a copy up: our handlers of signals do not suit it, and it must not stay when we are killed."""
+    """Sets a copy up: it says nothing, our handlers of signals do not suit it, and it must not stay when we are
+    killed."""
     global _function
     _function = function
+    sys.stdout = sys.stderr = nowhere = open(os.devnull, "w")
+    os.dup2(nowhere.fileno(), 1)
+    os.dup2(nowhere.fileno(), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the original takes Ctrl-C for it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
