@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -62,11 +62,11 @@ def _read_each(
     combinations: Sequence[Sequence[str]], config_dir: str | Path | None
 ) -> list[tuple[Run | None, Settings]]:
     given = [override for each in combinations for override in each]
-    with _hydra(config_dir, given) as (composer, parser):
-        return [read(composer(_of_one_run(each, parser, composer))) for each in combinations]
+    with _composing(config_dir, given) as composer:
+        return [read(composer(_of_one_run(each, composer))) for each in combinations]
 
 
-def _of_one_run(given: Sequence[str], parser: OverridesParser, composer: "Composer") -> list[str]:
+def _of_one_run(given: Sequence[str], composer: "Composer") -> list[str]:
     """Overrides, spelt as Hydra requires.
 
     Raises:
@@ -74,7 +74,7 @@ def _of_one_run(given: Sequence[str], parser: OverridesParser, composer: "Compos
     """
     overrides = [respelt(override) for override in given]
     check(overrides)
-    for override in parser.parse_overrides(overrides):
+    for override in composer.parser.parse_overrides(overrides):
         if override.is_sweep_override():
             raise UserError(f"{override.input_line} is refused: one run has one value of each key.")
         if override.key_or_group != "experiment":
@@ -88,36 +88,43 @@ def _of_one_run(given: Sequence[str], parser: OverridesParser, composer: "Compos
 
 
 @contextmanager
-def _hydra(
-    config_dir: str | Path | None, given: Sequence[str]
-) -> Iterator[tuple["Composer", OverridesParser]]:
-    """Hydra without its command: yields what composes lists of overrides and what parses them; explains errors
-    about those that are given."""
-    import hydra
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra.core.global_hydra import GlobalHydra
-
-    from plasticity.composition.composer import Composer
-
+def _composing(config_dir: str | Path | None, given: Sequence[str]) -> Iterator["Composer"]:
+    """What composes lists of overrides, without Hydra's command. Explains errors about those that are given."""
     if config_dir and not Path(config_dir).is_dir():
         raise UserError(f"--config-dir {config_dir} is refused: there is no such directory.")
     if config_dir:
         use(Path(config_dir))
+    try:
+        yield _composer(Path(config_dir).absolute()) if config_dir else _of_the_package()
+    except HYDRA_ERRORS as error:
+        raise explain(error, given) from error
+
+
+@cache
+def _of_the_package() -> "Composer":
+    """Kept, since the package's own files do not change meanwhile."""
+    return _composer()
+
+
+def _composer(config_dir: Path | None = None) -> "Composer":
+    from hydra import version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.utils import setup_globals
+
+    from plasticity.composition.composer import Composer
+
+    setup_globals()
+    version.setbase("1.3")
+    search = create_config_search_path(str(conf_directory()))
+    if config_dir:  # in front, as the command puts it
+        search.prepend("command-line", f"file://{config_dir}", "main")
+    loader = ConfigLoaderImpl(search)
 
     def through_hydra(overrides: list[str]) -> DictConfig:
-        return hydra.compose(CONFIG, overrides, return_hydra_config=True)
+        return loader.load_configuration(CONFIG, overrides, RunMode.RUN, from_shell=False)
 
-    with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        assert isinstance(loader, ConfigLoaderImpl)
-        if config_dir:
-            search = loader.get_search_path()  # in front, as the command puts it
-            search.prepend("command-line", f"file://{Path(config_dir).absolute()}", "main")
-            loader.repository.initialize_sources(search)
-        try:
-            yield Composer(loader, through_hydra), OverridesParser.create(config_loader=loader)
-        except HYDRA_ERRORS as error:
-            raise explain(error, given) from error
+    return Composer(loader, through_hydra)
 
 
 def experiment(name: str, *overrides: str, config_dir: str | Path | None = None) -> list[Run]:
@@ -135,16 +142,15 @@ def experiment(name: str, *overrides: str, config_dir: str | Path | None = None)
 
     arguments = [respelt(argument) for argument in (f"experiment={name}", *overrides)]
     check(arguments)
-    with _hydra(config_dir, arguments) as (composer, parser):
-        plain = [
-            str(one.input_line) for one in parser.parse_overrides(arguments) if not one.is_sweep_override()
-        ]
+    with _composing(config_dir, arguments) as composer:
+        parsed = composer.parser.parse_overrides(arguments)
+        plain = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
         sweeper = composer.through_hydra(plain).hydra.sweeper
         if set(sweeper) - {"_target_", "params", "alternatives", "only", "grids"}:
             raise UserError(f"experiment={name} is not a list of runs: its sweeper chooses them as it goes.")
         of_runs = [text for text in arguments if not text.startswith("hydra.")]
         combined = combinations(
-            parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only, sweeper.grids
+            composer.parser, of_runs, sweeper.params, sweeper.alternatives, sweeper.only, sweeper.grids
         )
         reader = Reader(composer)
         runs = [reader(combination)[0] for combination in combined]

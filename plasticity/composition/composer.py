@@ -35,7 +35,8 @@ class Composer:
         assert isinstance(loader, ConfigLoaderImpl)  # Hydra's only one
         self.loader = loader
         self.through_hydra = through_hydra
-        self.parse = lru_cache(maxsize=None)(OverridesParser.create(config_loader=loader).parse_override)
+        self.parser = OverridesParser.create(config_loader=loader)
+        self.parse = lru_cache(maxsize=None)(self.parser.parse_override)
         self.compose = lru_cache(maxsize=None)(self._compose)
         self.of_any_set = lru_cache(maxsize=None)(self._of_any_set)
         self.refers = lru_cache(maxsize=None)(self._refers)
