@@ -213,7 +213,7 @@ def test_a_run_keeps_an_error_for_every_record_and_scores_the_last_of_them(comma
 
 def test_a_killed_run_resumes_to_the_same_numbers(command, tmp_path):
     length = ["dataset.examples=40000", "dataset.record_every=2500"]
-    run = [*TINY, *length, "dataset.flip=one"]
+    run = [*TINY, *length, "dataset.flip=one", "diagnostics=none"]
     folder = kill_after_checkpoint(command, *run, "checkpoint_seconds=1e-6", pause=0.1)
     assert state(folder)["status"] == "running"
     assert command(*run).returncode == 0

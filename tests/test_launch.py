@@ -59,7 +59,7 @@ def test_a_run_keeps_its_config_rows_and_state_and_is_not_computed_twice(command
 @pytest.mark.parametrize(
     "run",
     [
-        ["engine=reference", *RUN],
+        ["engine=reference", "model.depth=2", *RUN],
         [
             *("engine=native", "diagnostics=none", "checkpoint_seconds=0.2"),
             *("dataset.tasks=100", "dataset.examples_per_task=1500"),
