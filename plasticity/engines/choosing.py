@@ -110,7 +110,7 @@ class ChosenInPython(Form):
             number=number,
             activations=list(self.shown.activations),
             pre_activations=list(self.shown.pre_activations),
-            gradients=self._gradients(memory, layers),
+            gradients=Gradients(memory, layers) if "gradients" in self.part.looks_at else [],
             steps_per_task=self.run.dataset.steps_per_task,
             linear=[Linear(layer, learner.scale) for layer in memory],  # type: ignore[misc]
             draw=draw,
@@ -119,17 +119,23 @@ class ChosenInPython(Form):
             columns=[[h] for h in self.shown.activations],
         )
 
-    def _gradients(self, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> list["Tensor"]:
-        """What `Step.gradient` gives, for one example; empty if the method does not ask."""
+
+@dataclass(frozen=True)
+class Gradients(Sequence["Tensor"]):
+    """What `Step.gradient` gives of one example, computed when it is asked for."""
+
+    memory: Sequence[LayerMemory]
+    layers: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.memory) - 1
+
+    def __getitem__(self, layer: Any) -> Any:
         import torch
 
-        if "gradients" not in self.part.looks_at:
-            return []
-        found = []
-        for layer, kernels in zip(memory[:-1], layers, strict=False):
-            inputs = np.abs(layer.current["value"][0, : kernels.used]).sum() / layer.inputs
-            found.append(torch.from_numpy(np.abs(layer.current["error"][0, : layer.units]) * inputs))
-        return found
+        memory, used = self.memory[:-1][layer], self.layers[layer].used
+        inputs = np.abs(memory.current["value"][0, :used]).sum() / memory.inputs
+        return torch.from_numpy(np.abs(memory.current["error"][0, : memory.units]) * inputs)
 
 
 def _distinct(units: Iterable[Any], number: int) -> list[int]:
