@@ -106,7 +106,7 @@ class Experiment:
         return rows
 
     def _mixed(self, labels: Iterable[Label]) -> list[str]:
-        """The config keys other than the seed in which runs differ that all labels call the same."""
+        """The config keys, other than the seed, that differ between runs to which all labels give one name."""
         alike: dict[tuple[str, ...], list[dict[str, str]]] = {}
         for run in self.runs.values():
             name = tuple(label(run) for label in labels)
@@ -151,7 +151,7 @@ def launch_command(config_dir: Path | None, *overrides: str) -> str:
 
 
 def varying(groups: Iterable[Sequence[Mapping[str, Any]]]) -> list[str]:
-    """The keys in which the members of any of some groups differ.
+    """The keys in which the members of at least one group differ.
 
     Args:
         groups: each the flat configs of some runs.

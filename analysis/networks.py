@@ -46,7 +46,7 @@ class TunedNetwork:
 
 
 def network_name(run: Mapping[str, Any]) -> str | None:
-    """The tuned network that a run is: of several, that which states most. None for no such network.
+    """The tuned network that a run is: of several, the one that states most. None for no such network.
 
     Args:
         run: its config by dotted key, with lists as text, as in a row of `analysis.summarise`.

@@ -81,7 +81,7 @@ class Piece:
         return True
 
     def remove(self) -> None:
-        """Deletes both files."""
+        """Removes both files."""
         self.tasks.unlink(missing_ok=True)
         self.runs.unlink(missing_ok=True)
 

@@ -60,11 +60,11 @@ def interval(values: pd.Series) -> tuple[float, float]:
 
 
 FAR = 0.25
-"""The share of a figure's span that two groups of runs have to be apart to be called so."""
+"""How far apart runs have to be to count as two groups, as a share of the figure's span."""
 
 
 def in_two_groups(values: np.ndarray, span: float) -> bool:
-    """Whether values fall into two groups, of which no mean speaks.
+    """Whether values fall into two groups, which their mean would hide.
 
     That is where the largest gap between neighbours is at least a quarter of the span, and wider than either group.
 

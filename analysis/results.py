@@ -36,7 +36,7 @@ class Results:
         return bool(self.pieces())
 
     def pieces(self) -> list[Piece]:
-        """All pieces. Of a run that is in two, since a collection was killed, the later one holds."""
+        """All pieces. If a run is in two, since a collection was killed, the later one counts."""
         names = {path.name for folder in ("runs", "tasks") for path in self.path.glob(f"{folder}/*.parquet")}
         return [*([self._earlier] if self._earlier.exists() else []), *map(self._piece, sorted(names))]
 
@@ -69,9 +69,10 @@ class Results:
 
     @contextmanager
     def change(self) -> Iterator[Write]:
-        """Makes those take turns who read the results, change them and write them: all three belong inside.
+        """Makes processes that read the results, change them and write them take turns: all three belong inside.
 
-        Where there are no locks, or another takes too long, nothing is written over what another wrote meanwhile.
+        Where there are no locks, or another process takes too long, nothing is written over what another wrote
+        meanwhile.
 
         Yields:
             a function that replaces all pieces that change, each file atomically, with runs as returned by

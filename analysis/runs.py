@@ -26,7 +26,7 @@ ALWAYS = "optimiser.step_size"
 """The config key that is shown even if it is the same for all."""
 
 ROW = ("tasks_done", "total_tasks", "score", "percent", "reason")
-"""Further columns of a run that its line says something of."""
+"""Further columns of a run that its line mentions."""
 
 DIGITS = 2
 """Digits after the decimal point of a score in percent."""

@@ -55,7 +55,7 @@ class Ranking:
         return None if first["failed"] or not first["seeds"] else first
 
     def warnings(self) -> list[str]:
-        """Why the best may not be: runs are missing, it lies on the edge of the grid, or the next is as good."""
+        """Why the best may not be the best: runs are missing, it is on the grid's edge, or the next is as good."""
         said = []
         lacking = int(self.settings["missing"].sum())
         if lacking:

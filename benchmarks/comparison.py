@@ -35,7 +35,7 @@ engine is timed on parts of a user's own alone."""
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs by what they are called, the first that by which the others are divided.
+    """Runs by what they are called; the others are divided by the first.
 
     Attributes:
         title: what differs between them.
@@ -107,8 +107,8 @@ def trained(run: Run, data: PermutedDigits) -> Network:
 
 
 def start(run: Run, network: Network, data: PermutedDigits) -> Network:
-    """A trained network for a run whose method has not begun; one that it has trained itself, if that one is of
-    another shape."""
+    """A trained network for a run whose method has not begun: the one given or, if that has another shape, one that
+    the run trains itself."""
     shapes = {name: array.shape for name, array in initial_parameters(run).items()}
     if shapes != {name: array.shape for name, array in network.parameters.items()}:
         network = trained(run, data)
@@ -143,7 +143,7 @@ def _native(learner: NativeLearner, network: Network, task: Task, timing: Timing
 
 
 def _other(learner: Learner, task: Task, timing: Timing, batch: int) -> Callable[[], float]:
-    """Times repetitions that go on from each other: these engines take as long whatever units are active."""
+    """Times repetitions, each continuing from the last: these engines take as long whichever units are active."""
     return lambda: timing.per_step(learner, task, timing.slow_steps, batch)
 
 
@@ -161,7 +161,7 @@ def _peers(
 
 
 def in_turn(times: Sequence[float], others: Sequence[float]) -> float:
-    """The median ratio of what was timed in the same round, which a machine that changes its speed changes less."""
+    """The median ratio of what was timed in the same round, which varies less where a machine's speed changes."""
     return statistics.median(one / other for one, other in zip(times, others, strict=True))
 
 

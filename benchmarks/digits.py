@@ -11,7 +11,7 @@ from plasticity.errors import UserError
 
 
 def digits() -> PermutedDigits:
-    """MNIST, if it is on this machine; else made-up digits, as many."""
+    """MNIST, if it is on this machine; else as many made-up digits."""
     os.environ["PLASTICITY_OFFLINE"] = "1"
     try:
         return PermutedMnist().open(seed=0, root=None)

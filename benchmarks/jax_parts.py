@@ -51,8 +51,8 @@ OPTIMISERS: dict[type, tuple[int, Callable[[Any, Any, Any, Any, Any], tuple[Any,
     SGD: (0, _descended),
     Moments: (2, _adapted),
 }
-"""How many arrays are remembered of a parameter, and the parameter and these after a step, the number of which is
-given last, from 1."""
+"""How many arrays are remembered of a parameter; and what gives the parameter and these arrays after a step, whose
+number, from 1, is its last argument."""
 
 
 def supports(run: Run) -> bool:

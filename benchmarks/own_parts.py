@@ -116,5 +116,5 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
         "own optimiser": {"optimiser": own(Moments)},
     },
 }
-"""For each kind of part the runs that are compared: the nearest built-in part first, then that of a user's own. All
+"""For each kind of part the runs that are compared: the nearest built-in part first, then the user's own. All
 else is as on the base network, with continual backpropagation unless the part is another method."""

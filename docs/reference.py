@@ -37,7 +37,7 @@ KINDS: dict[str, type[Part]] = {
 """The kinds of parts, by the key that chooses one."""
 
 INNER = {"replacement": "replacement/method", "replacement.utility": "replacement/utility"}
-"""The keys whose group of choices is called otherwise."""
+"""The keys whose group of choices has another name."""
 
 
 class Unexplained(Exception):
@@ -46,7 +46,7 @@ class Unexplained(Exception):
 
 @dataclass(frozen=True)
 class Key:
-    """A config key as people read of it."""
+    """A config key as the docs show it."""
 
     name: str
     default: str

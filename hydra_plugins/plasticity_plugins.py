@@ -24,7 +24,8 @@ class Combinations(Sweeper):
     """`hydra/sweeper=combinations`: every combination of the values given, as one list of runs.
 
     Args:
-        params, alternatives, only, grids: as in `plasticity.composition.combinations`; the command line beats them.
+        params, alternatives, only, grids: as in `plasticity.composition.combinations`; the command line takes
+            precedence over them.
         unknown: keys of other sweepers, which are refused.
     """
 

@@ -67,11 +67,11 @@ class FolderSource(ConfigSource):
         return sorted(groups | files if results_filter is None else wanted.get(results_filter, set()))
 
     def _generated(self, group: str) -> set[str]:
-        """The choices in a group, beyond its files, that are listed."""
+        """The choices that are listed in a group beyond its files."""
         return set()
 
     def _has_parts(self, config_path: str) -> bool:
-        """Whether a file may name a part, with whose defaults it is to be completed."""
+        """Whether a file may name a part, whose defaults then complete it."""
         return False
 
     def _result(self, config: DictConfig, header: dict[str, str | None]) -> ConfigResult:

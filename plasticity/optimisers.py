@@ -79,10 +79,10 @@ class Adam(Optimiser, name="adam"):
     """θ ← θ − step size · m̂ / (√v̂ + ε), m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ) (Kingma and Ba 2015).
 
     m and v are the running means of a parameter's gradient and of its square, both 0 at the weights of a unit that
-    is made anew, and t counts its steps. Codes differ in what becomes of t then: mostly it goes on, as if the
-    cleared means were old (google/dopamine, ajozefiak/SelfNormalizedResets, LucMc/continual-learning), which makes
-    the unit's first steps 3 to 6.6 times too long. `AdamGnT.py` of shibhansh/loss-of-plasticity counts per weight,
-    but steps by (1 − β₂ᵗ) m / (√v + ε), a mistake.
+    is made anew, and t counts its steps. Implementations differ in what then becomes of t: in most it continues, as
+    if the cleared means were old (google/dopamine, ajozefiak/SelfNormalizedResets, LucMc/continual-learning), which
+    makes the unit's first steps 3 to 6.6 times too long. `AdamGnT.py` of shibhansh/loss-of-plasticity counts per
+    weight, but steps by (1 − β₂ᵗ) m / (√v + ε), a mistake.
 
     Attributes:
         step_size: the step size.
@@ -90,7 +90,8 @@ class Adam(Optimiser, name="adam"):
         square_decay: β₂.
         epsilon: ε.
         count: t of each weight starts at the later reset of its two units, and of a bias at that of its unit
-            (restart); or all count the steps of the run (keep). The same where no unit is made anew: then keep.
+            (restart); or all count the steps of the run (keep). Where no unit is made anew, both are the same, and
+            it is keep.
     """
 
     step_size: float = number(0.001, above=0)
@@ -125,7 +126,7 @@ class UPGD(Optimiser, name="upgd"):
     gradient of the loss and the regulariser. The maximum is over all parameters of the network, whose U is not
     corrected as Û is; where it is 0, parameters with U = 0 move by half, the others in full. ξ is standard normal.
     As `FirstOrderGlobalUPGD` in github.com/mohmdelsayed/upgd (core/optim/weight_upgd), all of this is done to
-    biases, gains and offsets, too. U is cleared at the weights of a unit that is made anew; t goes on.
+    biases, gains and offsets, too. U is cleared at the weights of a unit that is made anew; t continues.
 
     Attributes:
         step_size: η.

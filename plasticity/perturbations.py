@@ -163,14 +163,14 @@ class WeightReinitialisation(Perturbation, name="weight_reinitialisation"):
 
     A weight matters by U, the running mean of |g w|, g the gradient of the loss alone, before the step, and w the
     weight after it; those with U ≤ `threshold` times the mean of U over their layer's weights are drawn as at
-    initialisation, and then all U of a layer of which any were drawn start over at 0. Biases, gains and offsets
-    stay, and what the optimiser remembers does. It is a perturbation, since it mixes fresh weights into the network
-    after every n-th step, whatever the units: no unit is made anew.
+    initialisation, and then, in every layer where any were drawn, all U start over at 0. Biases, gains and offsets
+    stay, and so does what the optimiser remembers. It is a perturbation, since it mixes fresh weights into the
+    network after every n-th step, whatever the units: no unit is made anew.
 
     Hernandez-Garcia et al. 2025 ("Reinitializing weights vs units for maintaining plasticity in neural networks",
     PMLR 330; github.com/JFernando4/collas_2025_swr_paper) take |g w| of the last batch on permuted MNIST; with
-    single examples that redraws thousands of weights at a time. Their code also treats biases, gains and offsets
-    so.
+    single examples that redraws thousands of weights at a time. Their code treats biases, gains and offsets in the
+    same way.
 
     Attributes:
         every: number of steps from one reinitialisation to the next.

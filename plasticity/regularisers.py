@@ -77,7 +77,7 @@ class L2(Regulariser, name="l2"):
     """strength / 2 · ‖θ‖²: weight decay, as in `torch.optim.SGD(weight_decay=strength)`.
 
     Attributes:
-        strength: λ, how strongly parameters are drawn to 0.
+        strength: λ, how strongly parameters are pulled towards 0.
     """
 
     strength: float = number(1e-3, at_least=0)
@@ -94,11 +94,11 @@ class L2Init(Regulariser, name="l2_init"):
     """strength / 2 · ‖θ − θ₀‖²: decay of weights and biases towards their initial values θ₀.
 
     Regenerative regularisation (Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
-    regularization"; github.com/skumar9876/L2_Init). A unit made anew is pulled to the θ₀ of the unit whose place it
-    takes.
+    regularization"; github.com/skumar9876/L2_Init). A unit made anew is pulled towards the θ₀ of the unit whose
+    place it takes.
 
     Attributes:
-        strength: λ, how strongly parameters are drawn to where they started.
+        strength: λ, how strongly parameters are pulled towards where they started.
     """
 
     strength: float = number(1e-3, at_least=0)
@@ -173,7 +173,7 @@ class Parseval(Regulariser, name="parseval"):
 
     Attributes:
         strength: λ, the weight of the term in the loss.
-        scale: s, what the squares of all singular values are pulled to.
+        scale: s, what the squares of all singular values are pulled towards.
     """
 
     strength: float = number(1e-4, at_least=0)

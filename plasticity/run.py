@@ -237,7 +237,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def number_text(value: float) -> str:
-    """A number for people: no two numbers have the same."""
+    """A number as people read it: no two numbers read the same."""
     short = f"{value:.10g}"
     return short if float(short) == value else repr(float(value))
 

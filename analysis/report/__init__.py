@@ -1,7 +1,7 @@
-"""One page on some runs, which holds all that it shows: tables, findings, figures, the runs and their versions.
+"""One page about some runs, which holds all that it shows: tables, findings, figures, the runs and their versions.
 
-Its curves are drawn by Vega-Lite, which vl-convert packs into one script. The choice was made by what a page that
-is to be opened anywhere needs:
+Its curves are drawn by Vega-Lite, which vl-convert packs into one script. It was chosen for a page that can be
+opened anywhere:
 
 - Vega-Lite: 0.9 MB, draws SVG, whose text can be selected, read aloud, printed and coloured by the page's style
   sheet; its expressions can be interpreted, so that the page forbids `eval` along with every request.

@@ -1,4 +1,4 @@
-"""The command that writes a page on some runs: python -m plasticity.analysis report --help."""
+"""The command that writes a page about some runs: python -m plasticity.analysis report --help."""
 
 import argparse
 from collections.abc import Sequence

@@ -61,7 +61,7 @@ class Figure:
         return {point[0] for panel in self.panels for point in panel.points}
 
     def values(self) -> Table:
-        """Some values of each curve, for who cannot see them."""
+        """Some values of each curve, for readers who cannot see it."""
         sections = []
         for panel in self.panels:
             rows = []

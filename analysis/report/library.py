@@ -27,5 +27,5 @@ def script() -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, packed)
     except OSError:
-        pass  # a cache that cannot be written to costs time alone
+        pass  # a cache that cannot be written to only costs time
     return packed

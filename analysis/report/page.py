@@ -28,7 +28,7 @@ class Block:
     Attributes:
         title: the heading.
         table: the table.
-        folded: whether it is shown on demand alone.
+        folded: whether it is shown only on demand.
         wraps: whether its cells hold sentences or commands, which are broken into lines.
     """
 
@@ -43,7 +43,7 @@ class Part:
     """A part of the page.
 
     Attributes:
-        title: its heading, which its address follows from.
+        title: its heading, from which its address follows.
         blocks: its tables.
         figures: its figures.
         said: sentences at its beginning.

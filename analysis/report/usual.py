@@ -1,4 +1,4 @@
-"""The table and the curves of runs of which nothing is declared: by the values in which they differ."""
+"""The table and the curves of runs for which nothing is declared: by the values in which they differ."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -55,7 +55,7 @@ def table(runs: pd.DataFrame) -> dict[str, Any]:
 def figures(
     runs: pd.DataFrame, paths: Sequence[str], columns: Sequence[str] = ()
 ) -> tuple[list[Figure], list[str]]:
-    """Curves of the finished ones of some runs, whose scores are of one kind, and sentences on what is left out.
+    """Curves of those runs that are finished, whose scores are of one kind, and sentences on what is left out.
 
     Args:
         runs: as returned by `analysis.summarise`.

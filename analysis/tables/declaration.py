@@ -1,4 +1,4 @@
-"""What a table shows: its declaration in `conf/table/`, in a file of one's own, or on the command line."""
+"""What a table shows: its declaration in `conf/table/`, in a user's own file, or on the command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -89,7 +89,7 @@ def resolve(declaration: Declaration, runs: pd.DataFrame) -> Grid:
         runs: a row per run, with their config.
 
     Raises:
-        UserError: for a key that there is not, or labels that are not told apart.
+        UserError: for a key that does not exist, or labels that cannot be told apart.
     """
     columns = lines(declaration.columns, runs, "--columns")
     head = declaration.head or ", ".join(_names(declaration.rows, runs, "--rows"))
@@ -128,7 +128,7 @@ def lines(axis: Axis, runs: pd.DataFrame, option: str, spelt: bool = False) -> l
         spelt: call a value by its key, too, unless it has a label: "activation relu".
 
     Raises:
-        UserError: for a key that there is not, or labels that are not told apart.
+        UserError: for a key that does not exist, or labels that cannot be told apart.
     """
     names = _names(axis, runs, option)
     choices = [

@@ -135,7 +135,7 @@ def first(override: Override, iterator: Callable[[], Iterator[Any]]) -> list[Any
 
 
 def _make_decimal(values: RangeSweep) -> None:
-    """Has a range of decimal numbers count in decimals: to 0.009, not 0.009000000000000001."""
+    """Makes a range of decimal numbers count in decimals: to 0.009, not 0.009000000000000001."""
     limits = {name: getattr(values, name) for name in ("start", "stop", "step")}
     if any(isinstance(limit, float) for limit in limits.values()):
         for name, limit in limits.items():

@@ -28,7 +28,8 @@ EARLIER_TUNED = (
     "0.001, replacement.rate: 0.001}}}, and apply each where it belongs, as in optimiser: {step_size: "
     "'${tuned:optimiser.step_size}'}; see conf/tuned/width_20.yaml."
 )
-"""What to write in place of a file of `tuned/` from before values stood by method under the keys of a run."""
+"""What to write in place of a file of `tuned/` in the older format, in which values did not stand by method under a
+run's keys."""
 
 
 def explain(error: BaseException, overrides: Sequence[str] | None = None) -> UserError:

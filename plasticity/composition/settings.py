@@ -127,7 +127,7 @@ class Settings:
         return Path(self.runs_dir).absolute()
 
     def without_effect(self, cluster: bool) -> list[str]:
-        """Sentences about settings that were chosen and play no role.
+        """Sentences about settings that were chosen but have no effect.
 
         Args:
             cluster: whether the runs are computed on a cluster.

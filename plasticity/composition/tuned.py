@@ -90,7 +90,8 @@ def check(tuned: Mapping[str, Any], method: str | None, run: Run) -> None:
 
 
 def _earlier(method: str, values: Mapping[str, Any]) -> ConfigError:
-    """The error for a file of `tuned/` as it was written before values stood by method under the keys of a run."""
+    """The error for a file of `tuned/` in the older format, in which values did not stand by method under a run's
+    keys."""
     now = {EARLIER.get(key, key): value for key, value in values.items()}
     listed = ", ".join(f"{key}: {value}" for key, value in now.items())
     applied = next(iter(now), "optimiser.step_size")

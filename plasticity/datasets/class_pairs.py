@@ -18,7 +18,7 @@ from plasticity.streams import Purpose, sample
 
 @dataclass(frozen=True, kw_only=True)
 class ClassPairs(ImageDataset, name="class_pairs"):
-    """A task is a pair of classes, shown for several epochs in batches; no pair comes twice, unless all have come.
+    """A task is a pair of classes, shown for several epochs in batches; no pair recurs before all have been shown.
 
     The form of Continual ImageNet (Dohare et al. 2024, github.com/shibhansh/loss-of-plasticity, lop/imagenet).
     Images per class, epochs and the size of batches are theirs. They take two classes at a time from an order of
@@ -28,7 +28,7 @@ class ClassPairs(ImageDataset, name="class_pairs"):
     Attributes:
         images_per_class: number of images of a class that the seed chooses for all tasks.
         epochs: how often each image is shown in a task, in a different order each time.
-        repeat: whether there may be more tasks than pairs: once all have come, they come again in another order.
+        repeat: whether there may be more tasks than pairs: once all have been shown, they recur in another order.
     """
 
     outputs = 2

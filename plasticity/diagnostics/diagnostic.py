@@ -116,7 +116,7 @@ def lacking(measured: Mapping[str, Mapping[str, Any]], diagnostics: Sequence[Dia
 def differing(
     measured: Mapping[str, Mapping[str, Any]], diagnostics: Sequence[Diagnostic]
 ) -> list[Diagnostic]:
-    """The diagnostics that were not taken with these settings, for whichever tasks; arguments as in `lacking`."""
+    """The diagnostics that were not taken with these settings, whatever the tasks; arguments as in `lacking`."""
     return [one for one in diagnostics if _settings(measured.get(one.name, {})) != _settings(one.values())]
 
 

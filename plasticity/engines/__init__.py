@@ -108,10 +108,10 @@ def decide(setting: str, runs: Iterable[Run]) -> list[Choice]:
 
 
 def confirmed(decided: Choice, run: Run) -> Choice:
-    """The engine that was decided on for a run, which may have been elsewhere, or a while ago.
+    """The engine that was decided on for a run, perhaps on another machine or some time ago.
 
     Raises:
-        UserError: if it cannot compute the run here and now. No other one does instead: engines round differently,
+        UserError: if it cannot compute the run here and now. No other takes its place: engines round differently,
             so one computes all seeds.
     """
     if reason := get(decided.engine).unsupported(run):

@@ -62,7 +62,7 @@ def unavailable() -> str | None:
 def _parts_of_steps(run: Run) -> dict[str, Part]:
     """Every part that takes part in a run's steps, by config key, with those that other parts hold.
 
-    Any data set will do, since the kernel receives its tasks as plain arrays, and so will what is done to the
+    Any data set will do, since the kernel receives its tasks as plain arrays, and so will any change made to the
     network between them.
     """
     between = ["dataset", "intervention"] + ["perturbation"] * (not run.perturbation.acts_in_steps)
@@ -90,7 +90,7 @@ class NativeLearner:
         ]
         for each in self.forms:
             each.arrange(self.memory)
-        output = self.memory[-1]  # whose loss may look at a label as a number, and not take anything at it
+        output = self.memory[-1]  # whose loss may use a label as a number, not as an index
         self.examples.any_label = "label" in output.arrays and CLASSES not in output.own
         structures = [memory.structure(place) for place in range(self.batch) for memory in self.memory]
         self.layers = (binding.structure("Layer") * len(structures))(*structures)
@@ -208,7 +208,7 @@ def _form(part: Part, run: Run) -> Form:
 
 
 def _score(objective: Objective, outputs: np.ndarray, targets: np.ndarray) -> float:
-    """The mean score of an objective of a user's own."""
+    """The mean score of a user's own objective."""
     import torch
 
     given = torch.from_numpy(outputs.astype(np.float32))

@@ -123,7 +123,7 @@ class ReferenceLearner:
         return [len(units) for units in chosen]
 
     def _fresh(self, layer: int, unit: int, number: int) -> dict[str, Tensor]:
-        """What the parameters that lead into a unit made anew after a step are: drawn, or as at the start."""
+        """The parameters that lead into a unit made anew after a step: drawn, or as at the start."""
         own, drawn, fresh = self.layers[layer], 0, dict[str, Tensor]()
         for kind, parameter in own.parameters.items():
             if parameter.unit_axis == 0:

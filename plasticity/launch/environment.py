@@ -22,7 +22,7 @@ IN_A_JOB = "export SLURM_EXPORT_ENV=ALL"
 
 @contextmanager
 def as_of_no_job(options: Iterable[str]) -> Iterator[None]:
-    """Takes away variables that sbatch, or the job, would mistake for its own.
+    """Removes variables that sbatch, or the job, would mistake for its own.
 
     Args:
         options: long names of the options that sbatch is given, which go before a user's variables.

@@ -68,7 +68,7 @@ class Job:
         return DelayedSubmission(Job(self.runs, self.settings, self.restart))
 
     def _name_unfinished(self) -> None:
-        """Logs which runs continue only if the job is requeued."""
+        """Logs which runs are resumed only if the job is requeued."""
         known = states(self.runs, self.local.outcome, self.settings) if self.local else {}
         left = [identity for identity, state in known.items() if not state.is_over]
         print(f"Stopping with checkpoints of {len(left)} unfinished runs: {', '.join(left)}", flush=True)

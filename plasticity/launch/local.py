@@ -212,7 +212,7 @@ class Local:
         return state
 
     def _done(self, state: RunState) -> bool:
-        """Whether a run that is finished is so by this launch: started over and measured, if that was its task."""
+        """Whether a finished run is done for this launch: started over and measured, if that was its task."""
         measured = self.settings.launch.missing_measures == "leave" or not lacking(
             state.measured, self.settings.diagnostics
         )

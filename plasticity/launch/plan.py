@@ -28,9 +28,9 @@ class Plan:
         to_compute: those to be computed, the longest first.
         steps_left: number of steps that each of those still has to take.
         engines: the engine that would compute each of those on this machine, and why.
-        resumed: number of runs that continue from a checkpoint.
+        resumed: number of runs that are resumed from a checkpoint.
         absent: number of combinations that are not runs.
-        to_measure: those of them that are finished, and only lack measures or snapshots.
+        to_measure: those to be computed that are finished, and only lack measures or snapshots.
         restart: identity of this launch, if it starts its runs over; see `Session`.
         notes: sentences that the user should read, mostly about runs of earlier launches.
     """
@@ -80,7 +80,7 @@ class Survey:
         finished: the runs that are finished and are to stay so.
         unreadable: those of them whose config cannot be read.
         lacking: what finished runs lack of what is asked for.
-        resumed: those that continue from a checkpoint.
+        resumed: those that are resumed from a checkpoint.
         outdated: those whose checkpoint was computed by other code.
         left: those to be computed, with the number of steps that each still has to take.
         notes: sentences about runs that are computed again.
@@ -220,7 +220,7 @@ def _notes(found: Survey, left: Sequence[tuple[Run, Choice]], cluster: bool) -> 
 
 
 def _absent(number: int) -> list[str]:
-    """Says why some combinations of a sweep are no runs."""
+    """Says why some combinations of a sweep are not runs."""
     if not number:
         return []
     them = "1 combination is" if number == 1 else f"{number} combinations are"

@@ -49,7 +49,7 @@ def summary(asked: Sequence[Run], computed: Sequence[Run], outcome: Outcome, set
 
 
 def _lacking(computed: Sequence[Run], known: Mapping[str, RunState], settings: Settings) -> list[str]:
-    """What finished runs lack, since another launch computed them, or began them, without all of it."""
+    """What finished runs lack because another launch computed or began them without all of it."""
     every, diagnostics = settings.snapshots.every, settings.diagnostics
     finished = [
         (RunFolder.of(settings.runs, run), run, state)

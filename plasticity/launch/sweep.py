@@ -119,7 +119,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, clus
 
     def ready(to_compute: Sequence[Run]) -> None:
         check_modules(to_compute, settings.diagnostics)
-        datasets = [run.dataset for run in to_compute]  # prepared before any worker does, once
+        datasets = [run.dataset for run in to_compute]  # once, before any worker does
         prepare_data((one for one in datasets if not is_own(one)), settings.data_root)
         trial.prepare((one for one in datasets if is_own(one)), settings.data_root, apart)
         trial.try_own_parts(to_compute, settings.data_root, apart)

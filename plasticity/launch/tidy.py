@@ -1,4 +1,4 @@
-"""Puts the folders of finished runs in order, of which an earlier launch was killed, or that were damaged."""
+"""Tidies the folders of finished runs whose launch was killed, or that were damaged."""
 
 from collections.abc import Iterable
 from contextlib import suppress

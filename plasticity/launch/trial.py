@@ -1,6 +1,6 @@
 """Trials of the users' own parts on made-up examples, before anything is launched with them.
 
-Each method is called once, and what it returns is looked at; then the reference engine takes one step. A launch
+Each method is called once, and what it returns is checked; then the reference engine takes one step. A launch
 does this in a process of its own, which such code may crash or hang. For this package's own parts it does nothing.
 """
 
@@ -110,13 +110,13 @@ def step(run: Run, root: str | None) -> None:
     try:
         ram.check(run)
     except UserError:
-        return  # as is said when the run is computed
+        return  # reported when the run is computed
     task = first_task(run, root)
     task = replace(task, order=task.order[: run.dataset.batch_size])
     try:
         get("reference").learner(run, initial_network(run)).learn(task, lambda steps: None)
     except Diverged:
-        pass  # nor is this about what a part returns
+        pass  # this is not about what a part returns either
     except Exception as error:
         named = ", ".join(f"{key}={part.name}" for key, part in own(run).items())
         raise UserError(

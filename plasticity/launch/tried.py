@@ -1,4 +1,4 @@
-"""A part that is being tried: what its methods return is looked at, and what they raise is told."""
+"""A part that is being tried: what its methods return is checked, and what they raise is reported."""
 
 from collections.abc import Callable
 from typing import Any

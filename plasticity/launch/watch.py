@@ -74,5 +74,5 @@ def _look(folder: RunFolder, seen: dict[str, int], steps: int, before: str) -> M
 
 
 def _stamp(state: RunState) -> str:
-    """A text that is another one after every attempt at a run."""
+    """A text that changes with every attempt at a run."""
     return f"{state.status} {state.attempt} {state.updated}"

@@ -138,7 +138,7 @@ def _compute(run: Run, folder: RunFolder, session: Session) -> None:
 
 
 def _end_late(stop: threading.Event, seconds: float) -> None:
-    """Ends this process some time after it was told to stop; its run goes on from the last checkpoint."""
+    """Ends this process some time after it was told to stop; its run is resumed from the last checkpoint."""
     stop.wait()
     time.sleep(seconds)
     os._exit(LATE)

@@ -91,7 +91,7 @@ def exists(path: Path) -> bool:
 
 
 def unless_refused(operation: Callable[..., object], *arguments: object) -> str | None:
-    """Does something that some file systems cannot do, such as CIFS, FUSE and FAT, and that we can do without.
+    """Does something that some file systems, such as CIFS, FUSE and FAT, cannot do, and that we can do without.
 
     Returns:
         why it was refused; None if it was done

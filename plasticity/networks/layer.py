@@ -71,7 +71,7 @@ class Passed(NamedTuple):
 class Layer:
     """The base class of layers. A layer of your own subclasses this and defines `forward`.
 
-    What replacement, regularisers, diagnostics and snapshots need of a layer, they ask it.
+    Replacement, regularisers, diagnostics and snapshots ask a layer for what they need to know of it.
 
     Attributes:
         units: number of units.
@@ -174,7 +174,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Place:
-    """A parameter, and where in the network it is: what regularisers and constraints may have to know of it.
+    """A parameter, and where in the network it is: what regularisers and constraints may need to know of it.
 
     Attributes:
         parameter: its shape, how it starts, and how it belongs to units.

@@ -1,4 +1,4 @@
-"""What the methods share that act on their layers at intervals."""
+"""What is common to methods that act on their layers at intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The control: as many units as a method replaces, but any units."""
+"""The control: as many units as a method replaces, but chosen at random."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,8 +36,8 @@ class RandomReplacement(Replacement, name="random"):
     threshold of 0.
 
     Attributes:
-        rates: units replaced per unit and step: one number for all layers, or one for each hidden layer. In a `Run`
-            list has 0 for layers without replacement, and is one number if all others have the same.
+        rates: units replaced per unit and step: one number for all layers, or one for each hidden layer. In a
+            `Run`, a list has 0 for layers without replacement, and is one number if all others have the same.
     """
 
     rates: Any = checked(_rates, 1e-4)

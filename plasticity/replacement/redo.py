@@ -16,8 +16,8 @@ class ReDo(Dormancy, name="redo"):
 
     s = mean |h| over the steps since the last check / (the layer's mean of that + 1e-9); for a batch, |h| is the
     mean over its examples. Where authors differ: `labs/redo` in github.com/google/dopamine takes s from one batch;
-    `gntRedo.py` in github.com/shibhansh/loss-of-plasticity replaces no unit of a layer that is all 0, of which here
-    every unit is replaced, and chooses the same otherwise if it is given the same steps.
+    `gntRedo.py` in github.com/shibhansh/loss-of-plasticity replaces no unit of a layer that is all 0, where here
+    every unit is replaced; otherwise it chooses the same, given the same steps.
     """
 
     floor = 1e-9

@@ -1,4 +1,4 @@
-"""Self-normalised resets (Farias and Jozefiak 2025): units that are silent for longer than they ever were."""
+"""Self-normalised resets (Farias and Jozefiak 2025): units that are silent for longer than ever before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,7 +124,7 @@ class SelfNormalisedResets(Replacement, name="snr"):
 
 
 def bins(silence: "Tensor") -> "Tensor":
-    """The bin of each of some silences, for one of 0 that of 1: int64, [units]."""
+    """The bin of each silence; one of 0 counts as 1: int64, [units]."""
     length = silence.clamp(min=1)
     above = (PER_OCTAVE * ((length.double() - 0.5) / EXACT).log2()).floor() + EXACT
     return (length - 1).where(length <= EXACT, above.long())

@@ -29,7 +29,7 @@ def claim(path: Path) -> Iterator[bool]:
         True if the claim is ours, False if another living process holds it.
 
     Raises:
-        UserError: if the file system has no locks, or the file is somebody else's.
+        UserError: if the file system has no locks, or the file is another user's.
     """
     with ExitStack() as stack:
         try:

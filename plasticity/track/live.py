@@ -15,8 +15,8 @@ LOOK_SECONDS = 2.0
 class Live:
     """Runs that are open at W&B, in one client. Only one thread may use it.
 
-    What arrives in the end is what publishing the whole run would have sent, and it is read back likewise. A client
-    that fails is abandoned with all of its runs, which are then published whole, once they have ended.
+    What arrives in the end is what publishing the whole run would have sent, and it is read back in the same way. A
+    client that fails is abandoned with all of its runs, which are then published whole, once they have ended.
 
     Args:
         publisher: the session's publisher.

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tracker(Part):
-    """Is told how runs begin, learn and end. It changes none of their numbers, and costs none of them its result.
+    """Is told how runs begin, learn and end. It changes none of their numbers, and cannot cost a run its result.
 
-    A tracker of one's own defines some of the methods `began`, `learnt` and `ended`. They are called in a thread of
+    A tracker of your own defines some of the methods `began`, `learnt` and `ended`. They are called in a thread of
     the launch that no run waits for. What they are told comes from the runs' folders: a new row arrives within a
     few seconds. If one of them raises an error, the launch says so once, in its closing lines, and the tracker is
     told nothing more.
@@ -59,5 +59,5 @@ class Tracker(Part):
         return self
 
     def without_effect(self) -> list[str]:
-        """Sentences about keys that were chosen and play no role."""
+        """Sentences about keys that were chosen but have no effect."""
         return []

@@ -96,7 +96,7 @@ class Attempt:
     def _resumed(self) -> Network | None:
         """The checkpoint's network, after restoring its rows and its engine; None if there is none to resume from.
 
-        One that other code of the run's parts computed is none. Another PyTorch or processor is only noted.
+        One computed by other code of the run's parts does not count. Another PyTorch or processor is only noted.
 
         Raises:
             UserError: when the engine that began the run cannot compute it now. The checkpoint is kept.
@@ -137,7 +137,7 @@ class Attempt:
         """Stores a row.
 
         Raises:
-            UserError: when its score is no finite number, though the loss was.
+            UserError: when its score is not a finite number, though the loss was.
         """
         name = self.state.score_name
         if not isfinite(row[name]):

@@ -45,7 +45,7 @@ USUAL = ("cc", "gcc", "clang")
 DIGEST = hashlib.sha256().digest_size
 
 KEPT_SECONDS = 90 * 24 * 3600
-"""How long a library that nobody uses stays in the cache: each change of a user's own part leaves one there."""
+"""How long an unused library stays in the cache: each change to a user's own part leaves one there."""
 
 
 @dataclass(frozen=True)

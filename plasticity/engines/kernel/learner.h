@@ -24,7 +24,7 @@ typedef enum { HERE, ALWAYS, WHEN_DUE } Choice;
  * units. */
 typedef enum { FOR_NOTHING, FOR_PERTURBATION, FOR_CHOICE } Waiting;
 
-/* The activation, the utility and the loss of a user's own, beside those that are listed. */
+/* A user's own activation, utility and loss, beside those that are listed. */
 enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES), OWN_LOSS = COUNT(LOSSES) };
 
 /* A linear layer and the units that it feeds. */
@@ -69,7 +69,7 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES), OWN_
     X(int32_t, choices)       /* ... and their number */                                                        \
     X(double *, share)        /* [units], how far those move towards new ones; null or NaN: made anew */ \
     X(float *, scratch)       /* [stride] */                                                                    \
-    /* Programs of parts of a user's own, each with its arrays; null where there is none. */                    \
+    /* Programs of a user's own parts, each with its arrays; null where there is none. */                       \
     X(Program *, respond)     /* h and slope from z */                                                          \
     X(void *const *, respond_on)                                                                                \
     X(Program *, judge)       /* y, into `scratch` */                                                           \
@@ -120,7 +120,7 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES), OWN_
     X(int32_t, exceeded)      /* ... and their number */                                                        \
     X(uint8_t *, is_exceeding) /* [inputs], whether a row is among them */                                      \
     X(int32_t, unclipped)     /* whether any row may exceed it */                                               \
-    /* What an optimiser of a user's own remembers of every parameter, cleared where a unit is made anew. */    \
+    /* What a user's own optimiser remembers of every parameter, cleared where a unit is made anew. */          \
     X(int32_t, remembered_of_weights) /* how many arrays of weights, [inputs][stride] each ... */               \
     X(float **, of_weights)                                                                                     \
     X(int32_t, remembered_of_units)   /* ... and of biases, gains and offsets, [stride] each */                 \
@@ -159,12 +159,12 @@ typedef struct Layer Layer;
     X(double, scale)  /* every weight and bias is this times its stored value */                                \
     X(int64_t, clock) /* steps since this learner was created */                                                \
     X(int32_t, finite)                                                                                          \
-    /* The losses of each step's examples before and after it, [steps of the task]; null where nobody asks. */  \
+    /* The losses of each step's examples before and after it, [steps of the task]; null if not asked for. */   \
     X(double *, loss_before)                                                                                    \
     X(double *, loss_after)                                                                                     \
     /* Sums over the steps of a task. */                                                                        \
     X(double, total_loss)                                                                                       \
-    X(double, total_score) /* for a loss of a user's own; for the others ... */                                 \
+    X(double, total_score) /* for a user's own loss; for the others ... */                                      \
     X(int64_t, right)      /* ... the number of examples whose class is predicted */
 
 /* The examples of a task; see plasticity.datasets.task. */

@@ -41,8 +41,7 @@ static void move_by_programs(const Learner *net, int number)
     memset(layer->of_offset, 0, sizeof(float[layer->stride]));
 }
 
-/* The constraint of a user's own, last in a step. It looks at the values of weights, so that their scale has to be
- * in them. */
+/* A user's own constraint, last in a step. It looks at the values of weights, so their scale has to be in them. */
 static void constrain_by_programs(Learner *net)
 {
     if (!net->constrains)

@@ -1,6 +1,6 @@
 /* L2 regularisation towards initial values, w ← w + pull · (w₀ − w) in every step. The rows in use are pulled as they
- * move. All others wait: they catch up, w ← w + (1 − (1 − pull)^steps) · (w₀ − w), once they are in use again, or
- * somebody looks at them, or after so many steps that a hundredth of their distance is due.
+ * move. All others wait: they catch up, w ← w + (1 − (1 − pull)^steps) · (w₀ − w), once they are in use again, or are
+ * looked at, or after so many steps that a hundredth of their distance is due.
  *
  * Σ|w| of a row that waits is not known. Until it is, it counts as if it had not changed; then, the sum over the steps
  * between is corrected as if it had changed along a line, which misses some 3e-5 of it where a step pulls by a

@@ -101,7 +101,7 @@ static void measure_for_programs(const Learner *net, const Layer *layer, const L
     }
 }
 
-/* The same with a utility of a user's own, whose program gives the mean of y over the examples. */
+/* The same with a user's own utility, whose program gives the mean of y over the examples. */
 static void observe_by_program(const Learner *net, const Layer *layer, const Layer *next)
 {
     const vec keep = all((float)net->decay_rate), gain = all((float)(1 - net->decay_rate));

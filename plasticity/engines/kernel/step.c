@@ -101,13 +101,13 @@ static double squared_error(const Layer *output, const float *target)
     return total / (float)output->units;
 }
 
-/* The program for the examples of a task, where the loss is one of a user's own. */
+/* The program for the examples of a task, where the loss is a user's own. */
 INLINE Program *own_loss(const Layer *output, const Examples *examples)
 {
     return examples->label ? output->judge_class : output->judge_values;
 }
 
-/* The loss of a user's own. */
+/* A user's own loss. */
 static double judge(Learner *net, const Layer *output, const Examples *examples, int64_t row)
 {
     if (examples->label)

@@ -1,4 +1,4 @@
-"""The form of a replacement method of a user's own: its update is a program."""
+"""The form of a user's own replacement method: its update is a program."""
 
 from collections.abc import Sequence
 from typing import Any

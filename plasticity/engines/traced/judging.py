@@ -1,4 +1,4 @@
-"""The form of an objective of a user's own: programs of the loss, the score and the errors of one example.
+"""The form of a user's own objective: programs of the loss, the score and the errors of one example.
 
 The loss of a batch is the mean over its examples, so that one program after the other gives it.
 """

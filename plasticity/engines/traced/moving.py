@@ -1,6 +1,6 @@
-"""The forms of optimisers, regularisers and constraints of a user's own: programs for parameters, in every step.
+"""The forms of users' own optimisers, regularisers and constraints: programs for parameters, in every step.
 
-Nothing lets rows of weights wait whose input is 0, as they do under gradient descent with weight decay: a step goes
+Rows of weights whose input is 0 never wait, as they do under gradient descent with weight decay: a step goes
 through all weights, and all that is remembered of them.
 """
 

@@ -52,7 +52,7 @@ class Graph:
         self.nodes: dict[tuple[Any, ...], Node] = {}
 
     def constant(self, value: float, dtype: str) -> Node:
-        """A number, rounded to its type; −0 is another than 0, and undefined ones are the same."""
+        """A number, rounded to its type; −0 differs from 0, and undefined ones are the same."""
         if dtype == WHOLE:
             return self._node("constant", (), dtype, (), int(value))
         with np.errstate(over="ignore"):
