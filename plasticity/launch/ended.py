@@ -72,7 +72,7 @@ def ended(runs: Iterable[Run], runs_dir: Path, living: Iterable[str]) -> list[st
     kinds: dict[tuple[bool, str], list[Recorded]] = {}
     for job, its_runs in _by_job(runs, last).items():
         left = [] if job.identity in alive else [_left(RunFolder.of(runs_dir, run), job) for run in its_runs]
-        if any(left) and SUCCESS not in job.tail():  # else somebody has removed its runs
+        if any(left) and SUCCESS not in job.tail():  # else its runs were removed later
             kind = set(left) == {"untouched"}, re.sub(r"\d+", "0", job.tail())
             kinds.setdefault(kind, []).append(job)
     said = [_sentence(jobs, untouched) for (untouched, _), jobs in kinds.items()]

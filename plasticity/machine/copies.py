@@ -35,7 +35,7 @@ def in_copies(function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[
 
 
 def _begin(function: Callable[[Any], Any]) -> None:
-    """Sets a copy up: it says nothing, our handlers of signals do not suit it, and it must not stay when we are
+    """Sets a copy up: it says nothing, our signal handlers do not suit it, and it must not outlive us if we are
     killed."""
     global _function
     _function = function

@@ -23,7 +23,7 @@ class Lock:
     Attributes:
         descriptor: the open file or directory; the lock lasts until it is closed.
         held: whether the lock is ours.
-        refusal: why the file system cannot lock; None if it can, and somebody else may hold the lock.
+        refusal: why the file system cannot lock; None if it can, and another process may hold the lock.
     """
 
     descriptor: int
@@ -45,7 +45,7 @@ def lock(
 
     Args:
         path: the file, created if it is missing; for a directory, `flags` must be os.O_RDONLY.
-        patience: seconds to wait while somebody else holds the lock; None to wait until it is free.
+        patience: seconds to wait while another process holds the lock; None to wait until it is free.
         waiting: called once, when there is something to wait for.
         flags: how to open it, as for os.open.
 

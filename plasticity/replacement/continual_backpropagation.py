@@ -172,5 +172,5 @@ def _by_column(values: "Tensor") -> Sequence["Tensor"]:
 
 
 def no_replacement(run: Any) -> ContinualBackpropagation:
-    """The form, in a run, of every method in whose set there is no layer."""
+    """The form, in a run, of every method whose set has no layer."""
     return ContinualBackpropagation(layers=()).canonical(run)

@@ -67,7 +67,7 @@ class LayerMemory:
             "slope": aligned((batch, stride)),
             "error": aligned((batch, padded(units + 1))),
         }
-        self.own: dict[str, np.ndarray] = {}  # what programs take that is no field of `Layer` ...
+        self.own: dict[str, np.ndarray] = {}  # what programs take that is not a field of `Layer` ...
         self.rows: dict[str, np.ndarray] = {}  # ... and what of that is laid out as the weights are
         self.programs: dict[str, tuple[int, Sequence[str]]] = {}
         self.tables: list[np.ndarray] = []

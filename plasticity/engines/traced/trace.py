@@ -200,7 +200,7 @@ def node_of(one: Any) -> Node | None:
 
 
 def check(found: Any, shapes: Sequence[Dims], dtypes: Sequence[str]) -> None:
-    """Refuses what is no tensor of such a shape and type."""
+    """Refuses what is not a tensor of such a shape and type."""
     if not isinstance(found, Symbol):
         raise Refused(f"it returns {type(found).__name__}")
     if found.dims not in shapes or found.node.dtype not in dtypes:
