@@ -64,7 +64,9 @@ def test_a_closed_terminal_ends_no_run(command):
     assert process.wait(timeout=120) == 0 and all_finished(command)
 
 
-@pytest.mark.skipif("COVERAGE_RUN" in os.environ, reason="Python ignores a Ctrl-C while it starts to count lines")
+@pytest.mark.skipif(
+    "COVERAGE_RUN" in os.environ, reason="Python ignores a Ctrl-C while it starts to count lines"
+)
 @pytest.mark.parametrize("seconds", [0.15, 0.5, 1.0, 1.7, 2.5])
 def test_ctrl_c_at_any_moment_ends_a_launch_with_a_line_and_fails_nothing(command, seconds):
     process = command.start(*SWEEP, "dataset.tasks=30000")
