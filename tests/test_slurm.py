@@ -208,10 +208,8 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def test_a_job_that_reaches_its_time_limit_resumes(cluster, tmp_path):
-    (tmp_path / "mine.py").write_text(SLOW)
-    cluster.folder = tmp_path
-    run = ["dataset.tasks=100000", "dataset.examples_per_task=100", "diagnostics=mine.Slow", *SHORT[2:]]
+def test_a_job_that_reaches_its_time_limit_resumes(cluster):
+    run = ["dataset.tasks=100000", "dataset.examples_per_task=100", "model.width=20"]
     limited = ["hydra.launcher.minutes=1", "hydra.launcher.signal_seconds=50"]
     assert cluster(*SLURM[:3], *limited, *run).returncode == 0
     (job,) = jobs()
@@ -241,17 +239,6 @@ def test_a_job_that_fails_to_measure_a_finished_run_counts_as_failed(cluster, tm
     assert f"Failed: it was not measured, as the log of its job says: {log}." in done.stdout
     assert "no measure in a job" in log.read_text()
 
-
-SLOW = """import time
-from dataclasses import dataclass
-from plasticity import Diagnostic
-
-@dataclass(frozen=True, kw_only=True)
-class Slow(Diagnostic):
-    def __call__(self, view):
-        time.sleep(0.2)
-        return {"seen": 1.0}
-"""
 
 BROKEN = """import os
 from dataclasses import dataclass
