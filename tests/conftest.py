@@ -73,6 +73,22 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen | Fork, 
         time.sleep(0.02)
 
 
+def gone(process):
+    """Whether a process has ended; one that nobody waits for yet is a zombie."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def ended(processes, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not all(map(gone, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return all(map(gone, processes))
+
+
 def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> Path:
     """Starts a run, kills all of its processes a moment after its first checkpoint, and returns its folder."""
     process = command.fork(*arguments)

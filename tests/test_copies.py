@@ -2,9 +2,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from conftest import ended
 
 from plasticity.machine import copies
 from plasticity.machine.copies import in_copies
@@ -60,15 +60,4 @@ def test_copies_end_with_a_killed_original():
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as original:
         processes = [int(original.stdout.readline()) for _ in range(2)]
         original.kill()
-        deadline = time.monotonic() + 10
-        while any(map(_is_there, processes)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-    assert not any(map(_is_there, processes))
-
-
-def _is_there(process):
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    assert ended(processes, 10)

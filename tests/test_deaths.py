@@ -5,10 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from conftest import ROOT, Command, wait_for
+from conftest import ROOT, Command, ended, gone, wait_for
 
 DIAGNOSTICS = """
 import os
@@ -75,25 +74,9 @@ def again(mine, finished):
     return mine
 
 
-def gone(process):
-    """Whether a process has ended; one that nobody waits for yet is a zombie."""
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def hanging(folder):
     """The processes that hang in `Hangs`."""
     return [int(path.name.removeprefix("pid-")) for path in folder.glob("pid-*")]
-
-
-def ended(processes, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not all(map(gone, processes)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return all(map(gone, processes))
 
 
 @pytest.mark.parametrize(

@@ -308,6 +308,7 @@ INLINE void move_rows(Moving *m, const int lanes, Layer *layer)
     }
 }
 
+/* Moves the incoming weights of some units side by side by their shares. */
 static void move_incoming(const Learner *net, Layer *layer, int number, const int32_t *unit, int units, int64_t step)
 {
     Moving m = moving(net, layer, number, unit, units, step);

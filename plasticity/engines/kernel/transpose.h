@@ -6,13 +6,6 @@
 #include "sums.h"
 
 typedef float quarter __attribute__((vector_size(16), aligned(4)));
-typedef int32_t quarter_of_ints __attribute__((vector_size(16)));
-
-#if defined __clang__ || __GNUC__ >= 12
-#define MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define MIX(a, b, ...) __builtin_shuffle(a, b, (quarter_of_ints){__VA_ARGS__})
-#endif
 
 typedef struct {
     int64_t length; /* from one row to the next */
@@ -22,10 +15,10 @@ typedef struct {
 
 INLINE void transpose(quarter m[4])
 {
-    const quarter a = MIX(m[0], m[1], 0, 4, 1, 5), b = MIX(m[2], m[3], 0, 4, 1, 5);
-    const quarter c = MIX(m[0], m[1], 2, 6, 3, 7), d = MIX(m[2], m[3], 2, 6, 3, 7);
-    m[0] = MIX(a, b, 0, 1, 4, 5), m[1] = MIX(a, b, 2, 3, 6, 7);
-    m[2] = MIX(c, d, 0, 1, 4, 5), m[3] = MIX(c, d, 2, 3, 6, 7);
+    const quarter a = SHUFFLE(m[0], m[1], 0, 4, 1, 5), b = SHUFFLE(m[2], m[3], 0, 4, 1, 5);
+    const quarter c = SHUFFLE(m[0], m[1], 2, 6, 3, 7), d = SHUFFLE(m[2], m[3], 2, 6, 3, 7);
+    m[0] = SHUFFLE(a, b, 0, 1, 4, 5), m[1] = SHUFFLE(a, b, 2, 3, 6, 7);
+    m[2] = SHUFFLE(c, d, 0, 1, 4, 5), m[3] = SHUFFLE(c, d, 2, 3, 6, 7);
 }
 
 /* Moves rows one by one, from a column on. */
