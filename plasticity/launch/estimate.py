@@ -17,8 +17,8 @@ from plasticity.networks.network import initial_network
 from plasticity.run import Run
 from plasticity.training import ram
 
-CALIBRATION_SECONDS = 0.02
-CALIBRATION_STEPS = 400
+CALIBRATION_SECONDS = 0.01
+CALIBRATION_STEPS = 200
 
 MOST_SECONDS = 60.0
 """How long it may take in another process, PyTorch's start included."""
