@@ -12,6 +12,7 @@ from plasticity.engines.form import Form
 from plasticity.engines.kernel.memory import LayerMemory, aligned, padded
 from plasticity.networks.network import Network
 from plasticity.replacement import Replacement, Step
+from plasticity.run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,11 +77,11 @@ class ChosenInPython(Form):
         import torch
 
         if self.shown is None:
-            self.shown = Shown.of(self.views, memory, self.run.dataset.batch_size)
+            self.shown = Shown.of(self.views, memory, layers, learner, self.run)
         remembered = self.shown.remembered
         given = {name: list(tensors) for name, tensors in remembered.items()}
         due = [float(layer.arrays["due"][0]) for layer in memory[:-1]] if learner.choice == WHEN_DUE else []
-        done = self._step(step, learner, memory, layers)
+        done = self._step(step)
         with torch.no_grad():
             chosen = self.part.chosen(given, done, due)
         for name, tensors in given.items():
@@ -100,7 +101,7 @@ class ChosenInPython(Form):
                 if name not in self.part.kept and views[number].shape[-1:] == (layer.units,):
                     views[number][..., layer.arrays["chosen"][: len(units)]] = 0
 
-    def _step(self, number: int, learner: Any, memory: Sequence[LayerMemory], layers: Sequence[Any]) -> Step:
+    def _step(self, number: int) -> Step:
         """What the choice may look at."""
         from plasticity.engines.seen import draws_after
 
@@ -110,9 +111,9 @@ class ChosenInPython(Form):
             number=number,
             activations=list(self.shown.activations),
             pre_activations=list(self.shown.pre_activations),
-            gradients=Gradients(memory, layers) if "gradients" in self.part.looks_at else [],
+            gradients=self.shown.gradients if "gradients" in self.part.looks_at else [],
             steps_per_task=self.run.dataset.steps_per_task,
-            linear=[Linear(layer, learner.scale) for layer in memory],  # type: ignore[misc]
+            linear=list(self.shown.linear),  # type: ignore[arg-type]
             draw=draw,
             chance=chance,
             layers=self.run.layers,
@@ -145,34 +146,52 @@ def _distinct(units: Iterable[Any], number: int) -> list[int]:
         IndexError: for one of which there is none.
     """
     existing = range(number)
+    if units == [*existing]:  # a method that moves every unit chooses them often
+        return [*existing]
     return list(dict.fromkeys([existing[unit] for unit in map(int, units)]))
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Tensors in the kernel's memory, for what a method remembers, and for h and z of the hidden layers."""
+    """What a choice may look at, in the kernel's memory. Gradients and weights are computed when asked for."""
 
     remembered: dict[str, list["Tensor"]]
     activations: list["Tensor"]
     pre_activations: list["Tensor"]
+    gradients: Gradients
+    linear: list["Linear"]
 
     @classmethod
-    def of(cls, views: dict[str, list[np.ndarray]], memory: Sequence[LayerMemory], batch: int) -> "Shown":
+    def of(
+        cls,
+        views: dict[str, list[np.ndarray]],
+        memory: Sequence[LayerMemory],
+        layers: Sequence[Any],
+        learner: Any,
+        run: Run,
+    ) -> "Shown":
         """Those of a network.
 
         Args:
             views: what is remembered.
             memory: the layers.
-            batch: examples per step.
+            layers: the kernel's `Layer` of each.
+            learner: the kernel's `Learner`.
+            run: the run.
         """
         import torch
 
         def of_units(name: str) -> list["Tensor"]:
             arrays = [layer.current[name][:, : layer.units] for layer in memory[:-1]]
-            return [torch.from_numpy(array if batch > 1 else array[0]) for array in arrays]
+            return [torch.from_numpy(array if run.dataset.batch_size > 1 else array[0]) for array in arrays]
 
-        remembered = {name: [torch.from_numpy(view) for view in arrays] for name, arrays in views.items()}
-        return cls(remembered, of_units("activation"), of_units("z"))
+        return cls(
+            {name: [torch.from_numpy(view) for view in arrays] for name, arrays in views.items()},
+            of_units("activation"),
+            of_units("z"),
+            Gradients(memory, layers),
+            [Linear(layer, learner) for layer in memory],
+        )
 
 
 @dataclass(frozen=True)
@@ -180,7 +199,7 @@ class Linear:
     """A linear layer with copies of its weights, made when they are asked for."""
 
     memory: LayerMemory
-    scale: float
+    learner: Any
 
     @property
     def in_features(self) -> int:
@@ -200,14 +219,14 @@ class Linear:
         """[units, inputs]."""
         import torch
 
-        return torch.from_numpy(self.memory.weight * np.float32(self.scale))
+        return torch.from_numpy(self.memory.weight * np.float32(self.learner.scale))
 
     @property
     def bias(self) -> "Tensor":
         """[units]."""
         import torch
 
-        return torch.from_numpy(self.memory["bias"] * np.float32(self.scale))
+        return torch.from_numpy(self.memory["bias"] * np.float32(self.learner.scale))
 
 
 def _kept(values: np.ndarray, units: int) -> np.ndarray:

@@ -1,9 +1,19 @@
 /* Weight clipping, last in a step: |w| and |b| of a layer are at most its limit. The rows that a step moves beyond it
- * are noted as they move; units made anew, and what is done between two steps, may exceed it anywhere. */
+ * are noted as they move, or clipped at once where nothing asks for their weights before the step ends; units made
+ * anew, and what is done between two steps, may exceed it anywhere. */
 #ifndef CLIPPING_H
 #define CLIPPING_H
 
 #include "rows.h"
+#include "utility.h"
+
+/* Whether nothing but the update itself sees what a step makes of a layer's weights before they are clipped. Those of
+ * the first layer lead to no unit whose utility counts its outgoing weights. */
+static int is_unseen(const Learner *net, const Layer *layer)
+{
+    return layer == net->layer && net->batch == 1 && net->kept == 1 && net->choice == HERE && !layer->judge &&
+           !needs(net->utility, INCOMING);
+}
 
 INLINE vec clipped(vec x, vec limit)
 {

@@ -120,6 +120,7 @@ enum { OWN_ACTIVATION = COUNT(ACTIVATIONS), OWN_UTILITY = COUNT(UTILITIES), OWN_
     X(int32_t, exceeded)      /* ... and their number */                                                        \
     X(uint8_t *, is_exceeding) /* [inputs], whether a row is among them */                                      \
     X(int32_t, unclipped)     /* whether any row may exceed it */                                               \
+    X(int32_t, is_clipped_as_it_moves) /* whether rows that move need not wait for the end of the step */        \
     /* What a user's own optimiser remembers of every parameter, cleared where a unit is made anew. */          \
     X(int32_t, remembered_of_weights) /* how many arrays of weights, [inputs][stride] each ... */               \
     X(float **, of_weights)                                                                                     \

@@ -323,8 +323,11 @@ static void move_incoming(const Learner *net, Layer *layer, int number, const in
 static void move_outgoing(Layer *next, int unit, double share)
 {
     const float kept = (float)(1 - share);
-    for (int i = 0; i < next->units; i++)
-        *weight(next, unit, i) *= kept;
+    const Row row = row_of(rows_of(next, 0), unit);
+    for (int i = 0; i < next->body_length; i += LANES)
+        store(row.body + i, multiply(all(kept), load(row.body + i)));
+    if (next->tail_length)
+        store_first(next->tail_length, row.tail, multiply(all(kept), load_first(next->tail_length, row.tail)));
     next->row_magnitude[unit] *= kept;
 }
 

@@ -116,20 +116,20 @@ INLINE Four four_from(const Layer *layer, int first)
 
 /* The update of a few rows, in one part of their lanes. Either they move, row += change · error, and their new
  * |row| is summed; or they send back the sum of error · row; or both, with the row as it was before it moves. Some are
- * also pulled towards their initial values, by a share of the distance. Where weights are limited, the largest is
- * kept. The lanes of these sums are added up later. */
+ * also pulled towards their initial values, by a share of the distance. Where weights are limited, they are clipped at
+ * once, or the largest is kept. The lanes of these sums are added up later. */
 typedef struct {
     float *row[4], *start[4];
-    floats change[4], product[4], magnitude[4], largest[4], pull;
+    floats change[4], product[4], magnitude[4], largest[4], pull, limit;
 } Update;
 
 /* What of an update is done, known to the compiler. */
 typedef struct {
-    int moves, sends, pulls, clips;
+    int moves, sends, pulls, clips, notes;
 } Done;
 
 /* So many rows that all their sums stay in registers. */
-#define AT_A_TIME(done) ((done).clips ? 2 : 4)
+#define AT_A_TIME(done) ((done).notes ? 2 : 4)
 #define EACH_ROW(k, done) UNROLL for (int k = 0; k < AT_A_TIME(done); k++)
 
 INLINE void update(Update *u, const int lanes, int column, const float *error, const Done done)
@@ -144,9 +144,11 @@ INLINE void update(Update *u, const int lanes, int column, const float *error, c
             floats after = fused(u->change[k], e, row);
             if (done.pulls)
                 after = fused(u->pull, load_lanes(lanes, u->start[k] + column) - row, after);
+            if (done.clips)
+                after = within(u->limit, after);
             store_lanes(lanes, u->row[k] + column, after);
             u->magnitude[k] += magnitude_of(after);
-            if (done.clips)
+            if (done.notes)
                 u->largest[k] = larger(u->largest[k], magnitude_of(after));
         }
     }
@@ -159,7 +161,7 @@ typedef struct {
 
 /* Updates as many whole rows at a time, one part of their lanes after the other; their sums follow from `place` on. */
 INLINE void update_some(const int tail, const Done done, const Layer *layer, const int32_t *input, const float *value,
-                        float rate, Sums *sums, const int place)
+                        float rate, vec limit, Sums *sums, const int place)
 {
     const Rows rows = rows_of(layer, 0), starts = starts_of(layer, 0);
     const int length = layer->body_length;
@@ -176,6 +178,8 @@ INLINE void update_some(const int tail, const Done done, const Layer *layer, con
         Update u = {0};
         if (done.pulls)
             u.pull = (floats)PART_OF(layer->due_after[1]);
+        if (done.clips)
+            u.limit = limit.part[i];
         EACH_ROW(k, done)
         {
             u.row[k] = row[k].body + i * PART;
@@ -198,16 +202,17 @@ INLINE void update_some(const int tail, const Done done, const Layer *layer, con
         {
             sums->product[place + k].part[i] = u.product[k];
             sums->magnitude[place + k].part[i] = u.magnitude[k];
-            if (done.clips)
+            if (done.notes)
                 sums->largest[place + k].part[i] = u.largest[k];
         }
     }
 }
 
-INLINE void update_four(const int tail, const Done done, const Layer *layer, const Four *four, float rate, Sums *sums)
+INLINE void update_four(const int tail, const Done done, const Layer *layer, const Four *four, float rate, vec limit,
+                        Sums *sums)
 {
     UNROLL for (int k = 0; k < 4; k += AT_A_TIME(done))
-        update_some(tail, done, layer, four->input + k, four->value + k, rate, sums, k);
+        update_some(tail, done, layer, four->input + k, four->value + k, rate, limit, sums, k);
 }
 
 /* The layer of a batch's first example, which counts for all of them. */
@@ -237,13 +242,13 @@ SPECIALISED void update_rows(const int tail, const Done done, const Learner *net
                              float *sent)
 {
     float sum[LANES] __attribute__((aligned(64)));
-    const vec limit = all(done.clips ? layer->limit / (float)fabs(net->scale) : 0);
-    Layer *of_first = done.clips ? of_first_example(net, layer) : layer;
+    const vec limit = all(done.clips || done.notes ? layer->limit / (float)fabs(net->scale) : 0);
+    Layer *of_first = done.notes ? of_first_example(net, layer) : layer;
     for (int first = (layer->used - 1) & ~3; first >= 0; first -= 4) {
         const Four four = four_from(layer, first);
         Sums s;
-        update_four(tail, done, layer, &four, rate, &s);
-        if (done.clips)
+        update_four(tail, done, layer, &four, rate, limit, &s);
+        if (done.notes)
             exceed(of_first, &four, &s, limit);
         store(sum, sums(done.sends ? s.product : s.magnitude, done.moves ? s.magnitude : s.product));
         UNROLL for (int k = 0; k < 4; k++)
@@ -278,10 +283,12 @@ static void descend(const Learner *net, Layer *layer, float rate, float *sent)
     }
     if (net->pulls && net->batch == 1) /* else each row once, before any example moves it */
         DESCEND(.pulls = 1)
+    else if (layer->limit > 0 && layer->is_clipped_as_it_moves && !net->perturbs)
+        UPDATE_ROWS(net, layer, rate, NULL, .moves = 1, .clips = 1)
     else if (layer->limit > 0)
-        DESCEND(.clips = 1)
+        DESCEND(.notes = 1)
     else
-        DESCEND(.clips = 0)
+        DESCEND(.notes = 0)
 #undef DESCEND
 }
 

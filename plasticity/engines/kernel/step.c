@@ -339,7 +339,8 @@ static void begin_task(Learner *net)
     start_pulling(net);
     measure_layers(net);
     for (Layer *layer = net->layer; layer <= output; layer++)
-        layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1;
+        layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1,
+        layer->is_clipped_as_it_moves = is_unseen(net, layer);
     net->total_loss = net->total_score = 0;
     net->right = 0;
 }
