@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -191,6 +192,37 @@ def test_a_reset_run_goes_on_with_the_initial_values_that_it_was_reset_to():
     for learner in (learners[0], resumed):
         learner.learn(random_task(run, 50, 1), ignore)
     assert_identical(resumed.network(), learners[0].network())
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {
+            "replacement": {
+                "rate": 0.02,
+                "maturity_threshold": 5,
+                "decay_rate": 0.9,
+                "utility": "contribution",
+            }
+        },
+        {"replacement": {"rate": 0.02, "maturity_threshold": 5, "decay_rate": 0.9, "utility": "adaptation"}},
+        {"perturbation": {"name": "shrink_and_perturb", "every": 3, "shrink": 0.1, "noise": 0.01}},
+    ],
+    ids=["not at all", "by its utility", "perturbed"],
+)
+def test_weights_are_clipped_at_the_end_of_a_step_whatever_sees_them_before(others):
+    run = Run(
+        model={"width": 9, "depth": 2}, constraint={"name": "weight_clipping", "bound": 1.0},
+        optimiser={"name": "sgd", "step_size": 0.3}, dataset=Examples(inputs=7, outputs=3, examples_per_task=60),
+        **others,
+    )  # fmt: skip
+    learner, reference = (one(run, initial_network(run)) for one in (NativeLearner, ReferenceLearner))
+    free = NativeLearner(replace(run, constraint="none"), initial_network(run))
+    task = random_task(run, 60)
+    found, expected, unbounded = (one.learn(task, ignore) for one in (learner, reference, free))
+    assert found.replaced.tolist() == expected.replaced.tolist()
+    assert_agree(learner.network(), reference.network())
+    assert found.weight_magnitude[0] < 0.8 * unbounded.weight_magnitude[0]
 
 
 @pytest.mark.parametrize("every", [1, 7])
