@@ -13,10 +13,12 @@ import pandas as pd
 
 from plasticity.errors import UserError, one_line
 from plasticity.objectives import score_text
+from plasticity.run import Run
 
 from .command import config_argument, parsed, source_arguments, sources, write
 from .entry import command
 from .experiments import Experiment
+from .folders import config_values
 from .load import config_columns, summarise
 from .render import Cell, Section, Table, text
 from .selection import column, mixture, shown, where, with_derived
@@ -36,13 +38,12 @@ SCORE = ("score_name", "percent", "higher_is_better")
 
 
 def listing(runs: pd.DataFrame) -> Table:
-    """Every run: identity, status, tasks done, score, step size and the config keys that vary.
+    """Every run: identity, status, tasks done, score, step size and the config keys that tell of it.
 
     Args:
         runs: as returned by `analysis.summarise`.
     """
-    keys = [key for key in config_columns(runs) if key != ALWAYS and runs[key].map(shown).nunique() > 1]
-    keys.insert(0, ALWAYS)
+    keys = [ALWAYS, *_telling(runs)]
     known = [key for key in keys if key in runs]  # no config of these runs may be readable
     needed = runs[["run", "status", *ROW, *known]].sort_values([*keys[1:], "run"])
     rows = [_row(run, keys) for run in needed.to_dict("records")]
@@ -50,6 +51,15 @@ def listing(runs: pd.DataFrame) -> Table:
     if not runs["reason"].notna().any():
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     return Table(columns, [Section("", rows)], [counted(runs)])
+
+
+def _telling(runs: pd.DataFrame) -> list[str]:
+    """The config keys that vary or, for a single run, that are not as by default; its tasks are shown anyway."""
+    keys = [key for key in config_columns(runs) if key != ALWAYS]
+    if len(runs) != 1:
+        return [key for key in keys if runs[key].map(shown).nunique() > 1]
+    usual = config_values(Run().values()) | {"dataset.tasks": runs["total_tasks"].iloc[0]}
+    return [key for key in keys if shown(runs[key].iloc[0]) != shown(usual.get(key))]
 
 
 def counted(runs: pd.DataFrame) -> str:
