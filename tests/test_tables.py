@@ -17,6 +17,7 @@ from analysis.robust import improvement, interquartile_interval, interquartile_m
 from analysis.selection import matching
 from analysis.tables import table
 from analysis.tables.baseline import verdict
+from analysis.tables.layout import explanation
 from plasticity.composition.compose import compose, experiment
 from plasticity.errors import Diverged
 
@@ -218,6 +219,15 @@ def test_differences_equivalence_and_holm_by_hand(tmp_path, call):
     said = call(*arguments, "--lines")
     [line] = [line for line in said.splitlines() if line.startswith("l2")]
     assert re.split("  +", line)[-2:] == ["4", "equivalent"] and "Agarwal" in said
+
+
+def test_one_pair_is_too_few_for_a_verdict():
+    compared = pd.DataFrame({"pairs": [0, 1], "p_different": [np.nan, np.nan]})
+    said = (
+        "Differences: a cell minus none, paired by seed (0 to 1 pair): too few for an interval or a verdict."
+    )
+    assert explanation(compared, "none", 1, " points") == [said]
+    assert "(1 to 3 pairs), with" in explanation(compared.assign(pairs=[1, 3]), "none", 1, " points")[0]
 
 
 def test_verdicts_need_p_values():

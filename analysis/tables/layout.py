@@ -139,6 +139,10 @@ def explanation(compared: pd.DataFrame, baseline: str, margin: float, unit: str)
     """
     least, most = int(compared["pairs"].min()), int(compared["pairs"].max())
     number = f"{least} to {most}" if least < most else str(most)
+    pairs = f"{number} {'pair' if most == 1 else 'pairs'}"
+    said = f"Differences: a cell minus {baseline}, paired by seed ({pairs})"
+    if most < 2:
+        return [f"{said}: too few for an interval or a verdict."]
     tests = int(compared["p_different"].notna().sum())
     equivalent = (
         f"equivalent, where two one-sided tests show it to lie within ± {margin:g}{unit}; else "
@@ -147,8 +151,8 @@ def explanation(compared: pd.DataFrame, baseline: str, margin: float, unit: str)
     )
     no_margin = "" if margin else " --margin adds a test of equivalence."
     return [
-        f"Differences: a cell minus {baseline}, paired by seed ({number} pairs), with Student's {CONFIDENCE:.0%} "
-        f"interval, which stands on its own. Verdicts, at {SIGNIFICANCE:.0%}: {equivalent}differs, where a paired "
-        "t test shows it not to be 0; else undecided. Their p values are adjusted by Holm's method over the "
+        f"{said}, with Student's {CONFIDENCE:.0%} interval, which stands on its own. Verdicts, at "
+        f"{SIGNIFICANCE:.0%}: {equivalent}differs, where a paired t test shows it not to be 0; else undecided. "
+        "Their p values are adjusted by Holm's method over the "
         f"{tests} differences of the table.{no_margin}"
     ]
