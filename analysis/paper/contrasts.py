@@ -1,6 +1,7 @@
 """Weighted sums of a network's cells, within each seed."""
 
 from collections.abc import Mapping
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -41,14 +42,17 @@ class ComparedNetwork:
         self.depth = len(base.hidden_units)
         self.relu = base.activation.name == "relu"
         own = found[found["network"] == name]
-        self._scores = 100 * own.pivot(index="seed", columns="replacement", values="score")
+        scores = 100 * own.pivot(index="seed", columns="replacement", values="score")
+        self._seeds = [str(seed) for seed in scores.index]
+        self._scores = {str(cell): scores[cell].to_numpy(float) for cell in scores}
         self._runs = own.sort_values("seed").groupby("replacement")["run"].first().to_dict()
 
     def values(self, *contrasts: Weights) -> np.ndarray:
         """Contrasts within each seed that has all of their cells: [contrasts, seeds]."""
         cells = list(dict.fromkeys(cell for weights in contrasts for cell in weights))
         matrix = [[weights.get(cell, 0.0) for cell in cells] for weights in contrasts]
-        values: np.ndarray = np.array(matrix) @ self._scores.reindex(columns=cells).dropna().to_numpy(float).T
+        scores = np.array([self._of(cell) for cell in cells])
+        values: np.ndarray = np.array(matrix) @ scores[:, ~np.isnan(scores).any(axis=0)]
         return values
 
     def key(self, weights: Weights) -> frozenset[tuple[str, float]]:
@@ -61,10 +65,13 @@ class ComparedNetwork:
 
     def lacks(self, weights: Weights) -> str:
         """The cells and seeds without a score: "last, none (seed 0, 2); tuned bp (seed 0, 1, 2)"."""
-        absent = self._scores.reindex(columns=list(weights)).isna()
         lacking: dict[str, list[str]] = {}
         for cell in weights:
-            seeds = ", ".join(str(seed) for seed in absent.index[absent[cell]])
+            seeds = ", ".join(compress(self._seeds, np.isnan(self._of(cell))))
             if seeds:
                 lacking.setdefault(seeds, []).append(cell.replace("_", " "))
         return "; ".join(f"{', '.join(cells)} (seed {seeds})" for seeds, cells in lacking.items())
+
+    def _of(self, cell: str) -> np.ndarray:
+        """A cell's score by seed, NaN where there is none."""
+        return self._scores.get(cell, np.full(len(self._seeds), np.nan))
