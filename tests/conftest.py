@@ -1,6 +1,7 @@
 """What the tests share: the command as a user calls it."""
 
 import atexit
+import gc
 import json
 import os
 import re
@@ -62,6 +63,12 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = [f"test_{name}.py" for name in LONGEST]
     items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else len(names))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: garbage is looked for among what the tests make."""
+    gc.collect()
+    gc.freeze()
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen | Fork, seconds: float = 60) -> None:

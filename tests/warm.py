@@ -32,7 +32,6 @@ from pathlib import Path
 from hydra._internal.hydra import Hydra
 
 import plasticity
-from plasticity.composition.compose import compose_all
 from plasticity.datasets import images
 from plasticity.errors import UserError
 from plasticity.machine import folders
@@ -294,13 +293,10 @@ def _unless_absent(mode: Callable[..., object]) -> Callable[..., object]:
 
 
 def _warm_up(modules: Sequence[str]) -> None:
-    """Imports modules, composes a config (for analysis, all tuned ones), reads the usual data set if it is here."""
+    """Imports modules, composes a config, reads the usual data set if it is here."""
     for module in modules:
         importlib.import_module(module)
     plasticity.compose()
-    if "plasticity.analysis.runs" in modules:
-        tuned = (ROOT / "conf" / "tuned").glob("*.yaml")
-        compose_all([[f"tuned={path.stem}", "tuned.method=cbp", "replacement=all"] for path in sorted(tuned)])
     with contextlib.suppress(UserError):
         images.images_and_labels("mnist", "unit", None)
         images.labelled("mnist", None)
