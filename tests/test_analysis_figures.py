@@ -1,9 +1,6 @@
 """Figures: what they are drawn from, what they report as missing, and what they show."""
 
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -12,7 +9,7 @@ from conftest import ROOT, composed
 from fabricate import fabricate
 
 from analysis import curves, load_runs, summarise
-from analysis.entry import command
+from analysis.entry import command as entered
 from analysis.experiments import Experiment, activation, method, replacement_set
 from analysis.look import MARKERS, Look, curve_look
 from analysis.paper import figures
@@ -47,7 +44,7 @@ def call(monkeypatch, capsys, tmp_path):
     def call(module, *arguments):
         monkeypatch.setattr("sys.argv", [module.__name__, *map(str, arguments)])
         try:
-            command(module.main)
+            entered(module.main)
         except SystemExit as end:
             return str(end)
         return capsys.readouterr().out
@@ -232,9 +229,12 @@ def test_figures_without_any_run_are_not_drawn(call, runs, tmp_path):
     assert said.startswith("2 is refused: it must be a figure, one of figure_1, figure_3")
 
 
-def test_the_same_runs_give_the_same_bytes_whatever_the_user_has_set_for_matplotlib(call, runs, tmp_path):
-    drawing = ["-m", "analysis.figures", "5", *SHORT, "--runs", runs, "--output"]
-    call(figures, *drawing[2:], tmp_path / "usual")
+def test_the_same_runs_give_the_same_bytes_whatever_the_user_has_set_for_matplotlib(
+    call, command, runs, tmp_path
+):
+    """In processes that have not imported it yet."""
+    drawing = ["5", *SHORT, "--runs", str(runs), "--output"]
+    call(figures, *drawing, tmp_path / "usual")
     started = {}
     for name, backend, rc in (
         ("inline", "module://matplotlib_inline.backend_inline", ""),
@@ -242,11 +242,11 @@ def test_the_same_runs_give_the_same_bytes_whatever_the_user_has_set_for_matplot
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "matplotlibrc").write_text(rc)
-        started[tmp_path / name / "own"] = subprocess.Popen(
-            [sys.executable, *drawing, "own"], cwd=tmp_path / name,
-            env=os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        command.folder = tmp_path / name
+        environment = {"MPLBACKEND": backend, "PYTHONPATH": str(ROOT)}
+        started[command.folder / "own"] = command.fork(
+            *drawing, "own", module="analysis.figures", **environment
+        )
     for own, process in started.items():
         assert (process.communicate()[1], process.returncode) == ("", 0)
         for ending in ("pdf", "png"):
