@@ -68,7 +68,7 @@ def environment(tmp_path_factory):
         others = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
         (site_packages / "others.pth").write_text("\n".join(others))
         bin_folder = Path(sysconfig.get_path("scripts", "venv", paths))
-        options = ["--no-deps", "--no-index", "--quiet", "--ignore-installed"]
+        options = ["--no-deps", "--no-index", "--quiet", "--ignore-installed", "--no-compile"]
 
         def install(*what: object) -> None:
             pip = ("-m", "pip", "--python", bin_folder / "python")
@@ -133,15 +133,17 @@ def test_the_wheel_holds_the_licence_and_names_it(wheel):
 
 
 def test_the_source_distribution_has_no_tests_and_builds_the_same_wheel(tree, wheel, tmp_path):
-    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-    python("-c", code, tmp_path, cwd=tree)
+    code = "import sys; from setuptools import build_meta; build_meta.build_{}(sys.argv[1])"
+    python("-c", code.format("sdist"), tmp_path, cwd=tree)
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as contents:
         contents.extractall(tmp_path / "source", filter="data")
     (source,) = (tmp_path / "source").iterdir()
     assert not (source / "tests").exists()
     assert (source / "LICENSE").is_file() and (source / "CITATION.cff").is_file()
-    assert files(build_wheel(source, tmp_path / "again")) == files(wheel)
+    python("-c", code.format("wheel"), tmp_path, cwd=source)
+    (again,) = tmp_path.glob("*.whl")
+    assert files(again) == files(wheel)
 
 
 def test_the_installed_command_explains_itself(here, installed):
@@ -158,7 +160,6 @@ def test_the_installed_command_computes_runs_in_any_folder(here, tmp_path):
     (tmp_path / "analysis.py").write_text("raise SystemExit('the file of the user')\n")
     (shown,) = set(re.findall(r"python -m (plasticity.*)", swept))
     assert "2 runs: 2 finished." in here("python", "-m", *shown.split())
-    assert "2 runs: 2 finished." in here("plasticity-analysis", "runs")
     listed = here("plasticity-analysis", "--help")
     assert listed == here("python", "-m", "plasticity.analysis", "--help") and "  publish_figures " in listed
 
