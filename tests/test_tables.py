@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, Command
-from fabricate import fabricate, put
+from fabricate import fabricate
 from scipy import stats
 
 from analysis.entry import command as entered
@@ -284,8 +284,11 @@ def test_what_is_missing_or_diverged_is_counted_and_said_with_its_command(tmp_pa
 
 def test_an_experiment_says_which_runs_it_lacks_and_the_command_that_computes_exactly_those(call, tmp_path):
     runs = experiment("table_1", "tuned=width_20", "dataset.tasks=1")
-    put(tmp_path, "width_20", "all", [0.79, 0.80])
-    put(tmp_path, "width_20", "layer_2", [0.60, 0.61, 0.62])
+    for run in runs:
+        if run.replacement.layers == (1, 2, 3, 4, 5) and run.seed < 2:
+            fabricate(tmp_path, run, [0.79 + run.seed / 100])
+        elif run.replacement.layers == (2,):
+            fabricate(tmp_path, run, [0.60 + run.seed / 100])
     given = ["--experiment", "table_1", "tuned=width_20", "dataset.tasks=1"]
     said = call("--rows", "tuned", "--columns", "replacement", *given, "--statistic", "iqm")
     assert re.search(
