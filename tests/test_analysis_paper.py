@@ -2,27 +2,25 @@ import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
-from analysis.paper import COLUMNS, GRID, NETWORKS, names, published, run
+from analysis.paper import CELLS, COLUMNS, GRID, NETWORKS, names, published, run
 from plasticity.composition.reading import read
 
 ASKED = {
     **{(network, "layer_1"): [] for network in NETWORKS},
     **{(network, "none"): ["tuned.method=cbp"] for network in ("width_20", "tanh", "depth_2")},
-    **{
-        (network, replacement): []
-        for network in ("selu", "depth_2")
-        for replacement in (*COLUMNS, "except_first")
-    },
+    **{("selu", replacement): [] for replacement in ("all", "last", "except_first")},
+    **{("depth_2", replacement): [] for replacement in (*COLUMNS, "except_first")},
+    ("depth_2", "tuned_l2"): ["tuned.method=l2", "regulariser=l2"],
 }
 
 
-@pytest.mark.parametrize(("network", "replacement"), ASKED)
-def test_a_cell_asks_for_the_run_that_the_launcher_makes_of_it(network, replacement):
-    expected = run(network, replacement, 2, 40, 500)
-    if (network, replacement) == ("depth_2", "layer_3"):
+@pytest.mark.parametrize(("network", "cell"), ASKED)
+def test_a_cell_asks_for_the_run_that_the_launcher_makes_of_it(network, cell):
+    expected = run(network, cell, 2, 40, 500)
+    if (network, cell) == ("depth_2", "layer_3"):
         assert expected is None
         return
-    overrides = [f"tuned={network}", f"replacement={replacement}", "seed=2", *ASKED[network, replacement]]
+    overrides = [f"tuned={network}", f"replacement={CELLS[cell][0]}", "seed=2", *ASKED[network, cell]]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", [*overrides, "dataset.tasks=40", "dataset.examples_per_task=500"])
     assert read(composed)[0].identity == expected.identity
