@@ -208,7 +208,7 @@ def browser():
         opened.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def visit(browser, page):
     """Opens the page; what it says on the console and asks for is collected in `heard`."""
     contexts = []
@@ -229,8 +229,13 @@ def visit(browser, page):
         context.close()
 
 
-def test_nothing_leaves_the_page_and_nothing_goes_wrong(visit, page):
-    tab = visit()
+@pytest.fixture(scope="module")
+def tab(visit):
+    """The page as it opens on a desk."""
+    return visit()
+
+
+def test_nothing_leaves_the_page_and_nothing_goes_wrong(tab, page):
     assert tab.heard == [page.as_uri()]
     assert len(tab.query_selector_all(".chart svg")) == 2
 
@@ -245,8 +250,7 @@ def test_axe_finds_no_violation(visit, scheme):
     assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []
 
 
-def test_curves_are_switched_by_keyboard(visit):
-    tab = visit()
+def test_curves_are_switched_by_keyboard(tab):
     button = tab.get_by_role("button", name="none", exact=True)
     lines = ".chart >> nth=0 >> .mark-line path"
     shown = len(tab.query_selector_all(lines))
@@ -270,8 +274,7 @@ def test_curves_are_switched_by_keyboard(visit):
     )
 
 
-def test_the_pointer_is_told_the_names_and_values_of_curves(visit):
-    tab = visit()
+def test_the_pointer_is_told_the_names_and_values_of_curves(tab):
     tab.get_by_role("button", name="1", exact=True).click()
     box = tab.query_selector(".chart svg").bounding_box()
     tab.mouse.move(box["x"] + box["width"] - 8, box["y"] + 60)

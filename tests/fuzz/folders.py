@@ -86,7 +86,7 @@ def _change(path: Path, change: tuple) -> None:
 
 
 def run(tasks: int, changed: list[tuple[str, tuple]]) -> None:
-    """Ruins a run's folder; looks at it, launches it, and looks again.
+    """Ruins a run's folder; looks at it, launches it, and loads its rows.
 
     Raises:
         AssertionError: when a run is neither finished nor refused with a sentence, or anything else is left behind.
@@ -109,8 +109,7 @@ def run(tasks: int, changed: list[tuple[str, tuple]]) -> None:
         assert state.status == "finished", state
         assert folder.state(RUN).status == "finished", folder.state(RUN)
         assert not ours.exists(), ours.read_text()
-        assert len(folder.rows()) == RUN.dataset.tasks
-        _look(runs)
+        assert len(folder.rows()) == len(load_runs(runs)) == RUN.dataset.tasks
         assert {path.name for path in Path(place).iterdir()} == {"runs"}
         assert [entry.status for entry in [folder.state(RUN)]] == ["finished"]
 
