@@ -10,6 +10,7 @@ import user
 from conftest import ROOT
 
 import plasticity
+from analysis.__main__ import main as analysis
 from plasticity.part import nested
 
 PARTS = ROOT / "docs" / "parts"
@@ -80,7 +81,7 @@ def test_the_tracker_of_ones_own_is_told_of_each_task(command, tmp_path):
     assert len(told) == 3 and f"{folder.name} finished: 0." in told[-1]
 
 
-def test_the_recipes_of_the_readme_work_as_pasted(command, tmp_path):
+def test_the_recipes_of_the_readme_work_as_pasted(command, tmp_path, monkeypatch, capsys):
     """Each launch is composed and planned; the comparison finds what a short form of the sweep has computed."""
     command.folder = tmp_path
     recipes = blocks(README, "sh")
@@ -101,10 +102,12 @@ def test_the_recipes_of_the_readme_work_as_pasted(command, tmp_path):
     done = command(*sweep[:-1], "dataset.tasks=1", "dataset.examples_per_task=50")
     assert done.returncode == 0, done.stderr
     assert len(command.folders()) == 9
-    found = command(*table, "--runs", str(command.runs), module="plasticity.analysis")
-    assert found.returncode == 0, found.stderr
-    row, differences = (line for line in found.stdout.splitlines() if line.startswith("relu"))
-    assert row.count("[") == 3 and differences.count("[") == 2 and "Missing" not in found.stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["plasticity.analysis", *table, "--runs", str(command.runs)])
+    analysis()
+    found = capsys.readouterr().out
+    row, differences = (line for line in found.splitlines() if line.startswith("relu"))
+    assert row.count("[") == 3 and differences.count("[") == 2 and "Missing" not in found
 
 
 def test_the_readme_is_short_and_its_cells_are_those_of_table_1():
