@@ -159,6 +159,13 @@ def test_runs_lists_every_run(call, runs):
     assert lines[-1] == "17 runs: 14 finished, 1 failed, 1 interrupted, 1 running."
 
 
+def test_the_list_of_one_run_says_what_is_not_as_by_default(call, tmp_path):
+    fabricate(tmp_path / "one", {"activation": "tanh", "replacement": {"layers": [1]}}, [0.5, 0.6])
+    said = call("runs", runs="one").splitlines()
+    assert said[0].split()[4:] == ["optimiser.step_size", "activation.name", "replacement.layers"]
+    assert said[1].split()[-3:] == ["0.005", "tanh", "1"]
+
+
 def test_runs_filters(call, runs):
     said = call("runs", "--where", "activation=relu", "replacement.layers=[1]", "--where", "seed=0")
     assert said.splitlines()[-1] == "1 run: 1 finished."
