@@ -1,7 +1,7 @@
 """Methods that choose units, beside continual backpropagation: each against its definition, in double precision.
 
-How the compiled engine follows their kinds of update is in `test_rules` (counts of silences) and in
-`test_interventions` (gradients, which move units in part).
+How the compiled engine follows their kinds of update is in `test_compiled`: counts of silences, and gradients,
+which move units in part.
 """
 
 from bisect import bisect_right
@@ -230,14 +230,14 @@ def mostly_silent(run: Run) -> Network:
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_is_its_definition(name, batch_size):
     run = run_with(METHODS[name], batch_size, seed=1)
-    counts = np.array(follow(run, 200, mostly_silent(run)))
+    counts = np.array(follow(run, 100, mostly_silent(run)))
     assert counts.sum() >= 10 and counts.all(axis=1).any(), "both layers have had units replaced in one step"
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_outside_the_set_of_layers_nothing_is_replaced(name):
     run = run_with(replace(METHODS[name], layers=(2,)), seed=1)
-    counts = np.array(follow(run, 200, mostly_silent(run)))
+    counts = np.array(follow(run, 100, mostly_silent(run)))
     assert counts[:, 0].sum() == 0 and counts[:, 1].sum() >= 3
 
 
@@ -260,7 +260,7 @@ def test_at_threshold_0_the_gradients_choose_as_the_activations_do(seed):
     for method in (ReDo(interval=25, threshold=0.0), ReGraMa(interval=25, threshold=0.0)):
         run = run_with(method, seed=seed, weight_decay=0.0)
         learner = ReferenceLearner(run, mostly_silent(run))
-        results = [learner.learn(random_task(run, 500, task), ignore) for task in range(2)]
+        results = [learner.learn(random_task(run, 200, task), ignore) for task in range(2)]
         networks.append(learner.network().parameters)
         totals.append([result.replaced.tolist() for result in results])
     assert totals[0] == totals[1] and np.sum(totals[0]) > 15
@@ -280,7 +280,7 @@ def test_thresholds_follow_silences_of_all_lengths(batch_size):
     learner, definition = ReferenceLearner(run, initial_network(run)), Definition(run)
     draw, seen, chosen_in_all = np.random.default_rng(5), set(), 0
     often = [1 / np.geomspace(1, 400, units) for units in WIDTHS]  # 1 in how many steps a silence ends
-    for step in range(2_400):
+    for step in range(1_900):
         hidden = [
             np.where(draw.random(units) < share, 1.0, 0.0) * np.ones((batch_size, 1))
             for units, share in zip(WIDTHS, often, strict=True)
@@ -465,7 +465,7 @@ def test_a_method_that_looks_at_gradients_has_to_say_so():
 @pytest.mark.parametrize("name", METHODS)
 def test_what_was_stored_between_two_tasks_is_resumed_bit_for_bit(name):
     run = run_with(METHODS[name], seed=1)
-    tasks = [random_task(run, 33, task) for task in range(6)]
+    tasks = [random_task(run, 33, task) for task in range(4)]
     whole = ReferenceLearner(run, mostly_silent(run))
     for task in tasks:
         whole.learn(task, ignore)

@@ -25,7 +25,7 @@ torch.set_num_threads(1)
 
 pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
 
-STEPS, TASKS = 25, 3
+STEPS, TASKS = 25, 2
 
 CHOICES = {
     "replacement": [
@@ -130,7 +130,7 @@ def test_rows_that_wait_to_be_pulled_equal_those_that_are_pulled_in_every_step(
     run = Run(
         model={"name": "mlp", "widths": [37, 21]}, replacement=replacement,
         regulariser={"name": "l2_init", "strength": 0.05}, optimiser={"name": "sgd", "step_size": 0.02},
-        dataset=Examples(inputs=60, outputs=4, batch_size=batch_size, examples_per_task=300 * batch_size),
+        dataset=Examples(inputs=60, outputs=4, batch_size=batch_size, examples_per_task=200 * batch_size),
     )  # fmt: skip
     assert isinstance(forms.form(run.regulariser, run), Pulled)
     waiting, reference = (one(run, initial_network(run)) for one in (NativeLearner, ReferenceLearner))
