@@ -211,8 +211,6 @@ def test_a_score_is_that_of_the_outputs_and_nothing_is_learnt(few, name):
             assert_scores(judged, name, task.test or tasks.task(1 - number))
         for one, other in zip(quiet.network().weights, judged.network().weights, strict=True):
             assert np.array_equal(one, other)
-    # The compiled engine's score is computed without anything to compile.
-    assert_scores(get("compiled").learner(run, judged.network()), name, tasks.task(0).test or tasks.task(0))
 
 
 def test_rows_hold_the_accuracy_on_the_test(few):

@@ -228,7 +228,7 @@ def test_the_intervention_comes_first_then_the_perturbation_and_neither_before_t
     assert np.array_equal(before, intervention) and np.array_equal(intervention + 1, perturbation)
 
 
-# --- In every engine ----------------------------------------------------------------------------------------
+# --- In both engines of networks like these (the third is in `test_compiled`) -------------------------------
 
 CHANGES = {
     "full": (Reset(), None),
@@ -240,19 +240,17 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_every_engine_gives_the_same_network(name):
+def test_the_native_engine_gives_the_same_network(name):
     of = run(*CHANGES[name])
     network = learnt(of).network()
     found = {}
-    for engine in ("native", "reference", "compiled"):
+    for engine in ("native", "reference"):
         learner = learnt(of, engine, tasks=0)
         learner.load(network)
         intervene(of, learner, 1)
         found[engine] = learner.network()
-    for engine in ("native", "compiled"):
-        shared = [key for key in found["reference"].arrays() if not key.startswith("initial.")]
-        for key in shared:
-            assert np.array_equal(found[engine].arrays()[key], found["reference"].arrays()[key]), key
+    for key, array in found["reference"].arrays().items():
+        assert key.startswith("initial.") or np.array_equal(found["native"].arrays()[key], array), key
     assert not np.array_equal(found["native"].weights[2], network.weights[2])
 
 
@@ -281,32 +279,6 @@ def test_a_reset_run_resumes_with_the_initial_values_that_it_was_reset_to():
     rows += [learn_record(of, stream, resumed, record) for record in (2, 3)]
     assert rows == expected
     assert np.array_equal(resumed.initial["weights.0"], by_hand(Purpose.RESET, 3)[0])
-
-
-@pytest.mark.usefixtures("precompiled")
-def test_compiled_code_serves_all_tasks():
-    """With a method that looks at gradients and moves units in part, and an optimiser of one's own."""
-    from torch._dynamo.utils import counters
-
-    of = run(
-        Reset(), ShrinkAndPerturb(), **OWN, dataset={"tasks": 3, "examples_per_task": 20},
-        replacement={"name": "cpr", "interval": 10, "strength": 0.3},
-    )  # fmt: skip
-    learners = [learnt(of, engine, tasks=0) for engine in ("compiled", "reference")]
-    stream, graphs = of.dataset.open(3, None), []
-    for record in range(3):
-        one, other = (learn_record(of, stream, learner, record) for learner in learners)
-        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
-        for layer in (1, 2):
-            assert one[f"replaced.layer_{layer}"] == other[f"replaced.layer_{layer}"] > 0
-            magnitudes = [row[f"weight_magnitude.layer_{layer}"] for row in (one, other)]
-            assert magnitudes[0] == pytest.approx(magnitudes[1], rel=1e-5)
-        graphs.append(counters["stats"]["unique_graphs"])
-    assert graphs[0] > 0 and graphs == [graphs[0]] * 3
-    found, expected = (learner.network().arrays() for learner in learners)
-    assert found.keys() == expected.keys()
-    for key, array in expected.items():
-        np.testing.assert_allclose(found[key], array, rtol=1e-3, atol=1e-5, err_msg=key)
 
 
 def test_a_killed_run_resumes_to_the_same_numbers(command, tmp_path):
