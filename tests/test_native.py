@@ -264,7 +264,7 @@ def test_layers_of_different_widths_equal_the_reference(widths, activation):
         inputs=9, widths=widths, outputs=5, activation=activation, rate=0.1, maturity_threshold=3,
         decay_rate=0.9, bias_compensation=True, utility="adaptable_contribution",
     )  # fmt: skip
-    compared, replaced = compare(run, segments(run, number=4, steps=20))
+    compared, replaced = compare(run, segments(run, number=3, steps=20))
     assert compared >= 3 and replaced > 40
 
 
@@ -493,7 +493,7 @@ def test_layer_normalisation_equals_the_reference(activation, size):
             bias_compensation=seed == 1,
         )  # fmt: skip
         assert all(np.all(initial_network(run).parameters[f"gains.{layer}"] == 1) for layer in range(2))
-        found = compare(run, segments(run, number=4, steps=15 * size))
+        found = compare(run, segments(run, number=3, steps=15 * size))
         compared, replaced = compared + found[0], replaced + found[1]
     assert compared >= 9 and replaced > 30
 
@@ -810,7 +810,7 @@ def test_every_part_equals_the_reference_or_is_named_as_unsupported(key, name):
     reason = NativeEngine().unsupported(run)
     if forms.form(native._parts_of_steps(run)[key], run) is not None:
         assert reason is None
-        assert compare(run, segments(run, number=5, steps=10))[0] >= 3
+        assert compare(run, segments(run, number=4, steps=10))[0] >= 3
     else:
         assert re.fullmatch(rf"{key}={name} has no native form(: \S+ at \w+\.py:\d+)?", reason)
 
@@ -871,7 +871,7 @@ class MyCrossEntropy(CrossEntropy):
 def test_a_subclass_of_a_supported_part_is_computed_by_its_own_code(key, value):
     run = run_with(key, value)
     assert not isinstance(forms.form(value, run), tuple(forms.FORMS.values()))
-    assert compare(run, segments(run, number=5, steps=20))[0] >= 3
+    assert compare(run, segments(run, number=4, steps=12))[0] >= 3
 
 
 @pytest.mark.parametrize(
