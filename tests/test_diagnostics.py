@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from updates import adam_of_torch
 
 from plasticity import diagnostics
 from plasticity.diagnostics import (
@@ -417,14 +418,12 @@ def probe_in_pytorch(h, targets, seed, position, classes, epochs) -> list[float]
     with torch.no_grad():
         linear.weight.copy_(start[: units * classes].reshape(classes, units))
         linear.bias.copy_(start[units * classes :])
-    adam, accuracies = torch.optim.Adam(linear.parameters(), lr=0.1), []
+    step_on, accuracies = adam_of_torch(linear.parameters(), 0.1), []
     inputs, wanted = torch.from_numpy(h).double(), torch.from_numpy(targets).long()
     for _ in range(epochs):
         logits = linear(inputs)
         accuracies.append((logits.argmax(dim=1) == wanted).double().mean().item())
-        adam.zero_grad()
-        F.cross_entropy(logits, wanted).backward()
-        adam.step()
+        step_on(F.cross_entropy(logits, wanted))
     return accuracies
 
 

@@ -15,6 +15,7 @@ from oracle import (
     shown,
     small_run,
 )
+from updates import sgd_of_torch
 
 from plasticity.activations import Activation
 from plasticity.datasets import SparseRows, Task
@@ -92,14 +93,12 @@ def test_update_is_that_of_torch(weight_decay, exact):
     for layer, weight, bias in zip(layers, learner.network().weights, learner.network().biases, strict=True):
         layer.weight, layer.bias = (torch.nn.Parameter(torch.from_numpy(array)) for array in (weight, bias))
     network = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.05, weight_decay=weight_decay)
+    step_on = sgd_of_torch(network.parameters(), 0.05, weight_decay)
     task = random_task(run, 50)
     learner.learn(task, ignore)
     for step in range(50):
         example, target = torch.from_numpy(task.example(step)), torch.tensor(task.targets[task.order[step]])
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(network(example), target.long()).backward()
-        optimiser.step()
+        step_on(torch.nn.functional.cross_entropy(network(example), target.long()))
     for number, layer in enumerate(layers):
         for kind, expected in (("weights", layer.weight), ("biases", layer.bias)):
             ours, theirs = learner.network().parameters[f"{kind}.{number}"], expected.detach().numpy()

@@ -22,6 +22,7 @@ from plasticity.regularisers import L2Init, NoRegulariser, Parseval, Spectral
 from plasticity.streams import Purpose, standard_normal, uniform, words
 from tests.dense_oracle import DenseOracle, assert_close, examples, take
 from tests.oracle import Pictures
+from tests.updates import adam_of_torch
 
 STEPS = 40
 OFTEN = {"name": "cbp", "rate": 0.05, "maturity_threshold": 4, "decay_rate": 0.9}
@@ -223,14 +224,12 @@ def test_adam_without_replacements_is_that_of_torch():
     )
     learner = ReferenceLearner(run, initial_network(run))
     theirs = ReferenceLearner(run, initial_network(run))
-    optimiser = torch.optim.Adam(theirs.parameters.values(), lr=0.01)
+    step_on = adam_of_torch(theirs.parameters.values(), 0.01)
     rows, classes = examples(run, STEPS)
     for step in range(STEPS):
         take(learner, rows[step], classes[step], step)
-        optimiser.zero_grad()
         outputs = theirs.forward(torch.from_numpy(rows[step]))[-1].outputs
-        torch.nn.functional.cross_entropy(outputs, torch.from_numpy(classes[step])).backward()
-        optimiser.step()
+        step_on(torch.nn.functional.cross_entropy(outputs, torch.from_numpy(classes[step])))
     assert_close(learner.network(), theirs.network().parameters, {})
 
 
