@@ -17,10 +17,9 @@ from test_interventions import learnt as after_tasks
 from test_interventions import run as changed_run
 from test_layers import Residual
 from test_rules import ADAM, SHRINKS
-from torch._dynamo.utils import counters
 
 import plasticity
-from plasticity import Model, dense
+from plasticity import Model
 from plasticity.diagnostics import step_plasticity
 from plasticity.engines import Choice, choose, cxx, decide, get
 from plasticity.errors import UserError, reason
@@ -59,6 +58,8 @@ def learnt(runs, tasks):
 
     The learners of all runs learn side by side. Also the number of graphs compiled by the end of each task.
     """
+    from torch._dynamo.utils import counters  # here, since every process of the tests imports this file
+
     found, graphs = [[], []], []
     for engine, of_each in zip(("reference", "compiled"), found, strict=True):
         learners = [get(engine).learner(run, initial_network(run)) for run in runs]
@@ -115,7 +116,8 @@ def side_by_side(elsewhere):
     runs = [
         changed_run(
             Reset(), ShrinkAndPerturb(), **OWN | {"regulariser": Regenerative(strength=strength)},
-            activation="crelu", dataset={"tasks": 3, "examples_per_task": 60},
+            activation="crelu", model={"widths": [7, 5], "normalisation": "layer_norm"},
+            dataset={"tasks": 3, "examples_per_task": 60},
             replacement={"name": "cpr", "interval": 10, "strength": 0.3},
         )
         for strength in (0.1, 0.2)
@@ -268,29 +270,27 @@ def test_one_engine_computes_all_seeds_even_if_its_compiler_goes_away(tmp_path, 
     assert state.reason.startswith("engine=compiled, which computes all seeds of this run, cannot do so now")
 
 
-# --- All kinds of layer and all rules at once --------------------------------------------------------------
+# --- Other kinds of layers, and all rules at once --------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Everything(Model):
-    """A convolution, a fully connected layer with layer normalisation, and a block of one's own."""
+class OwnAndConvolution(Model):
+    """A convolution, and a block of one's own."""
 
     def layers(self, inputs, outputs, activation):
         convolution, *_ = Cnn(channels=(3,), kernel=(3,), hidden=(), pool=(2,)).layers(
             inputs, outputs, activation
         )
-        normalised = dense(convolution.features, 6, activation, bound=0.3, renewed=0.3, normalised=True)
         return [
             convolution,
-            normalised,
-            *Residual(blocks=1, units=6, size=8).layers((normalised.features,), outputs, activation),
+            *Residual(blocks=1, units=6, size=8).layers((convolution.features,), outputs, activation),
         ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SilentOrOldest(SelfNormalisedResets):
-    """With a memory of one's own: every 20 steps the unit of each layer goes, too, that was replaced longest ago,
-    if it is not in the first."""
+    """With a memory of one's own: every 20 steps the unit of the second layer goes, too, that was replaced longest
+    ago."""
 
     def initial_memory(self, units):
         return super().initial_memory(units) | {
@@ -317,11 +317,11 @@ class SilentOrOldest(SelfNormalisedResets):
 
 
 @pytest.mark.usefixtures("precompiled")
-def test_layers_of_all_kinds_follow_all_rules_in_the_same_order():
+def test_other_kinds_of_layers_follow_all_rules_in_the_same_order():
     """With a method that counts silences, and ages in a memory of its own."""
     steps = 60
     run = Run(
-        model=Everything(),
+        model=OwnAndConvolution(),
         regulariser={"name": "spectral", "strength": 0.02},
         optimiser=ADAM,
         perturbation=SHRINKS | {"every": 1, "shrink": 0.01, "noise": 0.01},
@@ -331,17 +331,17 @@ def test_layers_of_all_kinds_follow_all_rules_in_the_same_order():
         seed=2,
     )
     start = initial_network(run)
-    start.parameters["offsets.1"][:] = np.linspace(-3, 0, 6)  # most units are silent
+    start.biases[1][:] = np.linspace(-3, 0, 6)  # most units are silent
     reference, compiled = (get(name).learner(run, start) for name in ("reference", "compiled"))
     rows, classes = examples(run, steps)
-    replaced, oldest = np.zeros(3, int), 0
+    replaced, oldest = np.zeros(2, int), 0
     for step in range(steps):
         ours, theirs = (take(one, rows[step], classes[step], step) for one in (reference, compiled))
         replaced += ours[2]
         oldest += sum(ours[2]) if step % 20 == 19 else 0
         assert ours[2] == theirs[2] and ours[0] == pytest.approx(theirs[0], rel=1e-4)
         assert compiled.weight_magnitude() == pytest.approx(reference.weight_magnitude(), rel=1e-4)
-    assert replaced[1] - 3 >= 5 and oldest >= 6
+    assert replaced[1] - 3 >= 5 and oldest >= 3
     expected, found = reference.network().arrays(), compiled.network().arrays()
     assert expected.keys() == found.keys()
     for name, array in expected.items():
