@@ -260,7 +260,7 @@ def mine(command: Command, tmp_path: Path) -> Command:
 def precompiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
     """Lets the compiled engine read what it includes, which takes a compiler most of its time, once for all tests.
 
-    What is compiled stays the same; `test_compiled` and launches compile as they do for a user.
+    What is compiled stays the same; the first two runs of `test_compiled`, and launches, compile as for a user.
     """
     from torch._inductor import codecache
 
