@@ -27,6 +27,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from hydra._internal.hydra import Hydra
@@ -46,7 +47,10 @@ ALWAYS = (
     "plasticity.launch.local",
     "plasticity.engines.native",
     "plasticity.track.sender",
+    *("plasticity.launch.start", "plasticity.track.telling", "hydra._internal.logging_config"),
+    *("numpy.ma", "numpy.random", "rich.progress", "rich.table", "safetensors.numpy"),
 )
+"""What every command imports, or every run."""
 
 
 class Fork:
@@ -300,11 +304,13 @@ def _warm_up(modules: Sequence[str]) -> None:
     with contextlib.suppress(UserError):
         images.images_and_labels("mnist", "unit", None)
         images.labelled("mnist", None)
+    resource_tracker.ensure_running()  # which is an interpreter of its own; the forks' too
     Hydra.get_mode = _unless_absent(Hydra.get_mode)  # type: ignore[method-assign]
     sys.modules["plasticity.machine.processes"].multiprocessing = Forking  # type: ignore[attr-defined]
     if "wandb" in sys.modules:
         sys.modules["plasticity.track.sender"].subprocess = ForkingModules  # type: ignore[attr-defined]
     gc.collect()
+    gc.set_threshold(20_000)  # a command makes many objects, and lives for a moment
     gc.freeze()  # what is there need not be looked at again in every fork
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
