@@ -8,6 +8,7 @@ start itself, what may happen meanwhile, and jobs on a cluster are tested in pro
 `test_unwatched`, `test_storm` and `test_slurm`.
 """
 
+import argparse
 import atexit
 import contextlib
 import dataclasses
@@ -282,15 +283,24 @@ class Forking:
         return multiprocessing.get_context("fork")
 
 
-MAY_SET_A_MODE = re.compile(r"experiment|hydra\.(mode|searchpath)|--?c")
+MAY_SET_A_MODE = re.compile(r"experiment|hydra\.(mode|searchpath)|--?c(onfig-)?[np]")
 """Arguments that set `hydra.mode`, or choose files that may: of ours, only experiments do."""
+
+
+def _may_set_a_mode(arguments: Sequence[str]) -> bool:
+    """Whether arguments may set `hydra.mode`, or files of a further directory of configs."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    known, _ = parser.parse_known_args(arguments)
+    files = known.config_dir.rglob("*.yaml") if known.config_dir else ()
+    return any(map(MAY_SET_A_MODE.search, arguments)) or any("hydra" in file.read_text() for file in files)
 
 
 def _unless_absent(mode: Callable[..., object]) -> Callable[..., object]:
     """How Hydra finds `hydra.mode`: it composes the config once more, ignoring errors; only where it may be set."""
 
     def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> object:
-        asked = any(map(MAY_SET_A_MODE.search, [*sys.argv[1:], *overrides]))
+        asked = _may_set_a_mode([*sys.argv[1:], *overrides])
         return mode(hydra, config_name, overrides) if asked else None
 
     return get_mode
