@@ -1,6 +1,7 @@
 """Ruined folders: whatever happens to a run's files, it is computed again or resumed, and no other is affected."""
 
 import json
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def run(seed: int) -> Run:
 
 
 class StopAfter(Silent):
-    """Stops training after a number of tasks; 0 for never."""
+    """Stops training after a number of tasks."""
 
     def __init__(self, tasks: int):
         self.tasks, self.stop = tasks, Event()
@@ -117,13 +118,26 @@ class StopAfter(Silent):
             self.stop.set()
 
 
-def ruined(directory: Path, ruins: dict, tasks: int) -> Ruined:
-    """Computes a run for each way to ruin it, up to `tasks`, and one more; ruins all but the last, and launches."""
-    command, whole = Command(directory), directory / "whole"
-    for seed in range(len(ruins) + 1):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The directory of the runs that are ruined, computed in one go."""
+    whole = tmp_path_factory.mktemp("whole")
+    for seed in range(len(CHECKPOINTED) + 1):
         train(run(seed), RunFolder.of(whole, run(seed)), Session())
-        observer = StopAfter(tasks)
-        train(run(seed), RunFolder.of(command.runs, run(seed)), Session(observer, stop=observer.stop))
+    return whole
+
+
+def ruined(directory: Path, whole: Path, ruins: dict, tasks: int = 0) -> Ruined:
+    """A run for each way to ruin it, whole or computed up to `tasks`, and one more: ruins all but the last, and
+    launches."""
+    command = Command(directory)
+    for seed in range(len(ruins) + 1):
+        folder = RunFolder.of(command.runs, run(seed))
+        if tasks:
+            observer = StopAfter(tasks)
+            train(run(seed), folder, Session(observer, stop=observer.stop))
+        else:
+            shutil.copytree(whole / folder.identity, folder.path)
     rows = {folder.name: (folder / "tasks.csv").read_bytes() for folder in whole.iterdir()}
     healthy = run(len(ruins)).identity
     state = command.states()[healthy]
@@ -135,8 +149,8 @@ def ruined(directory: Path, ruins: dict, tasks: int) -> Ruined:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return ruined(tmp_path_factory.mktemp("finished"), RUINED, tasks=0)
+def finished(tmp_path_factory, whole):
+    return ruined(tmp_path_factory.mktemp("finished"), whole, RUINED)
 
 
 def test_a_launch_over_ruined_folders_computes_their_runs_and_no_other(finished):
@@ -218,8 +232,8 @@ CHECKPOINTED = RUINED | {
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory):
-    return ruined(tmp_path_factory.mktemp("interrupted"), CHECKPOINTED, tasks=10)
+def interrupted(tmp_path_factory, whole):
+    return ruined(tmp_path_factory.mktemp("interrupted"), whole, CHECKPOINTED, tasks=10)
 
 
 @pytest.mark.parametrize("seed, ruin", list(enumerate(CHECKPOINTED)))
