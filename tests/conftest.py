@@ -107,12 +107,16 @@ def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> 
     return folder
 
 
-@cache
+_started: dict[frozenset[str], Warm] = {}
+
+
 def warm(*modules: str) -> Warm:
-    """A process with some modules imported, from which this one's commands are forked."""
-    started = Warm(*modules)
-    atexit.register(started.end)
-    return started
+    """A process with some modules imported, perhaps among others, from which this one's commands are forked."""
+    fitting = [started for imported, started in _started.items() if imported.issuperset(modules)]
+    if not fitting:
+        fitting = [_started.setdefault(frozenset(modules), Warm(*modules))]
+        atexit.register(fitting[0].end)
+    return fitting[0]
 
 
 NEEDS = {
@@ -121,7 +125,7 @@ NEEDS = {
     r"^(plasticity\.)?analysis": "plasticity.analysis.runs",
     r"wandb|^plasticity\.track": "wandb",
 }
-"""What a command imports that has such a part. Each takes seconds to import, and makes forks slower."""
+"""What a command imports that has such a part. Each takes seconds to import."""
 
 
 def needed(*command: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ COMMON = (
     "diagnostics=dead_units",
 )
 LENGTHS = {
-    "native": ("dataset.tasks=120", "dataset.examples_per_task=500"),
+    "native": ("dataset.tasks=80", "dataset.examples_per_task=500"),
     "reference": ("dataset.tasks=12", "dataset.examples_per_task=40"),
 }
 """Settings with which a run takes some tenths of a second, by engine."""
