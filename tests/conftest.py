@@ -107,31 +107,29 @@ def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> 
     return folder
 
 
-_started: dict[frozenset[str], Warm] = {}
-
-
+@cache
 def warm(*modules: str) -> Warm:
-    """A process with some modules imported, perhaps among others, from which this one's commands are forked."""
-    fitting = [started for imported, started in _started.items() if imported.issuperset(modules)]
-    if not fitting:
-        fitting = [_started.setdefault(frozenset(modules), Warm(*modules))]
-        atexit.register(fitting[0].end)
-    return fitting[0]
+    """A process with some modules imported, from which this one's commands are forked."""
+    started = Warm(*modules)
+    atexit.register(started.end)
+    return started
 
 
-NEEDS = {
-    r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|(my_parts|mine)\.": "plasticity.engines.reference",
-    r"^diagnostics=full$|curvature|probing": "plasticity.engines.reference",
-    r"^(plasticity\.)?analysis": "plasticity.analysis.runs",
-    r"wandb|^plasticity\.track": "wandb",
-}
-"""What a command imports that has such a part. Each takes seconds to import."""
+LARGE = ("plasticity.engines.reference", "plasticity.analysis.runs", "wandb")
+"""What some commands import, which takes seconds: once for all of them, since it makes no fork slower."""
+
+NEED_IT = re.compile(
+    r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|(my_parts|mine)\.|"
+    r"^diagnostics=full$|curvature|probing|"
+    r"^(plasticity\.)?analysis|"
+    r"wandb|^plasticity\.track"
+)
+"""Parts of the commands that do."""
 
 
 def needed(*command: str) -> tuple[str, ...]:
-    """What a command is going to import."""
-    modules = (module for text, module in NEEDS.items() if any(re.search(text, part) for part in command))
-    return tuple(dict.fromkeys(modules))
+    """What the process has imported that a command is forked from."""
+    return LARGE if any(map(NEED_IT.search, command)) else ()
 
 
 def uninterrupted(directory: Path, *overrides: str) -> dict[str, bytes]:
