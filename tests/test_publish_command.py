@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from conftest import wait_for
@@ -124,20 +125,20 @@ def test_it_says_what_is_left_and_the_same_command_publishes_it(
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "after", "attempt"),
+    ("started", "endpoint", "after", "attempt"),
     [
-        ("file_stream", 1, "1-2"),  # rows have arrived, not the run's end
-        ("HistoryPage", 0, "1"),  # everything has arrived, but that is not known
+        (start, "file_stream", 1, "1-2"),  # rows have arrived, not the run's end
+        (fork, "HistoryPage", 0, "1"),  # everything has arrived, but that is not known
     ],
 )
 def test_after_sigkill_while_publishing_no_row_is_doubled(
-    client: Client, endpoint: str, after: int, attempt: str
+    client: Client, started: Callable, endpoint: str, after: int, attempt: str
 ):
     folder = fabricate(client.directory / "runs", run(), ACCURACIES)
     fault = client.server.plant(endpoint, how="hang", after=after)
-    process = start(client)
+    process = started(client)
     wait_for(lambda: fault.met, process)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     wait_until_gone(client)
     client.server.heal()
@@ -153,9 +154,9 @@ def test_after_sigkill_while_deleting_the_older_run_is_deleted_by_the_next(clien
     publish(client)
     fabricate(runs, run(), ACCURACIES[::-1], updated=2.0)
     fault = client.server.plant("DeleteRun", how="hang")
-    process = start(client)
+    process = fork(client)
     wait_for(lambda: fault.met, process)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     client.server.heal()
     assert len(client.server.runs) == 2
@@ -163,11 +164,11 @@ def test_after_sigkill_while_deleting_the_older_run_is_deleted_by_the_next(clien
     assert list(client.server.runs) == [f"{folder.identity}-1-2"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_at_once_and_every_process_of_it(client: Client, number: int):
+@pytest.mark.parametrize(("started", "number"), [(start, signal.SIGTERM), (fork, signal.SIGINT)])
+def test_a_signal_ends_it_at_once_and_every_process_of_it(client: Client, started: Callable, number: int):
     fabricate(client.directory / "runs", run(), ACCURACIES)
     fault = client.server.plant("file_stream", how="hang")
-    process = start(client)
+    process = started(client)
     wait_for(lambda: fault.met, process)
     process.send_signal(number)
     out, _ = process.communicate(timeout=10)
