@@ -14,13 +14,13 @@ from storm.season import fill
 
 SWEEP = [
     *("-m", "seed=0,1", "model.width=20", "diagnostics=none", "launch.workers=1"),
-    *("dataset.tasks=150", "dataset.examples_per_task=500"),
+    *("dataset.tasks=30", "dataset.examples_per_task=500"),
 ]
 
 
-def launch(command, **streams):
+def launch(command, *overrides, **streams):
     return subprocess.Popen(
-        [sys.executable, "launch.py", *SWEEP, f"runs_dir={command.runs}"],
+        [sys.executable, "launch.py", *SWEEP, *overrides, f"runs_dir={command.runs}"],
         cwd=ROOT, start_new_session=True, **streams,
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ def test_closed_output_ends_no_run(command):
 def test_a_closed_terminal_ends_no_run(command):
     ours, theirs = pty.openpty()
     process = launch(
-        command, stdin=theirs, stdout=theirs, stderr=theirs,
+        command, "dataset.tasks=150", stdin=theirs, stdout=theirs, stderr=theirs,
         preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(theirs)
