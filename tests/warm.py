@@ -3,9 +3,9 @@
 A fork is a process of its own, with its own arguments, environment, folder, output and exit code, and so are its
 workers, which it forks in turn. Only its start and its last moment differ from those of a fresh interpreter, which
 takes longer for them than for a small sweep: modules are there, a config has been composed and the data set been
-read, Hydra looks for its mode and lists its choices only where they may matter, and memory is not tidied up before it
-is given back. The start itself, what may happen meanwhile, and jobs on a cluster are tested in processes started like
-a user's: by `test_unwatched`, `test_storm` and `test_slurm`.
+read, Hydra looks for its mode and lists its choices only where they may matter, and memory is not tidied up before
+it is given back. The start itself, what may happen meanwhile, and jobs on a cluster are tested in processes started
+like a user's: by `test_unwatched`, `test_storm` and `test_slurm`.
 """
 
 import argparse
