@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -115,21 +116,20 @@ def warm(*modules: str) -> Warm:
     return started
 
 
-LARGE = ("plasticity.engines.reference", "plasticity.analysis.runs", "wandb")
-"""What some commands import, which takes seconds: once for all of them, since it makes no fork slower."""
-
-NEED_IT = re.compile(
+NEEDS = {
     r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|(my_parts|mine)\.|"
     r"^diagnostics=full$|curvature|probing|"
-    r"^(plasticity\.)?analysis|"
-    r"wandb|^plasticity\.track"
-)
-"""Parts of the commands that do."""
+    r"^(plasticity\.)?analysis": ("plasticity.engines.reference", "plasticity.analysis.runs"),
+    r"wandb|^plasticity\.track": ("wandb",),
+}
+"""What a command imports that has such a part. Each takes seconds to import; the first two make forks no slower, so
+they are imported together. W&B's client takes longer to start where they are."""
 
 
 def needed(*command: str) -> tuple[str, ...]:
     """What the process has imported that a command is forked from."""
-    return LARGE if any(map(NEED_IT.search, command)) else ()
+    found = (modules for text, modules in NEEDS.items() if any(re.search(text, part) for part in command))
+    return tuple(chain.from_iterable(found))
 
 
 def uninterrupted(directory: Path, *overrides: str) -> dict[str, bytes]:
