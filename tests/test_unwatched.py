@@ -36,7 +36,7 @@ def test_output_to_a_full_disk_ends_no_run(command):
 
 
 def test_a_pipe_whose_reader_leaves_ends_no_run(command):
-    process = launch(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = command.fork(*SWEEP)
     process.stdout.close()
     process.stderr.close()
     assert process.wait(timeout=120) == 0 and all_finished(command)
