@@ -274,7 +274,8 @@ def test_curves_are_switched_by_keyboard(tab):
     )
 
 
-def test_the_pointer_is_told_the_names_and_values_of_curves(tab):
+def test_the_pointer_is_told_the_names_and_values_of_curves(visit):
+    tab = visit()
     tab.get_by_role("button", name="1", exact=True).click()
     box = tab.query_selector(".chart svg").bounding_box()
     tab.mouse.move(box["x"] + box["width"] - 8, box["y"] + 60)
