@@ -258,25 +258,6 @@ def mine(command: Command, tmp_path: Path) -> Command:
     return command
 
 
-@pytest.fixture(scope="module")
-def precompiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
-    """Lets the compiled engine read what it includes, which takes a compiler most of its time, once for all tests.
-
-    What is compiled stays the same; the first two runs of `test_compiled`, and launches, compile as for a user.
-    """
-    from torch._inductor import codecache
-
-    from plasticity.engines.compiled_learner import OPTIONS
-
-    folder = tmp_path_factory.getbasetemp()
-    headers = (folder if worker_id == "master" else folder.parent) / "headers"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(OPTIONS, "cpp_cache_precompile_headers", True)
-        patch.setattr(codecache, "_HEADER_DIR", str(headers))
-        patch.setattr(codecache, "_HEADER_LOCK_DIR", str(headers / "locks"))
-        yield
-
-
 @pytest.fixture
 def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the analysis, in this process, compose each experiment once for all tests."""

@@ -316,6 +316,18 @@ class SilentOrOldest(SelfNormalisedResets):
         ]
 
 
+@pytest.fixture
+def precompiled(monkeypatch, tmp_path):
+    """Has the compiler read once what all files include, which takes most of its time; they stay the same."""
+    from torch._inductor import codecache
+
+    from plasticity.engines.compiled_learner import OPTIONS
+
+    monkeypatch.setitem(OPTIONS, "cpp_cache_precompile_headers", True)
+    monkeypatch.setattr(codecache, "_HEADER_DIR", str(tmp_path / "headers"))
+    monkeypatch.setattr(codecache, "_HEADER_LOCK_DIR", str(tmp_path / "headers" / "locks"))
+
+
 @pytest.mark.usefixtures("precompiled")
 def test_other_kinds_of_layers_follow_all_rules_in_the_same_order():
     """With a method that counts silences, and ages in a memory of its own."""

@@ -160,6 +160,7 @@ def test_the_installed_command_computes_runs_in_any_folder(here, tmp_path):
     (tmp_path / "analysis.py").write_text("raise SystemExit('the file of the user')\n")
     (shown,) = set(re.findall(r"python -m (plasticity.*)", swept))
     assert "2 runs: 2 finished." in here("python", "-m", *shown.split())
+    assert "2 runs: 2 finished." in here("plasticity-analysis", "runs")
     listed = here("plasticity-analysis", "--help")
     assert listed == here("python", "-m", "plasticity.analysis", "--help") and "  publish_figures " in listed
 

@@ -145,9 +145,9 @@ def _distinct(units: Iterable[Any], number: int) -> list[int]:
     Raises:
         IndexError: for one of which there is none.
     """
-    existing = range(number)
-    if units == [*existing]:  # a method that moves every unit chooses them often
-        return [*existing]
+    existing = list(range(number))
+    if units == existing:  # the choice of a method that moves every unit
+        return existing
     return list(dict.fromkeys([existing[unit] for unit in map(int, units)]))
 
 

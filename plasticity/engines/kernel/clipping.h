@@ -7,11 +7,11 @@
 #include "rows.h"
 #include "utility.h"
 
-/* Whether nothing but the update itself sees what a step makes of a layer's weights before they are clipped. Those of
- * the first layer lead to no unit whose utility counts its outgoing weights. */
-static int is_unseen(const Learner *net, const Layer *layer)
+/* Whether the rows of a layer are clipped as they move: nothing sees what a step makes of them before its end. Those of
+ * the first layer lead from no unit whose utility counts its outgoing weights. */
+static int moves_unseen(const Learner *net, const Layer *layer)
 {
-    return layer == net->layer && net->batch == 1 && net->kept == 1 && net->choice == HERE && !layer->judge &&
+    return layer->limit > 0 && layer == net->layer && net->batch == 1 && net->kept == 1 && net->choice == HERE && !layer->judge &&
            !needs(net->utility, INCOMING);
 }
 

@@ -123,7 +123,7 @@ typedef struct {
     floats change[4], product[4], magnitude[4], largest[4], pull, limit;
 } Update;
 
-/* What of an update is done, known to the compiler. */
+/* What of an update is done, known to the compiler: `clips` clips weights, `notes` only keeps the largest. */
 typedef struct {
     int moves, sends, pulls, clips, notes;
 } Done;
@@ -283,7 +283,7 @@ static void descend(const Learner *net, Layer *layer, float rate, float *sent)
     }
     if (net->pulls && net->batch == 1) /* else each row once, before any example moves it */
         DESCEND(.pulls = 1)
-    else if (layer->limit > 0 && layer->is_clipped_as_it_moves && !net->perturbs)
+    else if (layer->is_clipped_as_it_moves && !net->perturbs)
         UPDATE_ROWS(net, layer, rate, NULL, .moves = 1, .clips = 1)
     else if (layer->limit > 0)
         DESCEND(.notes = 1)

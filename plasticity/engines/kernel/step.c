@@ -338,9 +338,10 @@ static void begin_task(Learner *net)
         measure_rows(layer);
     start_pulling(net);
     measure_layers(net);
-    for (Layer *layer = net->layer; layer <= output; layer++)
-        layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1,
-        layer->is_clipped_as_it_moves = is_unseen(net, layer);
+    for (Layer *layer = net->layer; layer <= output; layer++) {
+        layer->total_magnitude = 0, layer->replaced = 0, layer->unclipped = 1;
+        layer->is_clipped_as_it_moves = moves_unseen(net, layer);
+    }
     net->total_loss = net->total_score = 0;
     net->right = 0;
 }
