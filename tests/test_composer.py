@@ -1,11 +1,13 @@
 """Composing a sweep's runs in groups gives what Hydra composes one by one."""
 
 import re
+from contextlib import nullcontext
 from itertools import combinations, product
 
 import pytest
 from conftest import ROOT
 from hydra import initialize_config_dir
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
@@ -14,6 +16,7 @@ from omegaconf import OmegaConf, open_dict
 
 from plasticity.composition.composer import Composer
 from plasticity.composition.mistakes import HYDRA_ERRORS, explain
+from plasticity.composition.quicker import quicker
 from plasticity.composition.reading import Reader, read
 from plasticity.errors import UserError
 from plasticity.machine import copies
@@ -59,7 +62,8 @@ def test_every_combination_is_what_hydra_composes(loader, master):
         whole = loader.load_sweep_config(master, overrides(combination))
         with open_dict(whole):
             whole.pop("hydra")
-        ours = composer(overrides(combination))
+        with quicker():
+            ours = composer(overrides(combination))
         assert OmegaConf.to_container(ours, resolve=True) == OmegaConf.to_container(whole, resolve=True)
         assert read(ours) == read(whole)
     chosen = [
@@ -69,6 +73,26 @@ def test_every_combination_is_what_hydra_composes(loader, master):
     for one, other in combinations(CHOICES, 2):
         for pair in product(one, other):
             assert any(all(choice in combination for choice in pair) for combination in COMBINATIONS), pair
+
+
+def test_choices_are_listed_where_defaults_refer_to_one(tmp_path, monkeypatch):
+    for group, name in product(("left", "right", "both"), ("one", "two")):
+        file = tmp_path / group / f"{name}.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"{group}: {name}\n")
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [_self_, left: one, right: '${left}', both@here: '${right}']"
+    )
+    loader = ConfigLoaderImpl(create_config_search_path(str(tmp_path)))
+    composed = []
+    for within in (nullcontext(), quicker()):
+        with within:
+            config = loader.load_configuration("config", ["left=two", "right=one"], RunMode.RUN)
+        composed.append(OmegaConf.to_container(config.here, resolve=True))
+    assert composed == [{"both": "one"}] * 2
+    with quicker(), monkeypatch.context() as patch:  # and only there
+        patch.setattr(OmegaConf, "create", lambda *content: pytest.fail("lists choices"))
+        assert defaults_list._create_interpolation_map(None, [], False) is None
 
 
 def test_every_combination_is_read_as_hydra_composes_it(loader, master, monkeypatch):

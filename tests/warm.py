@@ -3,9 +3,9 @@
 A fork is a process of its own, with its own arguments, environment, folder, output and exit code, and so are its
 workers, which it forks in turn. Only its start and its last moment differ from those of a fresh interpreter, which
 takes longer for them than for a small sweep: modules are there, a config has been composed and the data set been
-read, Hydra looks for its mode and lists its choices only where they may matter, and memory is not tidied up before
-it is given back. The start itself, what may happen meanwhile, and jobs on a cluster are tested in processes started
-like a user's: by `test_unwatched`, `test_storm` and `test_slurm`.
+read, Hydra looks for its mode only where it may be set, and memory is not tidied up before it is given back. The
+start itself, what may happen meanwhile, and jobs on a cluster are tested in processes started like a user's: by
+`test_unwatched`, `test_storm` and `test_slurm`.
 """
 
 import argparse
@@ -31,10 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from pathlib import Path
 
-from hydra._internal import defaults_list
-from hydra._internal.defaults_list import Overrides
 from hydra._internal.hydra import Hydra
-from hydra.core.default_element import InputDefault
 
 import plasticity
 from plasticity.datasets import images
@@ -309,17 +306,6 @@ def _unless_absent(mode: Callable[..., object]) -> Callable[..., object]:
     return get_mode
 
 
-def _unless_unused(choices: Callable[..., object]) -> Callable[..., object]:
-    """How Hydra lists all choices for the defaults of each file, which takes a sixth of composing; only where one
-    of them refers to a choice."""
-
-    def create(overrides: Overrides, defaults: Sequence[InputDefault], self_added: bool) -> object:
-        refers = any(default.is_interpolation() for default in defaults)
-        return choices(overrides, defaults, self_added) if refers else None
-
-    return create
-
-
 def _warm_up(modules: Sequence[str]) -> None:
     """Imports modules, composes a config, reads the usual data set if it is here."""
     for module in modules:
@@ -330,7 +316,6 @@ def _warm_up(modules: Sequence[str]) -> None:
         images.labelled("mnist", None)
     resource_tracker.ensure_running()  # which is an interpreter of its own; the forks' too
     Hydra.get_mode = _unless_absent(Hydra.get_mode)  # type: ignore[method-assign]
-    defaults_list._create_interpolation_map = _unless_unused(defaults_list._create_interpolation_map)
     sys.modules["plasticity.machine.processes"].multiprocessing = Forking  # type: ignore[attr-defined]
     if "wandb" in sys.modules:
         sys.modules["plasticity.track.sender"].subprocess = ForkingModules  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from plasticity.composition.arguments import check, respelt
 from plasticity.composition.groups import conf_directory
 from plasticity.composition.methods import use
 from plasticity.composition.mistakes import HYDRA_ERRORS, explain
+from plasticity.composition.quicker import quicker
 from plasticity.composition.reading import Reader, read
 from plasticity.composition.settings import Settings
 from plasticity.errors import UserError
@@ -95,7 +96,8 @@ def _composing(config_dir: str | Path | None, given: Sequence[str]) -> Iterator[
     if config_dir:
         use(Path(config_dir))
     try:
-        yield _composer(Path(config_dir).absolute()) if config_dir else _of_the_package()
+        with quicker():
+            yield _composer(Path(config_dir).absolute()) if config_dir else _of_the_package()
     except HYDRA_ERRORS as error:
         raise explain(error, given) from error
 

@@ -19,6 +19,7 @@ from plasticity.composition.compose import CONFIG
 from plasticity.composition.groups import conf_directory
 from plasticity.composition.methods import use
 from plasticity.composition.mistakes import HYDRA_ERRORS, explain, raised_by_hydra
+from plasticity.composition.quicker import quicker
 from plasticity.composition.reading import check_directories, of_the_launch, read
 from plasticity.errors import UserError
 
@@ -90,7 +91,7 @@ def main(config_dir: Path | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra passes its errors on to `explain`
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users keep the modules of their own parts
-    with mistakes_as_sentences():
+    with quicker(), mistakes_as_sentences():
         sys.argv[1:] = [respelt(argument) for argument in sys.argv[1:]]
         check(sys.argv[1:])
         try:

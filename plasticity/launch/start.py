@@ -2,11 +2,16 @@
 without it."""
 
 import argparse
+import gc
 import signal
 from pathlib import Path
 
 from plasticity.machine.interrupt import nothing_to_keep
 from plasticity.machine.output import expect_no_reader
+
+OBJECTS = 50_000
+"""Number of new objects after which Python looks for garbage, in place of 700: imports and composing make many, and
+most of them stay."""
 
 
 def main() -> None:
@@ -22,6 +27,10 @@ def main() -> None:
 
         print(help_text([known.config_dir] if known.config_dir else []))
         return
+    gc.set_threshold(OBJECTS)
     from plasticity.launch.command import main as command
 
-    command(known.config_dir)
+    try:
+        command(known.config_dir)
+    finally:
+        gc.freeze()  # no garbage is looked for at exit, which frees all memory anyway
