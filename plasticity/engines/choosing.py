@@ -107,17 +107,18 @@ class ChosenInPython(Form):
 
         assert self.shown is not None
         draw, chance = draws_after(self.run, number)
+        shown = self.shown
         return Step(
             number=number,
-            activations=list(self.shown.activations),
-            pre_activations=list(self.shown.pre_activations),
-            gradients=self.shown.gradients if "gradients" in self.part.looks_at else [],
-            steps_per_task=self.run.dataset.steps_per_task,
-            linear=list(self.shown.linear),  # type: ignore[arg-type]
+            activations=shown.activations,
+            pre_activations=shown.pre_activations,
+            gradients=shown.gradients,
+            steps_per_task=shown.steps_per_task,
+            linear=shown.linear,  # type: ignore[arg-type]
             draw=draw,
             chance=chance,
-            layers=self.run.layers,
-            columns=[[h] for h in self.shown.activations],
+            layers=shown.layers,
+            columns=shown.columns,
         )
 
 
@@ -158,8 +159,11 @@ class Shown:
     remembered: dict[str, list["Tensor"]]
     activations: list["Tensor"]
     pre_activations: list["Tensor"]
-    gradients: Gradients
+    columns: list[list["Tensor"]]
+    gradients: Sequence["Tensor"]
     linear: list["Linear"]
+    layers: Sequence[Any]
+    steps_per_task: int
 
     @classmethod
     def of(
@@ -185,12 +189,16 @@ class Shown:
             arrays = [layer.current[name][:, : layer.units] for layer in memory[:-1]]
             return [torch.from_numpy(array if run.dataset.batch_size > 1 else array[0]) for array in arrays]
 
+        activations = of_units("activation")
         return cls(
             {name: [torch.from_numpy(view) for view in arrays] for name, arrays in views.items()},
-            of_units("activation"),
+            activations,
             of_units("z"),
-            Gradients(memory, layers),
+            [[h] for h in activations],
+            Gradients(memory, layers) if "gradients" in run.replacement.looks_at else [],
             [Linear(layer, learner) for layer in memory],
+            run.layers,
+            run.dataset.steps_per_task,
         )
 
 

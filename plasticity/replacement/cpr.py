@@ -56,6 +56,6 @@ class ContinualPartialResets(Periodic, name="cpr"):
         return list(range(len(memory["excess"][layer])))
 
     def shares(self, memory: Memory, step: Step, layer: int, units: Sequence[int]) -> list[float | None]:
-        excess = memory["excess"][layer].double()
-        shares = (self.strength * (2 * (-SHARPNESS * excess).sigmoid()).clamp(max=1)).tolist()
-        return [shares[unit] for unit in units]
+        excess = memory["excess"][layer].numpy()[list(units)].astype(np.float64)
+        power = np.exp(-SHARPNESS * np.maximum(excess, 0))  # 2σ(x) = 2eˣ / (1 + eˣ), above 1 where x > 0
+        return (self.strength * (2 * power / (1 + power))).tolist()
