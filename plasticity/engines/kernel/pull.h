@@ -47,7 +47,7 @@ INLINE void fetch_row(const Layer *layer, Row row)
     __builtin_prefetch(row.tail);
 }
 
-/* Does to rows what is due, four at a time; the row of zeros stands in for those that are missing.
+/* Does to rows what is due, four at a time.
  *
  * Args: layer, that of a batch's first example; row, the rows; if null, the first ones. */
 static __attribute__((noinline)) void catch_up(const Learner *net, Layer *layer, const int32_t *row, int rows)
@@ -68,12 +68,13 @@ static __attribute__((noinline)) void catch_up(const Learner *net, Layer *layer,
             fetch_row(layer, row_of(rows_of(layer, 0), four[k]));
             fetch_row(layer, row_of(starts_of(layer, 0), four[k]));
         }
-        for (int k = 0; k < 4; k++) {
-            const int64_t waited = four[k] < layer->inputs ? net->clock - layer->seen[four[k]] : 0;
-            magnitude[k] = pull_row(layer, four[k], all(layer->due_after[waited]));
-        }
+        const int left = number - first < 4 ? number - first : 4;
+        for (int k = 0; k < left; k++)
+            magnitude[k] = pull_row(layer, four[k], all(layer->due_after[net->clock - layer->seen[four[k]]]));
+        for (int k = left; k < 4; k++)
+            magnitude[k] = all(0);
         store(sum, sums(magnitude, magnitude));
-        for (int k = 0; k < 4; k++)
+        for (int k = 0; k < left; k++)
             account(net, layer, four[k], sum[4 * k]);
     }
 }
