@@ -256,6 +256,14 @@ static void replace_unit(const Learner *net, Layer *layer, Layer *next, int numb
         memset(next->of_weights[k] + (int64_t)unit * next->stride, 0, sizeof(float[next->stride]));
 }
 
+/* Draws from U(−bound, bound), as `uniform` makes them of the upper 24 bits of words. */
+INLINE vec uniforms(const int32_t *bits, float bound)
+{
+    vec drawn;
+    EACH_PART(i) drawn.part[i] = __builtin_convertvector(*(const ints *)(bits + i * PART), floats);
+    return multiply(all(bound), subtract(multiply(drawn, all(0x1p-23f)), all(1)));
+}
+
 /* Units side by side, of which some move by their shares towards units made anew. */
 typedef struct {
     vec kept, added, moves;
@@ -278,11 +286,11 @@ static Moving moving(const Learner *net, const Layer *layer, int number, const i
     return m;
 }
 
-/* Moves the weights from one input; returns the changes of their magnitudes. */
-INLINE vec move_some(const Moving *m, const int lanes, float *weights, const float *fresh)
+/* Moves the weights from one input, given the draws for new ones; returns the changes of their magnitudes. */
+INLINE vec move_some(const Moving *m, const int lanes, float *weights, const int32_t *draws, float bound)
 {
-    const vec before = load_first(lanes, weights);
-    const vec after = blend(m->moves, add(multiply(m->kept, before), multiply(m->added, load(fresh))), before);
+    const vec before = load_first(lanes, weights), fresh = uniforms(draws, bound);
+    const vec after = blend(m->moves, add(multiply(m->kept, before), multiply(m->added, fresh)), before);
     store_first(lanes, weights, after);
     return subtract(absolute(after), absolute(before));
 }
@@ -290,16 +298,19 @@ INLINE vec move_some(const Moving *m, const int lanes, float *weights, const flo
 /* Moves incoming weights, four rows at a time: each row's are one cache line. */
 INLINE void move_rows(Moving *m, const int lanes, Layer *layer)
 {
-    float fresh[4][LANES] __attribute__((aligned(64))) = {0}, change[4][LANES] __attribute__((aligned(64))) = {0};
+    int32_t draws[4][LANES] __attribute__((aligned(64))) = {0};
+    float change[4][LANES] __attribute__((aligned(64))) = {0};
     for (int first = 0; first < layer->inputs; first += 4) {
         const int rows = layer->inputs - first < 4 ? layer->inputs - first : 4;
         float magnitude[4] = {0};
-        for (int k = 0; k < m->units; k++)
-            UNROLL for (int i = 0; i < 4; i++) fresh[i][m->lane[k]] = uniform(&m->draws[k], layer->bound);
+        for (int k = 0; k < m->units; k++) { /* a block has four words */
+            next_block(&m->draws[k]);
+            UNROLL for (int i = 0; i < 4; i++) draws[i][m->lane[k]] = (int32_t)(m->draws[k].block[i] >> 40);
+        }
         for (int i = 0; i < rows; i++) {
             const int row = layer->place[first + i];
             magnitude[i] = layer->row_magnitude[row];
-            store(change[i], move_some(m, lanes, weight(layer, row, m->first), fresh[i]));
+            store(change[i], move_some(m, lanes, weight(layer, row, m->first), draws[i], layer->bound));
         }
         for (int lane = 0; lane < lanes; lane++)
             UNROLL for (int i = 0; i < 4; i++) magnitude[i] += change[i][lane];
