@@ -77,10 +77,10 @@ class Experiment:
         return set(self.found.loc[self.found["score"].notna(), "run"])
 
     def described(self) -> pd.DataFrame:
-        """`found`, with the config of every run, even of missing ones, in the columns of `analysis.summarise`."""
-        configs = pd.DataFrame(
-            [config_values(run.values()) for run in self.runs.values()], index=list(self.runs)
-        )
+        """`found`, with the config of every run and what its score is, even of missing ones, in the columns of
+        `analysis.summarise`."""
+        known = [config_values(run.values()) | _kind_of_score(run) for run in self.runs.values()]
+        configs = pd.DataFrame(known, index=list(self.runs))
         others = self.found.drop(columns=[name for name in configs if name != "seed"], errors="ignore")
         return others.join(configs.drop(columns="seed"), on="run")
 
@@ -142,6 +142,11 @@ class Experiment:
         return {
             key: ", ".join(filter(None, (label(run) for label in labels))) for key, run in self.runs.items()
         }
+
+
+def _kind_of_score(run: Run) -> dict[str, Any]:
+    objective = run.dataset.objective
+    return {name: getattr(objective, name) for name in ("score_name", "percent", "higher_is_better")}
 
 
 def launch_command(config_dir: Path | None, *overrides: str) -> str:

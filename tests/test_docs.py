@@ -81,6 +81,26 @@ def test_the_tracker_of_ones_own_is_told_of_each_task(command, tmp_path):
     assert len(told) == 3 and f"{folder.name} finished: 0." in told[-1]
 
 
+def test_the_launcher_of_ones_own_computes_the_runs(command, tmp_path):
+    page = ROOT / "docs" / "guide" / "cluster.md"
+    files = {"hydra_plugins/my_launchers.py": "python", "my_conf/hydra/launcher/announced.yaml": "yaml"}
+    for name, language in files.items():
+        assert f"`{name}`" in page.read_text()
+        (text,) = blocks(page, language)
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    command.folder = tmp_path
+    process = command.start(*commands(page)[-1])  # since Hydra looks for plugins once in a process
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and f"2 runs in {command.runs}" in out, out + err
+    assert [state["status"] for state in command.states().values()] == ["finished"] * 2
+    (tmp_path / "my_conf" / "hydra" / "launcher" / "elsewhere.yaml").write_text("_target_: my_parts.Launcher")
+    refused = command("-m", "--config-dir", "my_conf", "hydra/launcher=elsewhere", "seed=0,1")
+    assert (refused.returncode, refused.stderr) == (
+        1, "Invalid plugin 'my_parts.Launcher': not the hydra_plugins package\n"
+    )  # fmt: skip
+
+
 def test_the_recipes_of_the_readme_work_as_pasted(command, tmp_path, monkeypatch, capsys):
     """Each launch is composed and planned; the comparison finds what a short form of the sweep has computed."""
     command.folder = tmp_path

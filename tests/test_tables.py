@@ -302,6 +302,14 @@ def test_an_experiment_says_which_runs_it_lacks_and_the_command_that_computes_ex
     assert len(runs) == 15
 
 
+def test_an_experiment_none_of_whose_runs_is_there_is_a_table_of_what_is_missing(call, tmp_path):
+    fabricate(tmp_path, compose("dataset.tasks=1"), [0.5])
+    given = ["--experiment", "table_1", "tuned=bit_flipping_relu", "tuned.method=cbp"]
+    said = call("--rows", "tuned", "--columns", "replacement", *given)
+    assert "Missing: 15 of 15 runs of experiment=table_1." in said
+    assert "\nMean squared error over the last " in said and "percent" not in said
+
+
 @pytest.mark.parametrize("arguments, file", [
     (["--format", "markdown"], "table_1.md"),
     (["--compare", "published"], "table_1_and_published.txt"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import plasticity
+from plasticity.composition.settings import Settings
 from plasticity.errors import ConfigError
 from plasticity.part import PACKAGE, Part, nested
 from plasticity.run import Run
@@ -33,18 +34,17 @@ def freeze(modules: dict[str, Path], folder: Path) -> None:
             _copy(path, folder)
 
 
-def check_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> None:
+def check_modules(runs: Iterable[Run], settings: Settings) -> None:
     """Checks that the processes of a launch can import the users' own parts.
 
     Args:
         runs: the runs.
-        others: diagnostics.
+        settings: hold the parts that don't affect results.
 
     Raises:
         ConfigError: for a part of a notebook, or of the script that was started.
     """
-    known = [(key, part) for run in runs for key, part in nested(run.parts()).items()]
-    for key, part in [*known, *(("diagnostics", part) for part in others)]:
+    for key, part in _parts(runs, settings):
         if type(part).__module__ == "__main__":
             valid = (
                 "a class of a module that other processes can import; one of a notebook, or of the script that was "
@@ -53,17 +53,27 @@ def check_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> None:
             raise ConfigError(key, part.name, valid)
 
 
-def users_modules(runs: Iterable[Run], others: Iterable[Part] = ()) -> dict[str, Path]:
-    """The modules outside the package that define parts of runs, or other parts.
+def users_modules(runs: Iterable[Run], settings: Settings) -> dict[str, Path]:
+    """The modules outside the package that define parts of runs or settings.
 
     Returns:
         the file of each module, or the folder of its top-level package, by name
     """
-    parts = [part for run in runs for part in nested(run.parts()).values()] + list(others)
+    parts = [part for _, part in _parts(runs, settings)]
     bases = {base for part in parts for base in type(part).__mro__ if issubclass(base, Part)}
     names = {base.__module__.partition(".")[0] for base in bases} - {PACKAGE}
     found = {name: _location(sys.modules[name]) for name in sorted(names)}
     return {name: path for name, path in found.items() if path is not None}
+
+
+def _parts(runs: Iterable[Run], settings: Settings) -> list[tuple[str, Part]]:
+    """Every part that a launch's processes need, with its key."""
+    of_runs = [pair for run in runs for pair in nested(run.parts()).items()]
+    return [
+        *of_runs,
+        *(("diagnostics", part) for part in settings.diagnostics),
+        ("tracker", settings.tracker),
+    ]
 
 
 def _location(module: ModuleType) -> Path | None:

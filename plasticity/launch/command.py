@@ -72,7 +72,7 @@ def mistakes_as_sentences() -> Iterator[None]:
         if WANTS_TRACEBACK:
             raise
         sys.exit(str(explain(error)))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
         if WANTS_TRACEBACK or not raised_by_hydra(error):
             raise
         sys.exit(str(error))

@@ -137,7 +137,7 @@ def _submit(packed: list[list[Run]], settings: Settings, cluster: Cluster, resta
     try:
         with uninterrupted():  # no interrupt may come between a job and its record
             submission = Submission.new(settings.runs)
-            modules = users_modules([run for runs in packed for run in runs], settings.diagnostics)
+            modules = users_modules([run for runs in packed for run in runs], settings)
             setup = _environment(submission, settings, modules)
             for array in arrays:
                 jobs = [Job(runs, settings, restart) for runs in array]

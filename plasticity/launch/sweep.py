@@ -118,7 +118,7 @@ def planned(runs: Sequence[Run | None], settings: Settings, apart: Process, clus
     """
 
     def ready(to_compute: Sequence[Run]) -> None:
-        check_modules(to_compute, settings.diagnostics)
+        check_modules(to_compute, settings)
         datasets = [run.dataset for run in to_compute]  # once, before any worker does
         prepare_data((one for one in datasets if not is_own(one)), settings.data_root)
         trial.prepare((one for one in datasets if is_own(one)), settings.data_root, apart)
