@@ -36,8 +36,8 @@ def _contents(found: pd.DataFrame, arguments: argparse.Namespace) -> tuple[pd.Da
         return compared.rename(columns=NAMES), comparison(compared, COMPARISON)
     statistic = arguments.statistic
     table = with_best(summarised(own, GRID, 100, statistic), TABLE.best, TABLE.among, DIGITS, higher=True)
-    legend = described(replace(COMPARISON.measure, over=measured(found)), statistic)
-    shown = layout(table, GRID, statistic, DIGITS, legend, TABLE.best_is or "")
+    what = described(replace(COMPARISON.measure, over=measured(found)), statistic)
+    shown = layout(table, GRID, statistic, DIGITS, what, TABLE.best_is or "")
     return table[CSV + ADDED[statistic]].rename(columns=NAMES), shown
 
 

@@ -64,8 +64,8 @@ def tables(runs: pd.DataFrame, experiment: Experiment | None, seeds: int) -> tup
     table = with_best(
         summarised(own, GRID, 100, TABLE.statistic), TABLE.best, TABLE.among, DIGITS, higher=True
     )
-    legend = described(replace(COMPARISON.measure, over=measured(found)), TABLE.statistic)
-    shown = layout(table, GRID, TABLE.statistic, DIGITS, legend, TABLE.best_is or "")
+    what = described(replace(COMPARISON.measure, over=measured(found)), TABLE.statistic)
+    shown = layout(table, GRID, TABLE.statistic, DIGITS, what, TABLE.best_is or "")
     beside = comparison(compare(own, COMPARISON), COMPARISON)
     everything = cells(runs, CELLS, seeds, **length)
     judged = findings_layout(findings(everything))

@@ -13,7 +13,7 @@ ABSENT = "–"
 
 
 def layout(
-    table: pd.DataFrame, grid: Grid, statistic: str, digits: int, legend: str, best_is: str = ""
+    table: pd.DataFrame, grid: Grid, statistic: str, digits: int, what: str, best_is: str = ""
 ) -> Table:
     """The grid, with the best cells underlined.
 
@@ -22,7 +22,7 @@ def layout(
         grid: its grid.
         statistic: a key of `analysis.tables.declaration.STATISTICS`.
         digits: digits after the decimal point.
-        legend: the sentence about cells, without its end on seeds.
+        what: as returned by `described`.
         best_is: what an underlined cell is.
     """
     asked = table["seeds"] + table["missing"]
@@ -36,7 +36,8 @@ def layout(
     marked = f" (n): a cell with n of the {over(seeds)}." if fewer else ""
     best = f" Underlined: {best_is}." if best_is else ""
     columns = [grid.head, *(column.label for column in grid.columns)]
-    return Table(columns, sections, [f"{legend} over {over(seeds)}.{best}{marked}"])
+    spread = f"{STATISTICS[statistic]} over {over(seeds)}" if seeds != 1 else "of one seed"
+    return Table(columns, sections, [f"{what}, {spread}.{best}{marked}"])
 
 
 def over(seeds: int) -> str:
@@ -45,10 +46,10 @@ def over(seeds: int) -> str:
 
 
 def described(measure: Measure, statistic: str) -> str:
-    """The beginning of the sentence about cells."""
+    """What cells are, without their spread: "Mean online accuracy over the last 15 % of the tasks, in percent"."""
     mean = "Interquartile mean" if statistic == "iqm" else "Mean"
     what = f"{mean} {'of ' * (statistic == 'iqm')}{measure.name}"
-    return f"{what}{f' over {measure.over}' if measure.over else ''}{measure.unit}, {STATISTICS[statistic]}"
+    return f"{what}{f' over {measure.over}' if measure.over else ''}{measure.unit}"
 
 
 def _row(cells: pd.DataFrame, statistic: str, digits: int, seeds: int) -> list[Cell]:

@@ -119,8 +119,8 @@ class Contents:
         """The cells, as columns and for people."""
         statistic = self.declaration.statistic
         best_is = self.declaration.best_is or BEST[self.declaration.best]
-        legend = described(self.measure, statistic)
-        table = layout(self._possible(), self.grid, statistic, self.digits, legend, best_is)
+        what = described(self.measure, statistic)
+        table = layout(self._possible(), self.grid, statistic, self.digits, what, best_is)
         return self.summary[CSV + ADDED[statistic]], table
 
     def _possible(self) -> pd.DataFrame:
