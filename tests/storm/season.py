@@ -11,10 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+import plasticity
+from plasticity.composition.combinations import combinations
+from plasticity.composition.compose import compose_settings
 from plasticity.store import RunFolder, run_folders
+from plasticity.training.session import Session
+from plasticity.training.train import train
 
 from . import cluster
-from .launches import OUTPUTS, SWEEPS, WHOLE, Launch, arguments, send
+from .launches import COMMON, LENGTHS, OUTPUTS, SWEEPS, WHOLE, Launch, arguments, send
 from .ruins import ruin, ruin_whole
 
 USUAL = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSEGV)
@@ -208,8 +215,11 @@ class Season:
 
 
 def uninterrupted(folder: Path, engine: str) -> dict[str, bytes]:
-    """The rows of every run, computed in one go."""
-    subprocess.run(arguments(WHOLE, engine, folder), cwd=cluster.ROOT, check=True, capture_output=True)
+    """The rows of every run, computed in this process in one go."""
+    for each in combinations(OverridesParser.create(), [*COMMON, *LENGTHS[engine], WHOLE]):
+        run, settings = plasticity.compose(*each), compose_settings(each)
+        session = Session(engine=engine, diagnostics=settings.diagnostics)
+        assert train(run, RunFolder.of(folder, run), session).status == "finished"
     return {run.identity: (run.path / "tasks.csv").read_bytes() for run in run_folders(folder)}
 
 
