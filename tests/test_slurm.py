@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -16,7 +17,11 @@ import pytest
 import user
 from conftest import ROOT, Command, as_anybody, wait_for
 
+from plasticity.composition.cluster import Cluster
+from plasticity.composition.compose import compose_settings
+from plasticity.errors import ConfigError
 from plasticity.launch.jobs import living_jobs
+from plasticity.launch.slurm import submit
 
 SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_job=1", "hydra.launcher.minutes=30"]
 SHORT = ["dataset.tasks=3", "dataset.examples_per_task=300", "model.width=20"]
@@ -156,6 +161,7 @@ def test_a_requeued_job_counts_as_living_at_every_moment(cluster):
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and not {"COMPLETING", "PENDING"} <= seen:
         assert job in living_jobs(cluster.runs)
+        time.sleep(0.05)
         seen |= set(
             subprocess.run(
                 ["squeue", "--noheader", "--format=%T"], capture_output=True, text=True
@@ -164,8 +170,10 @@ def test_a_requeued_job_counts_as_living_at_every_moment(cluster):
     assert "COMPLETING" in seen
 
 
-def test_the_folder_of_a_refused_submission_is_removed_by_the_next(cluster):
-    assert cluster(*SLURM, *SHORT, "hydra.launcher.partition=nowhere").returncode != 0
+def test_a_wrong_partition_is_refused_with_slurms_words_and_the_next_submission_removes_its_folder(cluster):
+    done = cluster(*SLURM, *SHORT, "seed=0,1", "hydra.launcher.partition=nowhere")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert "invalid partition specified: nowhere" in done.stderr and not jobs()
     assert cluster(*SLURM, *SHORT, HOLD).returncode == 0
     (kept,) = cluster.runs.glob(".jobs/*/")
     assert (kept / "jobs.json").exists() and len(jobs()) == 1
@@ -251,12 +259,6 @@ class Broken(Diagnostic):
 """
 
 
-def test_a_wrong_partition_is_refused_with_slurms_words(cluster):
-    done = cluster(*SLURM, *SHORT, "seed=0,1", "hydra.launcher.partition=nowhere")
-    assert done.returncode != 0 and "Traceback" not in done.stderr
-    assert "invalid partition specified: nowhere" in done.stderr and not jobs()
-
-
 @pytest.mark.parametrize(
     ("override", "named"),
     {
@@ -271,9 +273,9 @@ def test_a_mistake_about_the_cluster_is_refused(cluster, override, named):
 
 def test_jobs_compute_with_the_code_and_the_users_own_parts_as_they_were_submitted(cluster, tmp_path):
     cluster.tree = tree = tmp_path / "tree"
-    shutil.copytree(
-        ROOT, tree, ignore=shutil.ignore_patterns(".venv*", ".git", "runs", "__pycache__", ".*_cache")
-    )
+    for folder in ("plasticity", "conf", "hydra_plugins"):
+        shutil.copytree(ROOT / folder, tree / folder)
+    shutil.copy(ROOT / "launch.py", tree)
     cluster.folder = own = tmp_path / "own"
     own.mkdir()
     user.write(own)
@@ -308,10 +310,12 @@ def test_printed_commands_can_be_pasted_whatever_the_directory_is_called(cluster
     cluster.runs = cluster.directory / "my runs"
     done = cluster(*SLURM, *SHORT)
     assert done.returncode == 0, done.stderr
-    listed = done.stdout.partition("Watch:  ")[2].partition("   or ")[0].replace("python", sys.executable, 1)
+    listed = done.stdout.partition("Watch:  ")[2].partition("   or ")[0]
     cancel = done.stdout.partition("Cancel: ")[2].partition("\n")[0]
     quiet()
-    shown = subprocess.run(listed, shell=True, cwd=ROOT, capture_output=True, text=True)
+    interpreter, option, module, *arguments = shlex.split(listed)
+    assert (interpreter, option) == ("python", "-m")
+    shown = cluster(*arguments, module=module)
     assert shown.returncode == 0 and "1 run: 1 finished." in shown.stdout, shown.stderr
     assert subprocess.run(cancel, shell=True).returncode == 0
 
@@ -323,7 +327,7 @@ def test_ctrl_c_while_a_job_is_submitted_keeps_its_record(cluster, tmp_path, mon
     slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/submitting; sleep 2; exec {real} "$@"\n')
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
-    process = cluster.start(*SLURM, *SHORT, HOLD)
+    process = cluster.fork(*SLURM, *SHORT, HOLD)
     wait_for((tmp_path / "submitting").exists, process)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -416,21 +420,22 @@ def test_options_of_sbatch_may_be_written_as_sbatch_takes_them(cluster):
 
 
 def test_a_path_that_slurm_would_interpret_is_refused(cluster):
-    for name in (r"a\b", "%j", "%A_%a"):
-        cluster.runs = cluster.directory / name
-        done = cluster(*SLURM, *SHORT)
-        assert done.returncode == 1 and "it must be a path without % and \\ on a cluster" in done.stderr
-        assert len(done.stderr.splitlines()) == 1 and not cluster.runs.exists() and not jobs()
+    for name in (r"a\b", "%A_%a"):
+        settings = compose_settings([f"runs_dir={cluster.directory / name}"])
+        with pytest.raises(ConfigError, match=r"it must be a path without % and \\ on a cluster"):
+            submit([], settings, Cluster())
+    cluster.runs = cluster.directory / "%j"
+    done = cluster(*SLURM, *SHORT)
+    assert done.returncode == 1 and "it must be a path without % and \\ on a cluster" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not [*cluster.directory.iterdir()] and not jobs()
 
 
 @pytest.mark.parametrize("command_of_slurm", ["sbatch", "srun"])
 def test_a_machine_without_slurms_commands_says_so(cluster, tmp_path, monkeypatch, command_of_slurm):
     commands = tmp_path / "bin"
     commands.mkdir()
-    for folder in os.environ["PATH"].split(":"):
-        for path in Path(folder).glob("*"):
-            if path.name != command_of_slurm and not (commands / path.name).exists():
-                (commands / path.name).symlink_to(path)
+    for name in {"sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct"} - {command_of_slurm}:
+        (commands / name).symlink_to(shutil.which(name))
     monkeypatch.setenv("PATH", str(commands))
     done = cluster(*SLURM, *SHORT)
     assert done.returncode == 1 and done.stderr == (
@@ -453,9 +458,8 @@ def test_a_disk_that_is_full_once_the_code_is_frozen_is_reported(cluster, disk):
 
 
 def test_what_a_second_user_may_not_write_to_is_reported(cluster):
-    assert cluster(*SLURM, *SHORT, HOLD).returncode == 0
-    subprocess.run(["scancel", *jobs()], check=True)
-    quiet()
+    (cluster.runs / ".jobs").mkdir(parents=True)
+    (cluster.runs / ".submitting").touch()
     anybody = as_anybody(cluster.directory / "anybody")
     for theirs in (cluster.runs / ".submitting", cluster.runs / ".jobs"):
         os.chown(theirs, 12345, 12345)
@@ -481,7 +485,7 @@ def test_a_job_of_another_user_who_shares_the_directory_covers_its_runs(cluster)
 
 
 def test_ctrl_c_while_waiting_leaves_the_jobs(cluster):
-    process = cluster.start(*SLURM, *LONG, "launch.wait=true")
+    process = cluster.fork(*SLURM, *LONG, "launch.wait=true")
     wait_for(cluster.running, process)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
