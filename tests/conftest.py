@@ -118,7 +118,7 @@ def warm(*modules: str) -> Warm:
 
 NEEDS = {
     r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|(my_parts|mine)\.|"
-    r"^diagnostics=full$|curvature|probing|"
+    r"^diagnostics=full$|curvature|probing|missing_measures=compute$|"
     r"^(plasticity\.)?analysis": ("plasticity.engines.reference", "plasticity.analysis.runs"),
     r"wandb|^plasticity\.track": ("wandb",),
 }

@@ -147,14 +147,9 @@ def test_the_workers_of_the_measuring_command_end_with_it(again, sent):
 
 
 def test_a_reader_that_leaves_does_not_end_the_measuring_command(again):
-    measure = f"{sys.executable} -m plasticity.diagnose runs diagnostics=dead_units"
-    done = subprocess.run(
-        ["bash", "-c", f"{measure} | true; exit ${{PIPESTATUS[0]}}"],
-        cwd=again.folder,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    process = again.fork("runs", "diagnostics=dead_units", module="plasticity.diagnose")
+    process.stdout.close()
+    assert (process.wait(timeout=60), process.stderr.read()) == (0, "")
     assert all(b"dead_units" in table for table in again.tables().values())
 
 

@@ -18,7 +18,7 @@ from plasticity.training.session import Session
 from plasticity.training.train import train
 
 SWEEP = [
-    *("-m", "seed=range(8)", "diagnostics=none", "checkpoint_seconds=0.05"),
+    *("-m", "seed=range(5)", "diagnostics=none", "checkpoint_seconds=0.05"),
     *("model.width=20", "dataset.tasks=50", "dataset.examples_per_task=500"),
 ]
 
@@ -56,7 +56,7 @@ def test_space_that_comes_and_goes_costs_no_row(command, fresh, disk):
             time.sleep(choices.uniform(0, 0.3))
         assert "Traceback" not in process.communicate()[1]
     last = command(*SWEEP)
-    assert last.returncode == 0 and "8 of 8 runs finished" in last.stdout
+    assert last.returncode == 0 and "5 of 5 runs finished" in last.stdout
     assert command.tables() == whole.tables()
 
 

@@ -14,7 +14,7 @@ def test_whatever_is_typed_ends_with_a_sentence_or_a_plan(arguments):
 
 
 @seed(0)
-@settings(max_examples=40, **BRIEF)
+@settings(max_examples=30, **BRIEF)
 @given(folders.stages, folders.ruins)
 @example(2, [("config.yaml", ("cut", 0.0))])
 @example(5, [("config.yaml", ("remove",)), ("state.json", ("remove",)), ("tasks.csv", ("directory",))])

@@ -19,7 +19,7 @@ from plasticity.composition.compose import compose_settings
 from plasticity.errors import UserError
 
 RUN = ["dataset.tasks=5", "dataset.examples_per_task=150", "checkpoint_seconds=0.01"]
-LONGER = ["model.width=20", "dataset.tasks=250", "dataset.examples_per_task=500", "diagnostics=none"]
+LONGER = ["model.width=20", "dataset.tasks=150", "dataset.examples_per_task=500", "diagnostics=none"]
 
 
 def state(folder):
@@ -96,8 +96,8 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_resumes(command, tmp_path
     assert "Traceback" not in err
     (folder,) = command.folders()
     done = state(folder)["tasks_done"]
-    assert 3 <= done < 250 and state(folder)["status"] == "stopped"
-    assert f"Interrupted. {done} of 250 tasks are kept in" in out and "resumes it" in out
+    assert 3 <= done < 150 and state(folder)["status"] == "stopped"
+    assert f"Interrupted. {done} of 150 tasks are kept in" in out and "resumes it" in out
 
     second = command(*LONGER)
     assert second.returncode == 0 and state(folder)["attempt"] == 2

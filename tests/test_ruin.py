@@ -172,8 +172,16 @@ def test_a_finished_run_whose_folder_is_ruined_is_computed_again_and_that_is_sai
     assert state.notes or aside, "what happened stays on record"
 
 
-def test_keys_of_a_later_version_are_ignored(command):
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The directory of the runs of `SWEEP`, finished."""
+    command = Command(tmp_path_factory.mktemp("two"))
     assert command(*SWEEP).returncode == 0
+    return command.runs
+
+
+def test_keys_of_a_later_version_are_ignored(command, two):
+    shutil.copytree(two, command.runs)
     for folder in command.folders():
         said(colour="red")(folder)
     assert command(*SWEEP).stdout.startswith("2 runs: 2 finished")
@@ -212,8 +220,8 @@ def test_a_config_that_cannot_be_read_is_rewritten_for_the_folder_is_named_by_it
     assert command.states() == states
 
 
-def test_a_config_of_another_run_is_refused_by_name(command):
-    assert command(*SWEEP).returncode == 0
+def test_a_config_of_another_run_is_refused_by_name(command, two):
+    shutil.copytree(two, command.runs)
     folder, other = command.folders()
     (folder / "config.yaml").write_bytes((other / "config.yaml").read_bytes())
     again = command(*SWEEP)
@@ -244,8 +252,8 @@ def test_an_interrupted_run_whose_folder_is_ruined_ends_with_the_same_rows(inter
     assert RunFolder(folder).state(run(seed)).status == "finished"
 
 
-def test_what_killed_writers_left_is_swept_by_the_next_holder(command):
-    assert command(*SWEEP).returncode == 0
+def test_what_killed_writers_left_is_swept_by_the_next_holder(command, two):
+    shutil.copytree(two, command.runs)
     folder, _ = command.folders()
     left = [folder / f".{name}.x1y2" for name in ("checkpoint.npz", "state.json", "tasks.csv", "config.yaml")]
     for path in left:

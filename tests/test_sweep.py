@@ -22,7 +22,7 @@ SWEEP = [
     "checkpoint_seconds=0.01",
     "model.width=20",
 ]
-LONGER = ["dataset.tasks=200", "diagnostics=none", "checkpoint_seconds=0.2", "launch.workers=2"]
+LONGER = ["dataset.tasks=120", "diagnostics=none", "checkpoint_seconds=0.2", "launch.workers=2"]
 TWENTY = [*SWEEP, "seed=range(4)", "replacement=all,layer_1,layer_2,last,none"]
 
 
@@ -62,18 +62,18 @@ def test_an_invalid_run_refuses_the_whole_sweep(command):
 
 
 def test_a_diverging_run_is_named_and_the_others_finish_and_only_it_is_tried_again(command):
-    sweep = [*SWEEP, "optimiser.step_size=0.001,0.002,0.003,0.004,0.005,0.006,0.007,0.008,0.009,0.01,1e20"]
+    sweep = [*SWEEP, "optimiser.step_size=0.001,0.002,0.003,1e20"]
     done = command(*sweep)
     assert done.returncode == 1
     failed = [name for name, state in command.states().items() if state["status"] == "failed"]
-    assert len(failed) == 1 and len(command.states()) == 11
-    assert "10 of 11 runs finished, 1 failed" in done.stdout
+    assert len(failed) == 1 and len(command.states()) == 4
+    assert "3 of 4 runs finished, 1 failed" in done.stdout
     assert f"failed: {'1e+20'} ({failed[0]}): diverged in task 0 at step" in done.stdout.replace(
         "step_size ", ""
     )
     before = {name: state["attempt"] for name, state in command.states().items()}
     again = command(*sweep)
-    assert again.returncode == 1 and "11 runs: 10 finished, 0 resumed, 1 new" in again.stdout
+    assert again.returncode == 1 and "4 runs: 3 finished, 0 resumed, 1 new" in again.stdout
     after = {name: state["attempt"] for name, state in command.states().items()}
     assert after == before | {failed[0]: 2}
 
@@ -87,15 +87,15 @@ def test_the_cause_of_a_workers_death_is_named(code, said):
 
 
 def test_a_killed_worker_costs_its_run_alone(command):
-    process = command.fork(*SWEEP, *LONGER, "seed=0,1,2,3")
+    process = command.fork(*SWEEP, *LONGER, "seed=0,1,2")
     wait_for(command.running, process)
     os.kill(command.running()[0]["provenance"]["pid"], signal.SIGKILL)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     (failed,) = [state for state in command.states().values() if state["status"] == "failed"]
-    assert "SIGKILL" in failed["reason"] and "3 of 4 runs finished, 1 failed" in out and "SIGKILL" in out
-    resumed = command(*SWEEP, *LONGER, "seed=0,1,2,3")
-    assert resumed.returncode == 0 and "4 of 4 runs finished" in resumed.stdout
+    assert "SIGKILL" in failed["reason"] and "2 of 3 runs finished, 1 failed" in out and "SIGKILL" in out
+    resumed = command(*SWEEP, *LONGER, "seed=0,1,2")
+    assert resumed.returncode == 0 and "3 of 3 runs finished" in resumed.stdout
 
 
 def test_two_launches_of_one_sweep_share_its_runs(command, twenty):
@@ -190,7 +190,7 @@ class Halving(Sweeper):
     )
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     arguments = ["hydra/sweeper=combinations", "hydra.sweeper._target_=hydra_plugins.halving.Halving"]
-    arguments += ["+hydra.sweeper.seeds=[0,1,2,3]"]
+    arguments += ["+hydra.sweeper.seeds=[0,1,2,3]", "launch.workers=1"]
     done = subprocess.run(
         [sys.executable, "launch.py", *SWEEP, *arguments, f"runs_dir={command.runs}"],
         cwd=ROOT, env=environment, capture_output=True, text=True,

@@ -52,7 +52,7 @@ def test_closed_output_ends_no_run(command):
 def test_a_closed_terminal_ends_no_run(command):
     ours, theirs = pty.openpty()
     process = launch(
-        command, "dataset.tasks=150", stdin=theirs, stdout=theirs, stderr=theirs,
+        command, "dataset.tasks=100", stdin=theirs, stdout=theirs, stderr=theirs,
         preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(theirs)
@@ -95,15 +95,15 @@ def test_a_run_that_was_finished_when_its_worker_died_stays_finished(command, tm
 
 def test_a_worker_that_dies_on_a_full_disk_ends_neither_its_launch_nor_the_other_run(command, disk):
     disk("3m")
-    process = command.fork(*SWEEP, "dataset.tasks=700", "launch.workers=2", "checkpoint_seconds=1000")
+    process = command.fork(*SWEEP, "dataset.tasks=500", "launch.workers=2", "checkpoint_seconds=1000")
     wait_for(lambda: len(command.running()) == 2, process)
     victim, _ = command.running()
     ballast = command.runs / "ballast"
     fill(ballast, 4096)
     os.kill(victim["provenance"]["pid"], signal.SIGKILL)
-    time.sleep(1)
+    time.sleep(0.6)
     ballast.unlink()
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in err
     assert "failed" in out and "its process was killed by SIGKILL" in out
-    assert command(*SWEEP, "dataset.tasks=700").returncode == 0 and all_finished(command)
+    assert command(*SWEEP, "dataset.tasks=500").returncode == 0 and all_finished(command)
