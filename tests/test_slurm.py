@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -280,20 +281,33 @@ def test_jobs_compute_with_the_code_and_the_users_own_parts_as_they_were_submitt
     own.mkdir()
     user.write(own)
     (own / "my_helpers.py").write_text("FACTOR = 1\n")
+    (page,) = re.findall(
+        "```python\n(.*?)```", (ROOT / "docs" / "parts" / "trackers.md").read_text(), re.DOTALL
+    )
+    (own / "my_trackers.py").write_text(page)
     user.edit(own, "import logging\n", "import logging\nimport my_helpers\n")
     user.edit(own, "self.slope * z)", "my_helpers.FACTOR * self.slope * z)")
-    parts = ["--config-dir", "my_conf", "activation=slope", "diagnostics=mean_weight"]
+    parts = [
+        "--config-dir",
+        "my_conf",
+        "activation=slope",
+        "diagnostics=mean_weight",
+        "tracker=my_trackers.Lines",
+    ]
     submitted = cluster(*parts[:2], *SLURM, *parts[2:], *SHORT, HOLD)
     assert submitted.returncode == 0, submitted.stderr
     frozen = cluster.runs.glob(".jobs/*/code/*")
-    assert {path.name for path in frozen} == {"plasticity", "my_parts.py", "my_helpers.py"}
-    for edited in (tree / "plasticity" / "training" / "train.py", own / "my_parts.py", own / "my_helpers.py"):
+    modules = {"my_parts.py", "my_helpers.py", "my_trackers.py"}
+    assert {path.name for path in frozen} == {"plasticity", *modules}
+    for edited in (tree / "plasticity" / "training" / "train.py", *(own / name for name in modules)):
         edited.write_text("raise SystemExit('edited')")
     (job,) = jobs()
     subprocess.run(["scontrol", "release", job], check=True)
     quiet()
     assert [state["status"] for state in cluster.states().values()] == ["finished"], logs(cluster)
     assert all(b"mean_weight" in table for table in cluster.tables().values())
+    told = (own / "progress.txt").read_text()
+    assert all(re.search(rf"^{run} finished: ", told, re.MULTILINE) for run in cluster.states()), told
 
 
 def test_jobs_that_are_not_frozen_find_the_users_own_parts(cluster, tmp_path):

@@ -1,7 +1,10 @@
 """A job on a cluster: computes its runs as the local launcher does, and writes checkpoints when it is stopped."""
 
+import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
@@ -30,6 +33,7 @@ class Job:
 
     def __init__(self, runs: list[Run], settings: Settings, restart: str | None = None):
         self.runs, self.settings, self.restart = runs, settings, restart
+        self.folder = Path.cwd()
         self.local: Local | None = None
 
     def __call__(self) -> None:
@@ -38,6 +42,8 @@ class Job:
         Raises:
             RuntimeError: naming the runs that failed, when all others are finished.
         """
+        with suppress(OSError):  # on a file system that this node does not share
+            os.chdir(self.folder)  # where the launch was, so that users' relative paths mean the same
         display = Display(self.runs, labels(self.runs))
         workers = min(cores(), len(self.runs))
         with self.settings.tracker.tracking(self.settings.runs_dir, self.runs) as tracking:
