@@ -5,6 +5,8 @@ import gc
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from warm import Fork, Warm
 
 import plasticity
 from plasticity.composition.compose import compose_settings, experiment
+from plasticity.engines.kernel import build
 from plasticity.store import RunFolder
 from plasticity.training.session import Session
 from plasticity.training.train import train
@@ -281,3 +284,38 @@ def disk(command: Command) -> Iterator[Callable[[str], None]]:
                 pytest.skip("no file system can be mounted here")
 
         yield mount
+
+
+READS_ONCE = """#!/bin/bash
+# A compiler for programs of one's own: their header, which takes most of its time, is compiled once for all of them.
+[ "$(head -n 1 "${@: -3:1}" 2> /dev/null)" = '#include "functions.h"' ] || exec REAL "$@"
+flags=("${@:1:$#-4}")
+kept=FOLDER/functions.h.gch/$(cksum <<< "${flags[*]}" | tr ' ' -)
+if [ ! -e "$kept" ]; then
+    REAL "${flags[@]}" -x c-header SOURCES/functions.h -o "$kept.$$" && mv "$kept.$$" "$kept"
+fi
+exec REAL -IFOLDER "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def header_read_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Has this process build programs of one's own by such a compiler, if it is gcc; they stay the same."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which the tests' processes share
+    (folder / "functions.h.gch").mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        if real := build.compiler():
+            script, text = folder / f"cc-{os.getpid()}", READS_ONCE
+            known = {
+                "REAL": [str(shutil.which(real[0])), *real[1:]],
+                "FOLDER": [str(folder)],
+                "SOURCES": [str(build.SOURCES)],
+            }
+            for name, words in known.items():
+                text = text.replace(name, shlex.join(words))
+            script.write_text(text)
+            script.chmod(0o755)
+            patch.setenv("CC", shlex.quote(str(script)))
+        yield

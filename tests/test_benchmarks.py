@@ -14,7 +14,10 @@ from plasticity.engines.native import NativeEngine
 from plasticity.networks.network import initial_network
 from plasticity.run import Run
 
-pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
+pytestmark = [
+    pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable())),
+    pytest.mark.usefixtures("header_read_once"),
+]
 
 EVERYTHING = ["--methods", "all", "--parts", "all", "--batches", "all"]
 

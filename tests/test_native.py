@@ -39,7 +39,10 @@ from plasticity.utilities import Contribution, Utility
 
 torch.set_num_threads(1)
 
-pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
+pytestmark = [
+    pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable())),
+    pytest.mark.usefixtures("header_read_once"),
+]
 
 TOLERANCE = 2e-5
 """How much two float32 computations of a short segment may differ, relative to numbers of the order of 1.

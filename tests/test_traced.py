@@ -36,7 +36,10 @@ from plasticity.utilities import Measures, Utility
 
 torch.set_num_threads(1)
 
-pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
+pytestmark = [
+    pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable())),
+    pytest.mark.usefixtures("header_read_once"),
+]
 
 
 def responses(programs: Sequence[Program], z: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -21,7 +21,10 @@ from plasticity.run import Run
 
 torch.set_num_threads(1)
 
-pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
+pytestmark = [
+    pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable())),
+    pytest.mark.usefixtures("header_read_once"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
