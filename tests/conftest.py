@@ -123,10 +123,11 @@ NEEDS = {
     r"^engine=(reference|compiled)$|^model=cnn$|^--config-dir$|(my_parts|mine)\.|"
     r"^diagnostics=full$|curvature|probing|missing_measures=compute$|"
     r"^(plasticity\.)?analysis": ("plasticity.engines.reference", "plasticity.analysis.runs"),
-    r"wandb|^plasticity\.track": ("wandb",),
+    r"wandb|^plasticity\.track": ("wandb", "wandb.sdk.launch"),
 }
 """What a command imports that has such a part. Each takes seconds to import; the first two make forks no slower, so
-they are imported together. W&B's client takes longer to start where they are."""
+they are imported together. W&B's client takes longer to start where they are; its second module is imported as its
+first run starts."""
 
 
 def needed(*command: str) -> tuple[str, ...]:

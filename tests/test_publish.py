@@ -1,8 +1,6 @@
 """Publishing to W&B: everything arrives, nothing twice, whatever goes wrong on the way."""
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import needed, warm
+from forked_sender import ForkingSenders
 from publications import CONFIG, publication, rows
 from storm.season import fill, small_disk
 from wandb_fixture import ROOT, Client, client, processes, variables, wandb_server, wandb_service
@@ -41,6 +41,7 @@ def idle(
         for name, value in variables(wandb_service, directory).items():
             patch.setenv(name, value)
         patch.setattr(tempfile, "tempdir", str(directory))
+        patch.setattr("plasticity.track.sender.subprocess", ForkingSenders)
         # Its folder outlives those of the tests.
         here = Place(project="plasticity", entity=None, mode="offline", directory=directory)
         workers["offline"] = [Sender(here)]
@@ -397,8 +398,9 @@ def test_the_ledger_never_gives_an_id_twice(tmp_path):
         "import sys; from pathlib import Path; from plasticity.track import Ledger\n"
         "for _ in range(20): print(Ledger(Path(sys.argv[1])).begin('there', 'run', 1, '').id)"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "ledger.jsonl")]
-    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    (program := tmp_path / "begin.py").write_text(code)
+    arguments = [str(tmp_path / "ledger.jsonl")], ROOT, os.environ, str(program)
+    started = [warm(*needed("wandb")).start(*arguments) for _ in range(3)]
     names = [name for process in started for name in process.communicate()[0].split()]
     assert set(names) == {"run-1", *(f"run-1-{number}" for number in range(2, 61))} and len(names) == 60
 
