@@ -1,6 +1,6 @@
 """Reading runs back from W&B: the same tables as from the folders that they were published from."""
 
-import sys
+import json
 
 import pytest
 from fabricate import fabricate, put
@@ -13,7 +13,7 @@ from plasticity.errors import UserError
 
 __all__ = ["client", "wandb_server", "wandb_service"]
 
-TABLE = ["-m", "analysis.table_1", "--tasks", "20", "--format", "csv"]
+TABLE = ["table_1", "--tasks", "20", "--format", "csv"]
 
 
 @pytest.fixture
@@ -29,31 +29,52 @@ def published(client: Client) -> Client:
     return client
 
 
-def python(client: Client, *arguments: object) -> str:
-    return client.call(sys.executable, *map(str, arguments), XDG_CACHE_HOME=str(client.directory / "cache"))
+CALLS = """
+import io, json, sys
+from contextlib import redirect_stdout
+from importlib import import_module
+
+from analysis.entry import command
+
+for module, *arguments in json.loads(sys.argv[1]):
+    sys.argv = [module, *arguments]
+    with redirect_stdout(io.StringIO()) as printed:
+        command(import_module(f"analysis.{module}").main)
+    print(json.dumps(printed.getvalue()))
+"""
+"""Some commands of the analysis, in one process, which imports what all of them need."""
+
+
+def call(client: Client, *commands: list[str], cache: str = "cache") -> tuple[list[str], str, int]:
+    """What each command prints; the errors of all, and the exit code."""
+    (program := client.directory / "calls_of_wandb.py").write_text(CALLS)
+    own = {"XDG_CACHE_HOME": str(client.directory / cache)}
+    process = client.fork(str(program), json.dumps(commands), **own)
+    out, err = process.communicate(timeout=60)
+    return [json.loads(line) for line in out.splitlines()], err, process.returncode
 
 
 def test_table_1_from_w_and_b_equals_table_1_from_the_store_and_a_run_without_its_table_is_named(
     published: Client,
 ):
-    stored = python(published, *TABLE, "--runs", published.directory / "runs")
-    assert stored.count(",2,") >= 2
-    assert python(published, *TABLE, "--wandb", "tester/plasticity") == stored
+    group = next(run.group for run in published.server.runs.values() if run.job_type == "layer 1")
+    store, project = ["--runs", str(published.directory / "runs")], ["--wandb", "tester/plasticity"]
+    (stored, *tables), err, code = call(published, [*TABLE, *store], [*TABLE, *project])
+    assert code == 0, err
+    assert stored.count(",2,") >= 2 and tables == [stored]
     downloads = published.server.count("download")
     assert downloads == 3 * 5 and not published.server.count("SampledHistoryPage")
-    listed = ["-m", "analysis.runs", "--format", "csv"]
-    from_store = python(published, *listed, "--runs", published.directory / "runs").splitlines()
-    group = next(run.group for run in published.server.runs.values() if run.job_type == "layer 1")
-    from_group = python(published, *listed, "--wandb", f"tester/plasticity/{group}").splitlines()
+    listed = ["runs", "--format", "csv"]
+    lists, err, code = call(published, [*listed, *store], [*listed, "--wandb", f"tester/plasticity/{group}"])
+    assert code == 0, err
+    from_store, from_group = (text.splitlines() for text in lists)
     assert len(from_group) == 3 and published.server.count("download") == downloads  # from the cache
     score = from_store[0].split(",").index("score")
     scores = {line.split(",")[0]: line.split(",")[score] for line in from_store}
     assert all(line.split(",")[score] == scores[line.split(",")[0]] for line in from_group[1:])
     one, *_ = published.server.runs.values()
     del one.files["tasks.csv"]
-    another = str(published.directory / "another")
-    process = published.fork("analysis.runs", "--wandb", "tester/plasticity", XDG_CACHE_HOME=another)
-    out, err = process.communicate(timeout=60)
+    (out,), err, _ = call(published, ["runs", *project], cache="another")
     assert "4 runs:" in out and f"left out: {one.name}" in err
 
 
@@ -64,6 +85,5 @@ def test_a_place_that_is_not_a_project_is_refused(place: str):
 
 
 def test_a_project_without_runs_is_reported_in_a_sentence(client: Client):
-    process = client.fork("analysis.runs", "--wandb", "tester/nothing")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1 and "Traceback" not in err and "tester/nothing" in err
+    out, err, code = call(client, ["runs", "--wandb", "tester/nothing"])
+    assert (out, code) == ([], 1) and "Traceback" not in err and "tester/nothing" in err

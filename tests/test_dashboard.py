@@ -56,7 +56,7 @@ def test_without_its_package_the_dashboard_says_what_to_install(client: Client):
     (client.directory / "wandb_workspaces.py").write_text(
         "raise ModuleNotFoundError(name='wandb_workspaces')"
     )
-    process = client.start(*COMMAND, PYTHONPATH=f"{client.directory}:{client.environment['PYTHONPATH']}")
+    process = client.fork(*COMMAND[2:], PYTHONPATH=f"{client.directory}:{client.environment['PYTHONPATH']}")
     assert "pip install wandb-workspaces" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
 

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from conftest import wait_for
@@ -163,11 +164,13 @@ def test_after_sigkill_while_deleting_the_older_run_is_deleted_by_the_next(clien
     assert list(client.server.runs) == [f"{folder.identity}-1-2"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_at_once_and_every_process_of_it(client: Client, number: int):
+@pytest.mark.parametrize(("begin", "number"), [(start, signal.SIGTERM), (fork, signal.SIGINT)])
+def test_a_signal_ends_it_at_once_and_every_process_of_it(
+    client: Client, begin: Callable[[Client], subprocess.Popen | Fork], number: int
+):
     fabricate(client.directory / "runs", run(), ACCURACIES)
     fault = client.server.plant("file_stream", how="hang")
-    process = start(client)
+    process = begin(client)
     wait_for(lambda: fault.met, process)
     process.send_signal(number)
     out, _ = process.communicate(timeout=10)
@@ -193,10 +196,18 @@ def test_a_ledger_that_cannot_be_read_and_a_variable_that_forbids_it_are_reporte
     assert (unreadable.returncode, forbidden.returncode) == (1, 1) and not client.server.requests
 
 
+TO_A_FULL_DISK = """
+import os, runpy
+
+os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+runpy.run_module("plasticity.track", run_name="__main__", alter_sys=True)
+"""
+
+
 def test_without_room_for_its_lines_it_publishes_all_the_same(client: Client):
     fabricate(client.directory / "runs", run(), ACCURACIES)
-    command = [sys.executable, "-m", "plasticity.track", "--runs", client.directory / "runs", "--offline"]
-    process = client.start("sh", "-c", '"$@" >/dev/full', "sh", *command)
+    (program := client.directory / "full_wandb.py").write_text(TO_A_FULL_DISK)
+    process = client.fork(str(program), *arguments(client, "--offline"))
     assert process.communicate(timeout=60) == ("", "") and process.returncode == 0
     assert len(list(client.directory.glob("runs/wandb/offline-run-*"))) == 1
 

@@ -1,6 +1,7 @@
 """tracker=wandb: launches publish their runs, and never depend on it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Command, wait_for
+from conftest import ROOT, Command, wait_for, warm
 from fabricate import fabricate
 from wandb_fixture import Client, client, processes, wandb_server, wandb_service
 
@@ -123,7 +124,9 @@ def test_a_server_that_refuses_costs_a_warning_and_the_next_launch_publishes(lau
 def test_without_w_and_b_s_package_runs_are_computed_and_a_line_says_so(launch: Command):
     (launch.directory / "broken").mkdir()
     (launch.directory / "broken" / "wandb.py").write_text("raise RuntimeError('no such service')")
-    process = launch.start(*SHORT, PYTHONPATH=f"{launch.directory / 'broken'}")
+    environment = launch.environment | {"PYTHONPATH": str(launch.directory / "broken")}
+    arguments = [*SHORT, f"runs_dir={launch.runs}"]
+    process = warm().start(arguments, ROOT, os.environ | environment)  # which has not imported it
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and "1 run not published: no such service." in out
     assert [state["status"] for state in launch.states().values()] == ["finished"]
