@@ -288,7 +288,7 @@ def disk(command: Command) -> Iterator[Callable[[str], None]]:
 
 
 READS_ONCE = """#!/bin/bash
-# A compiler for programs of one's own: their header, which takes most of its time, is compiled once for all of them.
+# A compiler for programs of one's own: their header, which takes most of the time, is compiled once for them all.
 [ "$(head -n 1 "${@: -3:1}" 2> /dev/null)" = '#include "functions.h"' ] || exec REAL "$@"
 flags=("${@:1:$#-4}")
 kept=FOLDER/functions.h.gch/$(cksum <<< "${flags[*]}" | tr ' ' -)
