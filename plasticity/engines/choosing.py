@@ -17,6 +17,8 @@ from plasticity.run import Run
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from plasticity.networks.layer import Layer
+
 HERE, ALWAYS, WHEN_DUE = range(3)
 """`Choice` in `learner.h`."""
 
@@ -102,7 +104,7 @@ class ChosenInPython(Form):
                     views[number][..., layer.arrays["chosen"][: len(units)]] = 0
 
     def _step(self, number: int) -> Step:
-        """What the choice may look at."""
+        """What the choice may look at, in lists of its own, which it may change."""
         from plasticity.engines.seen import draws_after
 
         assert self.shown is not None
@@ -110,15 +112,15 @@ class ChosenInPython(Form):
         shown = self.shown
         return Step(
             number=number,
-            activations=shown.activations,
-            pre_activations=shown.pre_activations,
+            activations=list(shown.activations),
+            pre_activations=list(shown.pre_activations),
             gradients=shown.gradients,
             steps_per_task=shown.steps_per_task,
-            linear=shown.linear,  # type: ignore[arg-type]
+            linear=list(shown.linear),  # type: ignore[arg-type]
             draw=draw,
             chance=chance,
             layers=shown.layers,
-            columns=shown.columns,
+            columns=[[h] for h in shown.activations],
         )
 
 
@@ -159,10 +161,9 @@ class Shown:
     remembered: dict[str, list["Tensor"]]
     activations: list["Tensor"]
     pre_activations: list["Tensor"]
-    columns: list[list["Tensor"]]
     gradients: Sequence["Tensor"]
     linear: list["Linear"]
-    layers: Sequence[Any]
+    layers: Sequence["Layer"]
     steps_per_task: int
 
     @classmethod
@@ -189,12 +190,10 @@ class Shown:
             arrays = [layer.current[name][:, : layer.units] for layer in memory[:-1]]
             return [torch.from_numpy(array if run.dataset.batch_size > 1 else array[0]) for array in arrays]
 
-        activations = of_units("activation")
         return cls(
             {name: [torch.from_numpy(view) for view in arrays] for name, arrays in views.items()},
-            activations,
+            of_units("activation"),
             of_units("z"),
-            [[h] for h in activations],
             Gradients(memory, layers) if "gradients" in run.replacement.looks_at else [],
             [Linear(layer, learner) for layer in memory],
             run.layers,
