@@ -118,14 +118,15 @@ def test_functions_at_their_limits_are_pytorchs():
         torch.sign,
         torch.frac,
     ]
+    settled = {
+        torch.sin: np.abs(z) < 1e6,
+        torch.cos: np.abs(z) < 1e6,
+        F.gelu: z != math.inf,  # where PyTorch has inf or NaN, as processors and numbers of elements differ
+    }
     for function, (h, _) in zip(functions, of_functions(functions, z), strict=True):
-        wanted = function(torch.from_numpy(z)).numpy().copy()
-        finite = (
-            np.isfinite(z) & (np.abs(z) < 1e6)
-            if function in (torch.sin, torch.cos)
-            else np.full(len(z), True)
-        )
-        np.testing.assert_allclose(h[finite], wanted[finite], rtol=1e-6, atol=1e-6, err_msg=str(function))
+        wanted = function(torch.from_numpy(z)).numpy()
+        there = settled.get(function, np.full(len(z), True))
+        np.testing.assert_allclose(h[there], wanted[there], rtol=1e-6, atol=1e-6, err_msg=str(function))
 
 
 @pytest.mark.usefixtures("quickly")
