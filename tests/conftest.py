@@ -1,6 +1,5 @@
 """What the tests share: the command as a user calls it."""
 
-import atexit
 import gc
 import json
 import os
@@ -113,10 +112,8 @@ def kill_after_checkpoint(command: "Command", *arguments: str, pause: float) -> 
 
 @cache
 def warm(*modules: str) -> Warm:
-    """A process with some modules imported, from which this one's commands are forked."""
-    started = Warm(*modules)
-    atexit.register(started.end)
-    return started
+    """A process with some modules imported, from which commands are forked."""
+    return Warm(*modules)
 
 
 NEEDS = {

@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import dataclasses
 import gc
+import hashlib
 import importlib.util
 import json
 import multiprocessing.context
@@ -102,17 +103,32 @@ class Fork:
 class Warm:
     """A process that has imported what `launch.py` needs, and is forked for every command.
 
+    The processes of a test run share it, and it ends with the last of them.
+
     Args:
         modules: what else it imports.
     """
 
     def __init__(self, *modules: str):
-        self.socket, theirs = socket.socketpair()
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+        name = hashlib.sha256(" ".join([run, *modules]).encode()).hexdigest()
+        self.socket = self._connected(f"\0{name}", modules)  # an address that is in no folder
         self.answers = self.socket.makefile("rb")
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_ERROR_REPORTING": "false"}
-        arguments = [sys.executable, __file__, str(theirs.fileno()), *ALWAYS, *modules]
-        self.process = subprocess.Popen(arguments, env=environment, pass_fds=[theirs.fileno()])
-        theirs.close()
+
+    @staticmethod
+    def _connected(address: str, modules: Sequence[str]) -> socket.socket:
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            with contextlib.suppress(ConnectionRefusedError):
+                connection.connect(address)
+                return connection
+            connection.close()
+            with socket.socket(socket.AF_UNIX) as listener, contextlib.suppress(OSError):
+                listener.bind(address)  # as only one process can
+                listener.listen()
+                environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_ERROR_REPORTING": "false"}
+                arguments = [sys.executable, __file__, str(listener.fileno()), *ALWAYS, *modules]
+                subprocess.Popen(arguments, env=environment, pass_fds=[listener.fileno()])
 
     def start(
         self,
@@ -131,12 +147,6 @@ class Warm:
         answer = self.answers.readline()
         assert answer, "the process that commands are forked from has died"
         return Fork(int(answer), *ours)
-
-    def end(self) -> None:
-        """Ends the process."""
-        self.answers.close()
-        self.socket.close()
-        self.process.wait(timeout=SECONDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,35 +184,61 @@ class Program:
             runpy.run_path(sys.argv[0], run_name="__main__")
 
 
-def _serve(connection: socket.socket) -> Program | None:
-    """Forks a process for each request. Returns its program in the fork, and None at the end."""
-    running: dict[int, tuple[int, int]] = {}  # by what tells its end: a process, and where its exit code goes
-    while True:
-        for ready in select.select([connection, *running], [], [])[0]:
-            if ready is not connection:
-                pid, ended = running.pop(ready)
-                os.close(ready)
-                with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
-                    os.write(ended, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-                os.close(ended)
-                continue
-            head, descriptors, *_ = socket.recv_fds(connection, 8, 3)
-            if not head:
-                return None
-            *streams, ended = descriptors
-            request = connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
-            module, arguments, folder, environment = json.loads(request)
-            pid = os.fork()
-            if pid == 0:
-                os.setsid()
-                connection.close()
-                os.chdir(folder)
-                _enter(environment)
-                return Program(module, arguments, *streams)
-            for descriptor in streams:
-                os.close(descriptor)
-            running[os.pidfd_open(pid)] = pid, ended
-            connection.sendall(b"%d\n" % pid)
+class Server:
+    """Forks a process for each request.
+
+    Args:
+        listener: from which the connections come that requests come through.
+    """
+
+    def __init__(self, listener: socket.socket):
+        self.listener = listener
+        self.connections: set[socket.socket] = set()
+        self.running: dict[int, tuple[int, int]] = {}  # by pidfd: a process, and where its exit code goes
+
+    def serve(self) -> Program | None:
+        """Returns a program in the fork that is to run it, and None once there is no connection any more."""
+        patience: float | None = SECONDS
+        while ready := select.select([self.listener, *self.connections, *self.running], [], [], patience)[0]:
+            for source in ready:
+                if source is self.listener:
+                    self.connections.add(self.listener.accept()[0])
+                elif source in self.running:
+                    self._tell(source)
+                elif program := self._answer(source):
+                    return program
+            patience = None if self.connections else 0
+        return None
+
+    def _tell(self, ended: int) -> None:
+        pid, told = self.running.pop(ended)
+        os.close(ended)
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+            os.write(told, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        os.close(told)
+
+    def _answer(self, connection: socket.socket) -> Program | None:
+        head, descriptors, *_ = socket.recv_fds(connection, 8, 3)
+        if not head:
+            self.connections.remove(connection)
+            connection.close()
+            return None
+        *streams, told = descriptors
+        request = connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+        module, arguments, folder, environment = json.loads(request)
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            for inherited in (self.listener, *self.connections):
+                inherited.close()
+            os.chdir(folder)
+            _enter(environment)
+            return Program(module, arguments, *streams)
+        for descriptor in streams:
+            os.close(descriptor)
+        self.running[os.pidfd_open(pid)] = pid, told
+        connection.sendall(b"%d\n" % pid)
+        return None
 
 
 def _enter(environment: dict[str, str]) -> None:
@@ -327,7 +363,7 @@ def _warm_up(modules: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     _warm_up(sys.argv[2:])
-    program = _serve(socket.socket(fileno=int(sys.argv[1])))
+    program = Server(socket.socket(fileno=int(sys.argv[1]))).serve()
     if program is not None:  # in the fork
         try:
             program.run()
