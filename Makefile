@@ -17,11 +17,11 @@ run: $(VENV)/installed
 	$(BIN)/python -m plasticity.analysis report --runs runs/short --output runs/short.html
 
 test: $(VENV)/installed
-	@bash tests/slurm/install.sh
+	@bash tests/install.sh
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 coverage: $(VENV)/installed
-	@bash tests/slurm/install.sh
+	@bash tests/install.sh
 	@rm -rf build/coverage && mkdir -p build/coverage
 	@echo "Counting lines while all tests run, in build/coverage/tests.log: it takes twice as long as they do."
 	@# Counting slows commands beyond some tests' time limits, and processes that are killed leave broken counts.
