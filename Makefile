@@ -39,7 +39,7 @@ docs: $(VENV)/installed_docs
 	@echo "build/site/index.html"
 
 dist: $(VENV)/installed_docs
-	$(BIN)/python -m build --outdir build/dist
+	$(BIN)/python -m build --quiet --outdir build/dist
 	$(BIN)/python -m twine check --strict build/dist/*
 
 $(VENV)/installed_docs: $(VENV)/installed
