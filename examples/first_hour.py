@@ -37,7 +37,7 @@ result.rows[["task", "accuracy", "loss", "weight_magnitude", "replaced.layer_1"]
 # %% [markdown]
 # ## A comparison
 #
-# Runs that are already there are not computed again: this can be repeated, and resumes where it stopped.
+# Runs that are already there are not computed again: this cell can be repeated, and resumes where it stopped.
 
 # %%
 for layers in ("all", "layer_1", "none"):
