@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from plasticity.run import Run
 
 LISTS = (f"{__name__}.Combinations", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
-"""Sweepers that compute a list. All others choose what to compute next by the scores of what was computed."""
+"""Sweepers that compute a list of runs. All others choose the next runs by the scores of earlier ones."""
 
 
 class Combinations(Sweeper):
@@ -42,7 +42,7 @@ class Combinations(Sweeper):
 
             raise UserError(
                 f"hydra.sweeper.{min(unknown)} is refused: it is for a sweeper that chooses its own values, and "
-                "also needs that one, such as hydra/sweeper=optuna."
+                "also needs that sweeper, such as hydra/sweeper=optuna."
             )
         self.declared = (params, alternatives, only, grids)
 
@@ -74,7 +74,7 @@ class LocalLauncher(Launcher):
 
             raise UserError(
                 f"hydra.launcher.{min(values)} is refused: it is for a cluster, and also needs "
-                "hydra/launcher=slurm (or that of your cluster)."
+                "hydra/launcher=slurm (or your cluster's launcher)."
             )
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -84,7 +84,7 @@ class LocalLauncher(Launcher):
         self.config = config
 
     def compute(self, runs: "Sequence[Run | None]", settings: "Settings") -> "Ended":
-        """Computes runs; returns how that ended."""
+        """Computes runs, and says how the launch ended."""
         from plasticity.launch.sweep import compute
 
         return compute(runs, settings)
@@ -133,8 +133,8 @@ class RunReturn(JobReturn):
 def _result(run: "Run | None", ended: "Ended", chooses: bool) -> JobReturn:
     """What a sweeper receives for a run: its score, None if it is absent, or an error if it is unfinished.
 
-    To a sweeper that chooses by scores, a run that diverged is a result, the worst there is: an error would end its
-    search, and teach it nothing.
+    For a sweeper that chooses by scores, a run that diverged is a result, the worst one: an error would end its
+    search without teaching it anything.
     """
     from plasticity.errors import Diverged
     from plasticity.launch.sweep import Unfinished

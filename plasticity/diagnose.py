@@ -130,8 +130,8 @@ def _subject(folder: RunFolder, diagnostics: Sequence[Diagnostic], said: list[st
         return None
     if left := [one.name for one in diagnostics if one not in subject.diagnostics]:
         said.append(
-            f"  {folder.path}: {', '.join(left)}: measured with other settings before, which too few snapshots "
-            "replace; launch.missing_measures=compute replaces them."
+            f"  {folder.path}: {', '.join(left)}: measured with other settings before, and there are too few "
+            "snapshots to replace all values; launch.missing_measures=compute replaces them."
         )
     return subject if subject.diagnostics else None
 

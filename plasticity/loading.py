@@ -89,7 +89,7 @@ def load_network(
     stored = stored_run(folder)
     kept = folder.snapshots()
     if not kept or (task is not None and task not in kept):
-        several = f"there are some from before tasks {', '.join(map(str, kept))}"
+        several = f"there are snapshots from before tasks {', '.join(map(str, kept))}"
         single = f"there is one, from before task {''.join(map(str, kept))}, which is loaded without a task"
         there = several if len(kept) > 1 else single if kept else "there are none"
         asked = "a snapshot" if task is None else f"a snapshot from before task {task}"

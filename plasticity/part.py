@@ -129,7 +129,9 @@ def to_part(kind: type[Some], value: Any, key: str) -> Some:
         raise ConfigError(f"{key}.name", "nothing", one_of(names(kind)))
     chosen = find(kind, name, f"{key}.name") if target is None else find(kind, target, f"{key}._target_")
     if target is not None and name not in (None, chosen.name):
-        raise ConfigError(f"{key}.name", name, f"chosen as {key}={name}, which takes its other keys with it")
+        raise ConfigError(
+            f"{key}.name", name, f"chosen with {key}={name}, which also replaces its other keys"
+        )
     return build(chosen, given, f"{key}.")
 
 
@@ -192,7 +194,7 @@ def build(section: type[Section], values: Mapping[str, Any], prefix: str = "") -
             raise unknown_key(f"{prefix}{key}", value, [f"{prefix}{name}" for name in known])
     for name, entry in known.items():
         if name not in values and entry.default is MISSING and entry.default_factory is MISSING:
-            raise ConfigError(f"{prefix}{name}", "nothing", "given: it has no default")
+            raise ConfigError(f"{prefix}{name}", "nothing", "given, since it has no default")
     return section(
         **{name: known[name].metadata["check"](f"{prefix}{name}", value) for name, value in values.items()}
     )

@@ -228,7 +228,9 @@ def test_optuna_searches_the_documented_space(command, tmp_path):
     done = command("experiment=search_space", "hydra/sweeper=optuna", *tiny, "hydra.sweeper.n_trials=3")
     assert done.returncode == 0, done.stderr
     refused = command("experiment=search_space", *tiny)
-    assert refused.returncode == 1 and "also needs that one, such as hydra/sweeper=optuna" in refused.stderr
+    assert (
+        refused.returncode == 1 and "also needs that sweeper, such as hydra/sweeper=optuna" in refused.stderr
+    )
     best = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert best["best_value"] == max(state["score"] for state in command.states().values())
     assert 0.0005 <= best["best_params"]["optimiser.step_size"] <= 0.01

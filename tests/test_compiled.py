@@ -218,7 +218,7 @@ def failing(monkeypatch, tmp_path):
 
 def test_a_compiler_that_cannot_compile_is_not_taken(failing):
     own = plasticity.compose("activation=my_parts.Normed")
-    fault = "engine=compiled needs a C++ compiler, but g++ does not do: a.h:7: error: no such thing"
+    fault = "engine=compiled needs a C++ compiler, but g++ is unsuitable: a.h:7: error: no such thing"
     chosen = choose("auto", own)
     assert chosen.engine == "reference"
     assert re.fullmatch(f"{user.without_a_form('activation')}, and {re.escape(fault)}", chosen.reason)
@@ -285,7 +285,9 @@ def test_one_engine_computes_all_seeds_even_if_its_compiler_goes_away(tmp_path, 
     folder = RunFolder.of(tmp_path, second)
     state = train(second, folder, Session(engines={second.identity: choices[1]}))
     assert state.status == "failed" and folder.rows() == []
-    assert state.reason.startswith("engine=compiled, which computes all seeds of this run, cannot do so now")
+    assert state.reason.startswith(
+        "engine=compiled, which computes all seeds of this run, cannot compute it here and now"
+    )
 
 
 # --- Other kinds of layers, and all rules at once --------------------------------------------------------------

@@ -192,4 +192,4 @@ def test_too_few_open_files_are_named_in_a_sentence(again):
             cwd=again.folder, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1
-        assert "(Too many open files): it takes some 16 open files (ulimit -n)" in done.stderr
+        assert "(Too many open files): each needs some 16 open files (ulimit -n)" in done.stderr

@@ -118,7 +118,7 @@ def test_a_file_system_that_refuses_to_sync_is_done_without_and_one_engine_compu
     out, err = command.start(*SEEDS, **refusing).communicate(timeout=300)
     assert "2 of 2 runs finished" in out, (out, err)
     assert out.count(f"{command.runs} cannot say when files are on the disk (Invalid argument)") == 1
-    assert out.count(f"{command.runs} does not let permissions be set (Operation not permitted)") == 1
+    assert out.count(f"{command.runs} cannot set permissions (Operation not permitted)") == 1
     assert [state["provenance"]["engine"] for state in command.states().values()] == ["native"] * 2
     assert list((command.directory / "cache" / "kernel").glob("*.so")), "the cache is there, too"
 

@@ -154,7 +154,7 @@ def test_hydra_full_error_shows_the_traceback_and_its_opposite_does_not(command)
 def test_a_directory_that_our_launchers_would_not_use_is_refused(elsewhere, override):
     done = elsewhere("-m", *TINY, "seed=0,1", override)
     assert done.returncode != 0 and len(done.stderr.splitlines()) == 1 and done.stdout == ""
-    assert f"{override} is refused: it must be left as it is: a run's folder is in runs_dir" in done.stderr
+    assert f"{override} is refused: it must be left as it is: runs are stored in runs_dir" in done.stderr
     assert not list(elsewhere.folder.iterdir())
 
 
@@ -296,7 +296,7 @@ def test_options_of_a_cluster_are_read_as_sbatch_takes_them(command, typed):
 @pytest.mark.parametrize(
     ("override", "said"),
     {
-        "hydra.launcher.minutes=10,20": "is refused: a launch has one value of hydra.launcher.minutes.\n",
+        "hydra.launcher.minutes=10,20": "is refused: a launch has a single value of hydra.launcher.minutes.\n",
         "hydra.verbose=a,b": "A list goes in brackets: 'hydra.verbose=[a,b]'; a text with commas in quotes: "
         "'hydra.verbose=\"a,b\"'\n",
         "hydra.launcher.setup=[source ~/x && y]": "in quotes: 'hydra.launcher.setup=[\"source ~/x && y\"]'\n",

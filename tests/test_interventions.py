@@ -330,7 +330,7 @@ class Shorter(Intervention):
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"), [(Shorter, "leaves all parameters their shapes"), (Intervention, "defines __call__")]
+    ("kind", "reason"), [(Shorter, "keeps the shapes of all parameters"), (Intervention, "defines __call__")]
 )
 def test_a_change_of_ones_own_is_tried_first(kind, reason):
     with pytest.raises(UserError, match=reason):

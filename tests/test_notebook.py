@@ -69,7 +69,7 @@ def test_compose_is_the_command_line_in_python(run):
     with pytest.raises(UserError, match=r"^activation=tanhh is refused: it must be one of crelu"):
         plasticity.compose("activation=tanhh")
     assert plasticity.compose("+tuned=tanh") == plasticity.compose("tuned=tanh")
-    with pytest.raises(UserError, match=r"^seed=0,1 is refused: one run has one value"):
+    with pytest.raises(UserError, match=r"^seed=0,1 is refused: a run has a single value"):
         plasticity.compose("seed=0,1")
     with pytest.raises(UserError, match=r"^experiment=table_1 is refused: .*experiment\('table_1'\)"):
         plasticity.compose("experiment=table_1")
@@ -238,7 +238,7 @@ def test_parts_of_the_script_itself_run_in_its_process_and_no_launch_takes_them(
     engine = "native" if native.unavailable() is None else "reference"
     assert process.stdout == f"True {engine} True\n" * 2, process.stderr
     assert process.stderr == (
-        "activation=__main__.Gate is refused: it must be a class of a module that other processes can import; "
-        "one of a notebook, or of the script that was started, can be used with plasticity.train alone.\n"
+        "activation=__main__.Gate is refused: it must be a class in a module that other processes can import; "
+        "one defined in a notebook, or in the script that was started, works only with plasticity.train.\n"
     )
     assert process.returncode == 1 and not list((tmp_path / "runs").glob("*/config.yaml"))

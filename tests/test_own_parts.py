@@ -278,7 +278,7 @@ def test_a_finished_run_of_parts_that_were_edited_is_named(mine, tmp_path):
     user.edit(tmp_path, ".abs()\n", ".square()\n")
     again = mine(*chosen)
     for named in ("activation=my_parts.Slope", "replacement.utility=my_parts.Size"):
-        note = f"1 finished run was computed by other code of {named}; force=true starts it over."
+        note = f"1 finished run was computed with other code for {named}; force=true starts it over."
         assert again.returncode == 0 and note in again.stdout.splitlines()
     before = mine.tables()
     forced = mine(*chosen, "force=true")
@@ -300,10 +300,10 @@ def test_a_run_whose_part_was_edited_since_it_was_killed_starts_over(mine, tmp_p
     user.edit(tmp_path, "self.slope * z)", "self.slope * z * 2)")
     done = mine(*run)
     assert done.returncode == 0, done.stderr
-    assert "1 run was begun by other code of activation=my_parts.Slope, and starts over." in done.stdout
+    assert "1 run was begun with other code for activation=my_parts.Slope, and starts over." in done.stdout
     state, resumed = json.loads((folder / "state.json").read_text()), mine.tables()
     assert state["notes"] == [
-        "Attempt 2 started over: it was begun by other code of activation=my_parts.Slope."
+        "Attempt 2 started over: it was begun with other code for activation=my_parts.Slope."
     ]
     codes = [attempt["code"]["activation=my_parts.Slope"] for attempt in state["attempts"]]
     assert len(set(codes)) == 2 and state["provenance"]["code"]["activation=my_parts.Slope"] == codes[1]

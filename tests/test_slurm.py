@@ -243,7 +243,7 @@ def test_a_job_that_fails_to_measure_a_finished_run_counts_as_failed(cluster, tm
     done = cluster(*asked)
     assert done.returncode == 1 and (cluster.states(), cluster.tables()) == before, done.stdout + done.stderr
     (log,) = cluster.runs.glob(".jobs/*/logs/*.out")
-    assert f"Failed: it was not measured, as the log of its job says: {log}." in done.stdout
+    assert f"Failed: it was not measured; the log of its job is {log}." in done.stdout
     assert "no measure in a job" in log.read_text()
 
 

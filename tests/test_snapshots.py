@@ -91,7 +91,7 @@ def test_a_network_is_found_by_folder_run_or_identity(tmp_path):
 
 def test_a_network_that_is_not_kept_is_refused_with_what_there_is(tmp_path):
     _, folder = computed(tmp_path, snapshot_every=2)
-    with pytest.raises(UserError, match="before task 3: there are some from before tasks 2, 4"):
+    with pytest.raises(UserError, match="before task 3: there are snapshots from before tasks 2, 4"):
         plasticity.load_network(folder.path, 3)
     _, other = computed(tmp_path / "other")
     with pytest.raises(UserError, match="before task 3: there is one, from before task 4, which is loaded"):

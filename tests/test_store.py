@@ -339,7 +339,7 @@ def test_a_reference_run_resumed_on_another_processor_says_so_and_keeps_both(com
     if now["capability"] == "DEFAULT":
         pytest.skip("PyTorch uses no further instructions of this processor")
     where = f"PyTorch {now['torch']} on {now['processor']}"
-    clause = f"under {where} ({now['capability']}) what was computed under {where} (DEFAULT)"
+    clause = f"under {where} ({now['capability']}) instead of {where} (DEFAULT)"
     warning = "the numbers may differ from those of an uninterrupted run"
     assert f"1 run resumes {clause}: {warning}; force=true starts over." in done.stdout
     assert state["notes"] == [f"Attempt 2 resumed {clause}: {warning}."]

@@ -104,7 +104,7 @@ def check(arguments: Sequence[str]) -> None:
 def _swept(override: Override, argument: str) -> UserError:
     """The error for several values of a key of Hydra."""
     key, value = override.key_or_group, argument.partition("=")[2]
-    said = f"{argument} is refused: a launch has one value of {key}."
+    said = f"{argument} is refused: a launch has a single value of {key}."
     if "/" not in key and any(isinstance(one, str) for one in first(override, override.sweep_iterator)):
         said += (
             f" A list goes in brackets: '{key}=[{value}]'; a text with commas in quotes: {quoted(key, value)}"

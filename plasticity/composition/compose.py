@@ -77,7 +77,7 @@ def _of_one_run(given: Sequence[str], composer: "Composer") -> list[str]:
     check(overrides)
     for override in composer.parser.parse_overrides(overrides):
         if override.is_sweep_override():
-            raise UserError(f"{override.input_line} is refused: one run has one value of each key.")
+            raise UserError(f"{override.input_line} is refused: a run has a single value of each key.")
         if override.key_or_group != "experiment":
             continue
         if composer.through_hydra(overrides).hydra.mode == RunMode.MULTIRUN:

@@ -120,7 +120,7 @@ def _of_the_launcher(key: str, overrides: Sequence[str]) -> UserError:
     if key in known:
         return UserError(
             f"{key}={value} is refused: it is for a cluster, and also needs hydra/launcher=slurm (or "
-            "that of your cluster)."
+            "your cluster's launcher)."
         )
     return unknown_key(key, value, known)
 

@@ -176,7 +176,7 @@ def check_directories(composed: DictConfig) -> None:
     for key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
         chosen = OmegaConf.select(composed, key, default=".")
         if chosen != ".":
-            raise ConfigError(key, chosen, "left as it is: a run's folder is in runs_dir, which you may set")
+            raise ConfigError(key, chosen, "left as it is: runs are stored in runs_dir, which you may set")
 
 
 def of_the_launch(settings: Settings, composed: DictConfig) -> Settings:

@@ -134,12 +134,10 @@ class Settings:
         """
         said = self.tracker.without_effect()
         if cluster and self.launch.workers:
-            said.append(
-                "launch.workers has no effect here: hydra.launcher.cpus_per_job is what counts on a cluster."
-            )
+            said.append("launch.workers has no effect here: on a cluster, use hydra.launcher.cpus_per_job.")
         for key in ("runs_per_job", "max_parallel_jobs", "wait"):
             if not cluster and getattr(self.launch, key):
-                said.append(f"launch.{key} has no effect here: it is for a cluster.")
+                said.append(f"launch.{key} has no effect here: it is for clusters.")
         return said
 
 

@@ -54,7 +54,9 @@ class Diagnostic(Part):
         if not layers:
             return []
         named = f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"
-        return [f"diagnostics={self.name} is not defined for {named} of model={run.model.name}: left out."]
+        return [
+            f"diagnostics={self.name} is not defined for {named} of model={run.model.name}, and left out there."
+        ]
 
     def due(self, task: int) -> bool:
         """Whether the measurement is taken for a task."""

@@ -116,8 +116,8 @@ def confirmed(decided: Choice, run: Run) -> Choice:
     """
     if reason := get(decided.engine).unsupported(run):
         raise UserError(
-            f"engine={decided.engine}, which computes all seeds of this run, cannot do so now: {reason}; the same "
-            "command retries it, and engine=reference force=true computes all of them without it"
+            f"engine={decided.engine}, which computes all seeds of this run, cannot compute it here and now: "
+            f"{reason}; the same command retries it, and engine=reference force=true computes all seeds anew"
         )
     return decided
 

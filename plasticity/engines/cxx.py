@@ -50,7 +50,7 @@ def _tried(chosen: str | None, path: str | None, temporary: str | None) -> tuple
         try:
             _try(name)
         except (OSError, NoCompiler) as fault:
-            faults.append(f"{name} does not do: {one_line(str(fault))}")
+            faults.append(f"{name} is unsuitable: {one_line(str(fault))}")
         else:
             return name, ""
     missing = f"neither {', '.join(names[:-1])} nor {names[-1]} was found"

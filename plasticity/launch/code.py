@@ -47,8 +47,8 @@ def check_modules(runs: Iterable[Run], settings: Settings) -> None:
     for key, part in _parts(runs, settings):
         if type(part).__module__ == "__main__":
             valid = (
-                "a class of a module that other processes can import; one of a notebook, or of the script that was "
-                "started, can be used with plasticity.train alone"
+                "a class in a module that other processes can import; one defined in a notebook, or in the script "
+                "that was started, works only with plasticity.train"
             )
             raise ConfigError(key, part.name, valid)
 

@@ -57,7 +57,7 @@ class Recorded:
 
 
 def ended(runs: Iterable[Run], runs_dir: Path, living: Iterable[str]) -> list[str]:
-    """Says which jobs ended without having computed their runs, or having said why not.
+    """Says which jobs ended without computing their runs or saying why not.
 
     Args:
         runs: those that are still to be computed, or were when the jobs were submitted.
@@ -77,7 +77,7 @@ def ended(runs: Iterable[Run], runs_dir: Path, living: Iterable[str]) -> list[st
             kinds.setdefault(kind, []).append(job)
     said = [_sentence(jobs, untouched) for (untouched, _), jobs in kinds.items()]
     more = sum(map(len, list(kinds.values())[MOST_KINDS:]))
-    rest = [f"{more} more jobs ended in other ways; logs: {runs_dir / '.jobs'}"] if more else []
+    rest = [f"{more} more jobs ended in other ways. Logs: {runs_dir / '.jobs'}"] if more else []
     return said[:MOST_KINDS] + rest
 
 
@@ -102,7 +102,7 @@ def undone(runs: Iterable[Run], restart: str | None, settings: Settings) -> dict
         lacking = lacks.lack(folder, run, state, settings.diagnostics, settings.snapshots.every)
         if state.starts_over(restart) if restart else lacking:
             what = "started over" if restart else "measured"
-            why = f"it was not {what}, as the log of its job says: {last[run.identity].log}"
+            why = f"it was not {what}; the log of its job is {last[run.identity].log}"
             found[run.identity] = replace(state, status="failed", reason=why)
     return found
 
@@ -140,8 +140,8 @@ def _sentence(jobs: list[Recorded], untouched: bool) -> str:
     before = "before anything was computed" if untouched else "without finishing or stopping its runs"
     if not (tail := jobs[0].tail()):
         return (
-            f"{who} ended {before}, and left no log: cancelled while queued, or on a node that cannot write to "
-            f"{jobs[0].logs}"
+            f"{who} ended {before}, and left no log: cancelled while queued, or run on a node that cannot write "
+            f"to {jobs[0].logs}"
         )
     shown = "\n".join(f"    {line}" for line in tail.splitlines())
     return f"{who} ended {before}:\n{shown}\nLog: {jobs[0].log}"

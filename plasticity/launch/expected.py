@@ -195,7 +195,7 @@ def _try_change(tried: Tried, run: Run, root: str | None) -> None:
     _try_in_steps(tried)
     changed = {name: getattr(array, "shape", None) for name, array in network.parameters.items()}
     if changed != {name: place.parameter.shape for name, place in known.items()}:
-        raise tried.refused("a class whose __call__ leaves all parameters their shapes")
+        raise tried.refused("a class whose __call__ keeps the shapes of all parameters")
 
 
 def _try_in_steps(tried: Tried) -> None:

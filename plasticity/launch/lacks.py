@@ -98,7 +98,7 @@ def _snapshots(lacks: Sequence[Lack], every: int) -> list[str]:
     them = "it" if number == 1 else "them"
     return [
         f"{_runs(number)} the snapshots of snapshots.every={every}: force=true starts {them} over; {COMPUTE} "
-        "computes them again beside the results."
+        "computes them again alongside the results."
     ]
 
 

@@ -23,7 +23,7 @@ from plasticity.track.tracking import Tracking
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 30.0
-"""Time for workers to write their checkpoints when they are to stop; those that take longer are ended."""
+"""Time for workers to write their checkpoints when they are to stop; those that take longer are cut short."""
 HELD_SECONDS = 2.0
 """Time between two attempts at a run that another launch is computing."""
 
@@ -198,7 +198,7 @@ class Local:
 
     def _cause(self, exit_code: int | None) -> str:
         if exit_code == LATE and self.outcome.interrupted:
-            return f"it did not stop within {LEAVE_SECONDS:.0f} s, and was ended without a further checkpoint"
+            return f"it did not stop within {LEAVE_SECONDS:.0f} s, and was cut short without a further checkpoint"
         return cause_of_death(exit_code)
 
     def _after_death(self, run: Run, cause: str) -> RunState:

@@ -81,7 +81,7 @@ class Survey:
         unreadable: those of them whose config cannot be read.
         lacking: what finished runs lack of what is asked for.
         resumed: those that are resumed from a checkpoint.
-        outdated: those whose checkpoint was computed by other code.
+        outdated: those whose checkpoint was computed with other code.
         left: those to be computed, with the number of steps that each still has to take.
         notes: sentences about runs that are computed again.
     """
@@ -233,17 +233,17 @@ def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:
     for run, state in finished:
         changed.update(other_code(state.provenance, run))
     return [
-        f"{number} finished run{'s were' if number > 1 else ' was'} computed by other code of {part}; "
+        f"{number} finished run{'s were' if number > 1 else ' was'} computed with other code for {part}; "
         f"force=true starts {'them' if number > 1 else 'it'} over."
         for part, number in changed.items()
     ]
 
 
 def _starting_over(outdated: Sequence[tuple[Run, RunState]]) -> list[str]:
-    """Says how many unfinished runs start over, since their first tasks were computed by other code."""
+    """Says how many unfinished runs start over, since their first tasks were computed with other code."""
     changed = Counter(part for run, state in outdated for part in other_code(state.provenance, run))
     return [
-        f"{f'{number} runs were' if number > 1 else '1 run was'} begun by other code of {part}, and "
+        f"{f'{number} runs were' if number > 1 else '1 run was'} begun with other code for {part}, and "
         f"start{'' if number > 1 else 's'} over."
         for part, number in changed.items()
     ]

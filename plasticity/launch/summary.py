@@ -59,7 +59,7 @@ def _lacking(computed: Sequence[Run], known: Mapping[str, RunState], settings: S
     found = [one for run in finished if (one := lacks.lack(*run, diagnostics, every))]
     if not found:
         return []
-    who = f"Begun by another launch, which asked for less: {lacks.names(found)}."
+    who = f"Begun by another launch, which did not ask for all of this: {lacks.names(found)}."
     return [who, *lacks.notes(found, settings.runs, every)]
 
 

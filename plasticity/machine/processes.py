@@ -54,8 +54,8 @@ def start(target: Callable[..., object], *arguments: object) -> tuple[BaseProces
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     except OSError as error:
         raise UserError(
-            f"No process can be started ({error.strerror}): it takes some 16 open files (ulimit -n), some threads "
-            "(ulimit -u) and memory."
+            f"No process can be started ({error.strerror}): each needs some 16 open files (ulimit -n), a few "
+            "threads (ulimit -u) and memory."
         ) from error
     theirs.close()
     return process, ours

@@ -113,7 +113,7 @@ class Cnn(Model, name="cnn"):
             return []
         return [
             f"model={self.name} with dataset={run.dataset.name}: pixels that are neighbours to a convolution are "
-            "not so in the image."
+            "not neighbours in the image."
         ]
 
     def canonical(self, run: Any) -> "Cnn":

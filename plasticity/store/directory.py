@@ -96,11 +96,11 @@ def _refused(runs_dir: Path, descriptor: int) -> list[str]:
     if unsynced:
         said.append(
             f"The file system of {runs_dir} cannot say when files are on the disk ({unsynced}): a power cut may "
-            "take what was written last."
+            "lose what was written last."
         )
     if unchanged:
         said.append(
-            f"The file system of {runs_dir} does not let permissions be set ({unchanged}): files have those that "
+            f"The file system of {runs_dir} cannot set permissions ({unchanged}): files keep those that "
             "it gives them."
         )
     return said

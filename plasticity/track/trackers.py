@@ -26,12 +26,12 @@ class Wandb(Tracker, name="wandb"):
     """Publishes runs at Weights & Biases.
 
     Attributes:
-        project: of W&B.
-        entity: user or team; None for the default of one's account.
+        project: the project at W&B.
+        entity: user or team; None for your account's default.
         mode: "offline" keeps what is published in the folder wandb of runs_dir, "online" sends it, which needs an
             account, "disabled" does neither.
-        publish: "after_run" publishes a run when it has ended, "live" shows it while it is computed, too.
-        every: thins a run's rows: 10 publishes every 10th row, and the last.
+        publish: "after_run" publishes a run when it has ended, "live" also shows it while it is computed.
+        every: which rows the charts show: with 10, every 10th row, and the last.
         tags: further tags, in addition to those of experiment and network.
         notes: a description of the runs.
     """

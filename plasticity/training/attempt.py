@@ -96,7 +96,7 @@ class Attempt:
     def _resumed(self) -> Network | None:
         """The checkpoint's network, after restoring its rows and its engine; None if there is none to resume from.
 
-        One computed by other code of the run's parts does not count. Another PyTorch or processor is only noted.
+        One computed with other code for the run's parts does not count. Another PyTorch or processor is only noted.
 
         Raises:
             UserError: when the engine that began the run cannot compute it now. The checkpoint is kept.

@@ -24,7 +24,7 @@ def check_code(then: Mapping[str, Any], run: Run) -> None:
     if not then:
         raise Outdated("state.json did not say what had computed it")
     if changed := other_code(then, run):
-        raise Outdated(f"it was begun by other code of {', '.join(changed)}")
+        raise Outdated(f"it was begun with other code for {', '.join(changed)}")
 
 
 def other_code(then: Mapping[str, Any], run: Run) -> list[str]:
@@ -48,12 +48,12 @@ def other_machine(then: Mapping[str, Any], now: Mapping[str, str | None]) -> str
         now: some of what `machine` returns.
 
     Returns:
-        the end of a sentence, "under … what was computed under …"
+        the end of a sentence, "under … instead of …"
     """
     if all(then.get(key, value) == value for key, value in now.items()):
         return None
     before = {key: then[key] for key in now if key in then}
-    return f"under {_described(now)} what was computed under {_described(before)}"
+    return f"under {_described(now)} instead of {_described(before)}"
 
 
 def _described(values: Mapping[str, Any]) -> str:
