@@ -1,7 +1,7 @@
 """Turns run folders into tables and figures.
 
-On the command line, `python -m plasticity.analysis --help` lists what there is. The folder `paper` holds what
-concerns the paper's Table 1, claims and figures; everything beside it serves any runs, and does not need it.
+On the command line, `python -m plasticity.analysis --help` lists the commands. The folder `paper` is about the
+paper's Table 1, claims and figures; everything else is for any runs, and does not depend on it.
 
 In a notebook:
 

@@ -1,4 +1,4 @@
-"""The one command for what there is to do with runs: python -m plasticity.analysis --help."""
+"""The one command for everything that is done with runs: python -m plasticity.analysis --help."""
 
 import sys
 from difflib import get_close_matches
@@ -11,24 +11,24 @@ COMMANDS = {
     "runs": (".runs", "every run, its progress and its score; means by any key"),
     "curves": (".curves", "any column by task, with a curve for each value of any key"),
     "table": (".tables.table", "a table of any runs: rows and columns by any key, compared with a baseline"),
-    "report": (".report.command", "one page about runs: tables, findings, figures, runs and their versions"),
+    "report": (".report.command", "one page about runs: tables, findings, figures, runs and versions"),
     "search": (".search", "the settings of a search, ranked; writes the choice as a tuned network"),
-    "rates": (".rates", "how many units runs replaced per unit and step, for the control method=random"),
-    "collect": (".collect", "run folders → compact files such as those in results/"),
-    "diagnose": ("plasticity.diagnose", "measures finished runs from their snapshots"),
-    "table_1": (".paper.table_1", "Table 1, measured; beside the published one with --compare published"),
+    "rates": (".rates", "the rate at which runs replaced units, for the control method=random"),
+    "collect": (".collect", "collects run folders into compact files such as those in results/"),
+    "diagnose": ("plasticity.diagnose", "measures finished runs, from their snapshots"),
+    "table_1": (".paper.table_1", "Table 1 as measured; --compare published adds the paper's numbers"),
     "findings": (".paper.findings", "the paper's claims, as tests on these runs"),
     "figures": (".paper.figures", "the paper's figures, drawn from the committed results or your own runs"),
-    "calibration": (".paper.calibration", "Table 1, measured minus published, drawn against a normal"),
-    "publish": ("plasticity.track.__main__", "stored runs → Weights & Biases"),
-    "dashboard": ("plasticity.track.dashboard", "a workspace at Weights & Biases for published runs"),
-    "publish_figures": ("plasticity.track.figures", "figures and tables → Weights & Biases"),
+    "calibration": (".paper.calibration", "Table 1, measured minus published, against a normal distribution"),
+    "publish": ("plasticity.track.__main__", "publishes stored runs to Weights & Biases"),
+    "dashboard": ("plasticity.track.dashboard", "a Weights & Biases workspace for published runs"),
+    "publish_figures": ("plasticity.track.figures", "publishes figures and tables to Weights & Biases"),
 }
-"""What each command is called; the module that has its `main`, imported only then; and what it does."""
+"""Each command's name; the module with its `main`, imported only when it runs; and what it does."""
 
 
 def main() -> None:
-    """Runs the command that is named first, with the arguments after it."""
+    """Runs the command that the first argument names, with the other arguments."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
         print(_help())

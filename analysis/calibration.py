@@ -1,4 +1,4 @@
-"""Where `analysis.paper.calibration` was: its earlier command still works."""
+"""The earlier place of `analysis.paper.calibration`, whose command still works from here."""
 
 from .entry import command
 from .paper.calibration import main

@@ -27,7 +27,7 @@ def collect(directories: list[str], output: Path) -> str:
     """Adds the finished and failed runs of some directories to those that are already collected.
 
     Of a run found in several places, the finished copy counts, then the one written to last. But a finished run
-    that is already collected stays as it is if it was computed again to the same scores and losses: it only gains
+    that is already collected stays as it is if computing it again gave the same scores and losses: it only gains
     the measures that it lacks.
 
     Args:
@@ -68,7 +68,7 @@ def collect(directories: list[str], output: Path) -> str:
 
 
 def _ended(summaries: pd.DataFrame, directories: list[str]) -> pd.DataFrame:
-    """The runs that are results, with the columns that are. Raises UserError when there are none."""
+    """The runs that count as results, with the columns that do. Raises UserError when there are none."""
     runs = summaries[summaries["status"].isin(ENDED)].drop(columns=PRIVATE, errors="ignore")
     if runs.empty:
         raise UserError(f"There are no finished runs in {', '.join(directories)}.")

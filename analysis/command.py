@@ -68,8 +68,10 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that choose runs of Table 1."""
     source_arguments(parser, "the committed results")
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="number of seeds (default: 3)")
-    parser.add_argument("--tasks", type=positive, metavar="N", help="only runs of this many tasks")
-    parser.add_argument("--examples-per-task", type=positive, metavar="N", help="and of tasks this long")
+    parser.add_argument("--tasks", type=positive, metavar="N", help="only runs with this many tasks")
+    parser.add_argument(
+        "--examples-per-task", type=positive, metavar="N", help="and with this many examples per task"
+    )
 
 
 def table_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,14 +101,14 @@ def look_arguments(parser: argparse.ArgumentParser) -> None:
         type=points,
         default=USUAL.font,
         metavar="POINTS",
-        help="size of its text (default: %(default)g)",
+        help="size of the text (default: %(default)g)",
     )
     parser.add_argument(
         "--band",
         choices=list(BANDS),
         default=USUAL.band,
-        help="what curves show of their runs: 95 %% interval of the mean (default), population standard deviation, "
-        "or each run",
+        help="what curves show: the 95 %% interval of the mean (default), the population standard deviation, or "
+        "each run",
     )
     parser.add_argument(
         "--labels", nargs="+", default=[], metavar="TEXT=LABEL", help="what to call curves, panels and axes"

@@ -1,4 +1,4 @@
-"""What figures are made of: curves with bands over seeds, bars by layer, a legend, and a note below."""
+"""The elements of figures: curves with bands over seeds, bars by layer, a legend, and a note below."""
 
 from __future__ import annotations
 

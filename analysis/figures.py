@@ -1,4 +1,4 @@
-"""Where `analysis.paper.figures` was: its earlier command still works."""
+"""The earlier place of `analysis.paper.figures`, whose command still works from here."""
 
 from .entry import command
 from .paper.figures import main

@@ -1,4 +1,4 @@
-"""Where `analysis.paper.findings` was: its earlier command still works."""
+"""The earlier place of `analysis.paper.findings`, whose command still works from here."""
 
 from .entry import command
 from .paper.findings import main

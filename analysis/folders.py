@@ -26,7 +26,7 @@ class Folders:
 
     def summaries(self) -> pd.DataFrame:
         """A row per run; the columns are explained by `analysis.load.summarise`."""
-        folders = tracked(run_folders(self.path), "Looking at runs")
+        folders = tracked(run_folders(self.path), "Reading runs")
         return pd.DataFrame([_summary(folder) for folder in folders])
 
     def rows(self, runs: Iterable[str]) -> pd.DataFrame:

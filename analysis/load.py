@@ -41,7 +41,7 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
             the error; NaN unless finished.
         score_name: "accuracy" or "error": the column of `load_runs` that the score is the mean of.
         higher_is_better: whether the higher of two scores is the better one.
-        percent: whether people read it in percent.
+        percent: whether it is shown in percent.
         reason: why it failed or cannot be used.
         attempt: how many times it was started or resumed.
         started, updated, finished: seconds since 1970.
@@ -78,7 +78,7 @@ def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.Data
         status, and the config keys: as in `summarise`.
 
     Collected results hold accuracy, error, loss and the total weight magnitude exactly, and all other measures to
-    four digits; of runs that were collected by earlier versions, they lack the other measures.
+    four digits; for runs collected by earlier versions, they lack the other measures.
 
     The rows of unfinished runs are included; a row that is being written, or was torn, is not.
 

@@ -1,4 +1,4 @@
-"""Which tuned network a run is: the file in `tuned/` whose values it has."""
+"""Which tuned network a run uses: the file in `tuned/` whose values it has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class TunedNetwork:
 
 
 def network_name(run: Mapping[str, Any]) -> str | None:
-    """The tuned network that a run is: of several, the one that states most. None for no such network.
+    """The tuned network that a run uses: if several fit, the one that states most; None if none fits.
 
     Args:
         run: its config by dotted key, with lists as text, as in a row of `analysis.summarise`.

@@ -101,8 +101,8 @@ class Piece:
     def _half(self, missing: Path) -> UserError:
         other = self.tasks if missing == self.runs else self.runs
         return UserError(
-            f"{missing} is missing, without which {other} cannot be used: restore it, or move {other} "
-            "away and collect its runs anew."
+            f"{missing} is missing, and {other} cannot be used without it: restore it, or move {other} away and "
+            "collect its runs again."
         )
 
 

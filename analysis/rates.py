@@ -1,4 +1,4 @@
-"""The command that writes how often units were replaced: python -m plasticity.analysis rates --help."""
+"""The command that prints how often units were replaced: python -m plasticity.analysis rates --help."""
 
 import argparse
 import sys
@@ -58,11 +58,11 @@ def _run(paths: Sequence[str], identity: str) -> Run:
     for path in paths:
         if (Path(path) / identity).is_dir():
             return RunFolder(Path(path) / identity).run()
-    raise UserError(f"{identity} is refused: its folder is needed, which is not in {', '.join(paths)}.")
+    raise UserError(f"{identity} is refused: its folder is needed, but is not in {', '.join(paths)}.")
 
 
 def main() -> None:
-    """Reads the arguments, finds the runs, writes their rates as a value of the command line."""
+    """Reads the arguments, finds the runs, prints their rates as an argument."""
     arguments = _arguments()
     given = [Path(name) for name in arguments.chosen]
     beside = [str(path.parent) for path in given if len(path.parts) > 1]
@@ -88,8 +88,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m plasticity.analysis rates",
-        description="Writes how many units runs replaced per unit and step in each hidden layer, as the value with "
-        "which the control, method=random, replaces as many.",
+        description="Prints the rate at which runs replaced units in each hidden layer, as the argument that makes "
+        "the control, method=random, replace as many.",
     )
     parser.add_argument(
         "chosen", nargs="*", metavar="RUN", help="identities or folders of runs (default: all finished ones)"

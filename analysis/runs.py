@@ -150,13 +150,13 @@ def _what_now(paths: Sequence[str]) -> str:
     logs = [path for directory in paths for path in sorted(Path(directory).glob(".jobs/*/logs"))]
     if not logs:
         return "python launch.py computes one"
-    return f"if no job is queued any more, the same launch says why, and so do the logs in {logs[-1]}"
+    return f"if no job is queued any more, launching again says why, as do the logs in {logs[-1]}"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m plasticity.analysis runs",
-        description="Lists runs: how far they have got, what they scored, and how they differ.",
+        description="Lists runs: their progress, their scores, and how they differ.",
     )
     source_arguments(parser, "runs")
     config_argument(parser)

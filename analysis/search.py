@@ -91,7 +91,7 @@ class Ranking:
             if interval.low <= 0 <= interval.high:
                 alike.append(_setting(self.method, other))
         more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
-        return [f"within seeds of {', '.join(alike[:3])}{more}"] if alike else []
+        return [f"these seeds cannot tell it from {', '.join(alike[:3])}{more}"] if alike else []
 
 
 def rank(experiment: Experiment) -> list[Ranking]:
@@ -119,8 +119,8 @@ def rank(experiment: Experiment) -> list[Ranking]:
         groups.setdefault(name, {}).setdefault(values, []).append(row)
     if keys := varying(others.values()):
         raise UserError(
-            f"A search is of one network on one data set: these runs differ in {', '.join(keys)}, too. Choose one "
-            "value for each."
+            f"A search covers one network on one data set, but these runs also differ in {', '.join(keys)}: choose "
+            "one value for each."
         )
     objective = next(iter(experiment.runs.values())).dataset.objective
     return [

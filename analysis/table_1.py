@@ -1,4 +1,4 @@
-"""Where `analysis.paper.table_1` was: its earlier command still works."""
+"""The earlier place of `analysis.paper.table_1`, whose command still works from here."""
 
 from .entry import command
 from .paper.table_1 import main

@@ -1,4 +1,4 @@
-"""Where `plasticity.track` was: its earlier command still works."""
+"""The earlier place of `plasticity.track`, whose command still works from here."""
 
 if __name__ != "__main__":
     raise ImportError("plasticity.publish is plasticity.track now", name=__name__)

@@ -199,7 +199,7 @@ def test_half_of_collected_results_is_refused_and_kept(tmp_path, missing, other)
     absent, there = (results / kind / "permuted_mnist-relu-5x100.parquet" for kind in (missing, other))
     absent.unlink()
     left = there.read_bytes()
-    sentence = f"{absent} is missing, without which {there} cannot be used"
+    sentence = f"{absent} is missing, and {there} cannot be used without it"
     with pytest.raises(UserError, match=sentence):
         collect([str(tmp_path / "A")], results)
     with pytest.raises(UserError, match=sentence):

@@ -117,7 +117,7 @@ def test_a_winner_on_the_edge_of_the_grid_gives_a_warning(tmp_path):
 def test_a_tie_and_a_lead_within_seeds_give_warnings(tmp_path):
     equal = {(0.005, 0), (0.001, 0)}
     fill(tmp_path, only(["BP"], lambda run: 0.6 if setting(run) in equal else 0.4))
-    assert ranked(tmp_path)["bp"].warnings() == ["within seeds of step_size=0.001"]
+    assert ranked(tmp_path)["bp"].warnings() == ["these seeds cannot tell it from step_size=0.001"]
 
     noisy = {0: 0.05, 1: -0.02, 2: 0.0}  # differences to the next: mean 0.01, t = 0.48
 
@@ -125,7 +125,7 @@ def test_a_tie_and_a_lead_within_seeds_give_warnings(tmp_path):
         return (0.6 + noisy[run.seed] if setting(run) == (0.005, 0) else 0.6) - (setting(run) not in equal)
 
     fill(tmp_path / "noisy", only(["BP"], score))
-    assert ranked(tmp_path / "noisy")["bp"].warnings() == ["within seeds of step_size=0.001"]
+    assert ranked(tmp_path / "noisy")["bp"].warnings() == ["these seeds cannot tell it from step_size=0.001"]
 
 
 def test_one_seed_tells_nothing_from_the_next(tmp_path):
@@ -203,11 +203,11 @@ def test_all_of_the_network_and_the_data_set_is_written(tmp_path, network):
 def test_a_search_of_two_networks_is_refused(tmp_path):
     depths = ["model.depth=1,2", "hydra.sweeper.only=cbp", *OF, "seed=0"]
     fill(tmp_path, known, depths)
-    with pytest.raises(UserError, match=r"these runs differ in model\.depth, replacement\.layers, too"):
+    with pytest.raises(UserError, match=r"these runs also differ in model\.depth, replacement\.layers:"):
         ranked(tmp_path, depths)
     layers = ["replacement=layer_1,layer_2", "hydra.sweeper.only=cbp", *OF, "seed=0"]
     fill(tmp_path, known, layers)
-    with pytest.raises(UserError, match=r"these runs differ in replacement\.layers, too"):
+    with pytest.raises(UserError, match=r"these runs also differ in replacement\.layers:"):
         ranked(tmp_path, layers)
 
 

@@ -347,7 +347,7 @@ def test_sections_other_numbers_and_keys(tmp_path, call):
     assert "over the last 15 % of the rows" in said and "100.00 [100.00, 100.00]" in said
     # Both widths in a cell: within each seed first, and said.
     said = call("--rows", "replacement", "--columns", "method", "--digits", "2")
-    assert "Cells are means over runs that differ in model.width, too" in said
+    assert "Cells are means over runs that also differ in model.width:" in said
     assert re.search(r"^1,2 +– +75\.00 \[11\.47, 100\.00\]$", said, re.MULTILINE)
 
 
@@ -363,7 +363,7 @@ def test_sections_other_numbers_and_keys(tmp_path, call):
     ([*GRID, "--margin", "-1"], "--margin=-1.0 is refused: it must be a number of at least 0."),
     ([*GRID, "--lines"], "--lines is refused: it lists what --baseline compares."),
     ([*GRID, "--score", "accurcy"], "--score accurcy is refused: it must be one of score, seconds, accuracy, "),
-    ([*GRID, "--score", "loss", "--best", "row"], "--best row is refused: whether more of loss is better"),
+    ([*GRID, "--score", "loss", "--best", "row"], "--best row is refused: it is not known whether a higher loss"),
     ([*GRID, "--compare", "published"], "--compare published is refused: the table declares no published"),
     ([*GRID, "--where", "seed=9"], "No run has seed=9. Values of seed are: 0, 1."),
     (["--rows", "method=l2", "--columns", "seed"], "None of the runs belongs to a cell of the table."),

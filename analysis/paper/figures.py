@@ -187,8 +187,8 @@ def main() -> None:
         "given",
         nargs="*",
         metavar="NAME | KEY=VALUE",
-        help="figures, such as figure_3 or 3 (default: all); and the arguments that launch.py was given for "
-        "their runs, such as dataset.tasks=20 seed=0,1",
+        help="figures, such as figure_3 or 3 (default: all); and arguments that launch.py was given for their "
+        "runs, such as dataset.tasks=20 seed=0,1",
     )
     source_arguments(parser, "the committed results")
     config_argument(parser)

@@ -160,8 +160,8 @@ def _versions(runs: pd.DataFrame) -> Block:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m plasticity.analysis report",
-        description="Writes one HTML file about some runs, which needs nothing else: tables, findings, figures, "
-        "the runs with what computes each, and their versions.",
+        description="Writes a self-contained HTML page about some runs: tables, findings, figures, every run with "
+        "the command that computes it, and versions.",
     )
     source_arguments(parser, "runs")
     config_argument(parser)

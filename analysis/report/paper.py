@@ -1,4 +1,4 @@
-"""What a page says of runs that are those of the paper: Table 1, its comparison, findings and figures."""
+"""What a page shows about the paper's runs: Table 1, its comparison, findings and figures."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -22,11 +22,11 @@ class Asked:
     """The runs that a table asks for.
 
     Attributes:
-        runs: a row per run: the columns of `analysis.summarise`; `tasks`, how many it has; `setting`, a number that
-            runs share which differ in their seeds alone; and the columns that keys of the table are derived from. A
-            run that is not there is "absent", and has its config.
-        experiment: the experiment that asks for them; None if they are all that there are.
-        unreadable: the runs that cannot be read, and so belong nowhere.
+        runs: a row per run: the columns of `analysis.summarise`; `tasks`, how many it has; `setting`, a number
+            shared by runs that differ only in their seeds; and the columns that keys of the table are derived from.
+            A run that is not there is "absent", and has its config.
+        experiment: the experiment that asks for them; None for all runs that there are.
+        unreadable: the runs that cannot be read and so belong to no cell.
     """
 
     runs: pd.DataFrame

@@ -91,8 +91,8 @@ def declare(table: str | None, options: Mapping[str, Any]) -> Declaration:
 
     Args:
         table: the name of a file in `table/`, or the path of one; None for none.
-        options: values by field; those of None are left out. Other rows or columns go without what the file says
-            of its own.
+        options: values by field; those of None are left out. If rows or columns are overridden, what the file says
+            about its own is dropped.
 
     Raises:
         UserError: when there is no such table, or something is wrong with it.
@@ -115,7 +115,7 @@ def declare(table: str | None, options: Mapping[str, Any]) -> Declaration:
 
 
 OF_ITS_CELLS = ("sections", "head", "column_head", "best", "among", "best_is", "published")
-"""What a declaration says of its own rows and columns, and not of others."""
+"""What a declaration says about its own rows and columns, which does not hold for others."""
 
 
 def tables() -> dict[str, Path]:

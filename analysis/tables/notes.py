@@ -52,7 +52,7 @@ def missing(found: pd.DataFrame, grid: Grid, asked: Asked) -> list[str]:
     titles = {column.key: column.label for column in grid.columns}
     of = f" of experiment={asked.experiment.name}" if asked.experiment else ""
     unmeasured = int((none["status"] == "finished").sum())
-    measure = [f"{unmeasured} of them are finished, and lack the number shown."] if unmeasured else []
+    measure = [f"{unmeasured} of them are finished, but lack the number shown."] if unmeasured else []
     return [
         f"Missing: {len(none)} of {found['run'].nunique()} runs{of}.",
         *lacking(found, grid.name, lambda key: titles.get(key, key)),
@@ -88,7 +88,8 @@ def commands(none: pd.DataFrame, asked: Asked, unmeasured: bool) -> list[str]:
         command = re.sub(r"\bseed=\d+", f"seed={seeds}", str(own["command"].iloc[0]))
         listed.append(command.replace("launch.py", several, 1) + end)
     more = (
-        f"… and {len(listed) - MOST} more settings: --experiment names all in one, and --where chooses some."
+        f"… and {len(listed) - MOST} more settings: --experiment computes all with one command, and --where "
+        "chooses some."
     )
     left = [more] if len(listed) > MOST else []
     return [*(f"To compute what is missing: {command}" for command in listed[:MOST]), *left]
@@ -120,7 +121,7 @@ def uncompared(found: pd.DataFrame, others: pd.DataFrame, grid: Grid) -> list[st
         if (row, column) not in there
     ]
     more = [f"and {len(alone) - MOST} more"] if len(alone) > MOST else []
-    return [f"Not compared, without a baseline: {'; '.join([*alone[:MOST], *more])}."] if alone else []
+    return [f"Not compared, for lack of a baseline: {'; '.join([*alone[:MOST], *more])}."] if alone else []
 
 
 def mixture(found: pd.DataFrame, keys: Iterable[str]) -> list[str]:
@@ -139,8 +140,8 @@ def mixture(found: pd.DataFrame, keys: Iterable[str]) -> list[str]:
     if not differ:
         return []
     return [
-        f"Cells are means over runs that differ in {', '.join(differ)}, too: within each seed first, if it has all "
-        "of them. A row, column or section for each, or --where, tells them apart."
+        f"Cells are means over runs that also differ in {', '.join(differ)}: within each seed first, if it has all "
+        "of them. A row, column or section for each, or --where, separates them."
     ]
 
 

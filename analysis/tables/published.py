@@ -54,7 +54,9 @@ class Comparison:
         if published is None:
             raise UserError("--compare published is refused: the table declares no published numbers.")
         if not declaration.margin:
-            raise UserError("--compare published is refused: --margin has to say which differences count.")
+            raise UserError(
+                "--compare published is refused: it needs --margin, the smallest difference that counts."
+            )
         wrong = [row for row in published.rows if row not in grid.rows]
         wide = len(next(iter(published.rows.values())))
         if wrong or wide != len(grid.columns):

@@ -103,7 +103,7 @@ class Contents:
         best, higher = declaration.best, measure.higher_is_better
         if best != "none" and higher is None:
             raise UserError(
-                f"--best {best} is refused: whether more of {measure.name} is better is not known."
+                f"--best {best} is refused: it is not known whether a higher {measure.name} is better."
             )
         summary = summarised(found, grid, measure.factor, declaration.statistic)
         digits = shown_digits(declaration, measure)
