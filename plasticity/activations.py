@@ -19,7 +19,7 @@ class Activation(Part):
     Attributes:
         gain: initial weights are drawn from U(−b, b) with b = gain · √(3 / fan_in) (Kaiming-uniform).
         replacement_gain: the gain for the incoming weights of a replaced unit; None for the same gain.
-        columns: number of values that a unit puts out, each of which has a column in the next layer's weights.
+        columns: number of values that a unit outputs, each of which has a column in the next layer's weights.
         reaches_zero: whether a unit is silent, its h exactly 0, over a range of z.
     """
 
@@ -147,9 +147,9 @@ class SmoothLeaky(Activation, name="smooth_leaky"):
     """a z + (1 − a) z · sigmoid(c z / p), with the gain of a leaky ReLU of slope 0.1.
 
     Attributes:
-        slope: a, which is approached far below 0.
+        slope: a, the slope far below 0.
         sharpness: c, how quickly the slope changes around 0.
-        scale: p, over what range of z it does.
+        scale: p, the range of z over which it changes.
     """
 
     gain = sqrt(2.0 / (1.0 + 0.1**2))

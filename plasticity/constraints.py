@@ -1,4 +1,4 @@
-"""Constraints: what is done to parameters last in a step, after units have been made anew."""
+"""Constraints: what is done to parameters at the end of a step, after units have been replaced."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Constraint(Part):
-    """A set that parameters are kept in: they are put back into it at the end of each step."""
+    """A set within which parameters are kept: they are moved back into it at the end of each step."""
 
     def __call__(self, parameter: "Tensor", place: Place) -> None:
-        """Changes a parameter in place. It is compiled: tensors, and no branches on their values.
+        """Changes a parameter in place. It is compiled, so it must work on tensors and not branch on their values.
 
         Args:
             parameter: any parameter of the network.
@@ -25,7 +25,7 @@ class Constraint(Part):
 
 
 class NoConstraint(Constraint, name="none"):
-    """None: parameters are free."""
+    """No constraint."""
 
     def __call__(self, parameter: "Tensor", place: Place) -> None:
         pass
@@ -33,14 +33,14 @@ class NoConstraint(Constraint, name="none"):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightClipping(Constraint, name="weight_clipping"):
-    """|θ| ≤ bound / √inputs, for the weights and biases of a layer with so many inputs; gains and offsets are free.
+    """|θ| ≤ bound / √inputs for the weights and biases of a layer with so many inputs; gains and offsets are free.
 
     Weight clipping (Elsayed et al. 2024, "Weight clipping for deep continual and reinforcement learning";
     github.com/mohmdelsayed/weight-clipping). The inputs of a convolution are those of a filter.
 
     Attributes:
-        bound: κ. Weights start within √6 / √inputs at most for ReLU: a smaller one clips them in the first step,
-            and those of units that are made anew.
+        bound: κ. For ReLU, weights start within √6 / √inputs: a bound below √6 clips them in the first step, and
+            also the weights of replaced units.
         output: whether the output layer is clipped, too.
     """
 

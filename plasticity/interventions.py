@@ -36,7 +36,7 @@ class Intervention(Part):
 
 
 class NoIntervention(Intervention, name="none"):
-    """Nothing: a task starts from the network that the one before it left."""
+    """No intervention: a task starts from the network that the previous one left."""
 
     def due(self, task: int) -> bool:
         return False
@@ -47,8 +47,8 @@ class Reset(Intervention, name="reset"):
     """Parameters are drawn anew, as at initialisation, and what is remembered of them is cleared.
 
     Attributes:
-        part: the whole network (full), with the initial values that regularisers look at: the bound that shows what
-            plasticity is worth; or the output layer alone (head).
+        part: what is reset: the whole network (full), including the initial values that regularisers use, as a
+            baseline that cannot lose plasticity; or the output layer alone (head).
     """
 
     part: str = choice("full", options=("full", "head"))
@@ -70,7 +70,7 @@ class Reset(Intervention, name="reset"):
 
 
 class Fire(Intervention, name="fire"):
-    """Frobenius-isometry reinitialisation: every weight matrix turns into a nearly orthogonal one near to it.
+    """Frobenius-isometry reinitialisation: every weight matrix is replaced by a nearly orthogonal one close to it.
 
     As in the authors' code (ICLR 2026, github.com/isaac7778/FIRE), a convolution's filters are one matrix for each
     position of the kernel. Matrix products are NumPy's: their last digits may depend on the processor.

@@ -14,7 +14,7 @@ class Objective(Part):
     Attributes:
         score_name: what the score is called: a column of the results.
         higher_is_better: whether a better network scores higher.
-        percent: whether people read the score in percent.
+        percent: whether the score is shown in percent.
     """
 
     score_name: ClassVar[str] = "score"

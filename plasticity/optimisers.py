@@ -26,7 +26,7 @@ class Optimiser(Part):
     def memory(self, parameter: "Tensor") -> dict[str, "Tensor"]:
         """What is remembered of a parameter at the start, by name; tensors of any shape.
 
-        Those shaped like the parameter are cleared at the weights of a unit that is replaced.
+        In those shaped like the parameter, the entries of a replaced unit are cleared.
         """
         return {}
 
@@ -47,8 +47,8 @@ class Optimiser(Part):
         memory: Mapping[str, dict[str, "Tensor"]],
         noise: Mapping[str, "Tensor"],
     ) -> None:
-        """Moves all parameters of the network, each by `step`. It is compiled: tensors, and no branches on their
-        values.
+        """Moves all parameters of the network, each by `step`. It is compiled, so it must work on tensors and not
+        branch on their values.
 
         Args:
             parameters: all of them, by name.
@@ -65,7 +65,7 @@ class SGD(Optimiser, name="sgd"):
     """Plain stochastic gradient descent: θ ← θ − step size · gradient.
 
     Attributes:
-        step_size: how far a step goes against the gradient.
+        step_size: α, by which the gradient is multiplied.
     """
 
     step_size: float = number(0.005, above=0)
@@ -78,20 +78,19 @@ class SGD(Optimiser, name="sgd"):
 class Adam(Optimiser, name="adam"):
     """θ ← θ − step size · m̂ / (√v̂ + ε), m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ) (Kingma and Ba 2015).
 
-    m and v are the running means of a parameter's gradient and of its square, both 0 at the weights of a unit that
-    is made anew, and t counts its steps. Implementations differ in what then becomes of t: in most it continues, as
-    if the cleared means were old (google/dopamine, ajozefiak/SelfNormalizedResets, LucMc/continual-learning), which
-    makes the unit's first steps 3 to 6.6 times too long. `AdamGnT.py` of shibhansh/loss-of-plasticity counts per
-    weight, but steps by (1 − β₂ᵗ) m / (√v + ε), a mistake.
+    m and v are the running means of a parameter's gradient and of its square, both cleared for the weights of a
+    replaced unit, and t counts its steps. Implementations differ in what then becomes of t: in most it continues,
+    as if the cleared means were old (google/dopamine, ajozefiak/SelfNormalizedResets, LucMc/continual-learning),
+    which makes the unit's first steps 3 to 6.6 times too long. `AdamGnT.py` of shibhansh/loss-of-plasticity counts
+    per weight, but steps by (1 − β₂ᵗ) m / (√v + ε), a mistake.
 
     Attributes:
         step_size: the step size.
         mean_decay: β₁.
         square_decay: β₂.
         epsilon: ε.
-        count: t of each weight starts at the later reset of its two units, and of a bias at that of its unit
-            (restart); or all count the steps of the run (keep). Where no unit is made anew, both are the same, and
-            it is keep.
+        count: what t counts: steps since the last replacement of the unit of a bias, or of either unit of a weight
+            (restart); or the steps of the run (keep). Where no unit is replaced, both are the same, stored as keep.
     """
 
     step_size: float = number(0.001, above=0)
@@ -126,7 +125,7 @@ class UPGD(Optimiser, name="upgd"):
     gradient of the loss and the regulariser. The maximum is over all parameters of the network, whose U is not
     corrected as Û is; where it is 0, parameters with U = 0 move by half, the others in full. ξ is standard normal.
     As `FirstOrderGlobalUPGD` in github.com/mohmdelsayed/upgd (core/optim/weight_upgd), all of this is done to
-    biases, gains and offsets, too. U is cleared at the weights of a unit that is made anew; t continues.
+    biases, gains and offsets, too. U is cleared for the weights of a replaced unit; t continues.
 
     Attributes:
         step_size: η.

@@ -30,9 +30,8 @@ class Perturbation(Part):
     """A change to a network: at the starts of tasks, or after steps.
 
     At the start of a task it comes just before the first forward pass, and after any intervention. A perturbation
-    of your own subclasses this and defines `__call__`, if it acts there; and if it acts after steps,
-    `acts_in_steps`, `due_after` and `perturb`, where what is compiled does with tensors what can be done with
-    tensors.
+    of your own subclasses this and defines `__call__` if it acts there, and `acts_in_steps`, `due_after` and
+    `perturb` if it acts after steps. `observe` and `perturb` are compiled, so they must work on tensors.
     """
 
     def due(self, task: int) -> bool:
@@ -50,7 +49,7 @@ class Perturbation(Part):
 
     @property
     def draws(self) -> bool:
-        """Whether `perturb` is given values drawn anew, as at initialisation, and not the initial ones."""
+        """Whether `perturb` is given values drawn anew, as at initialisation, instead of the initial ones."""
         return True
 
     def due_after(self, step: int) -> bool:
@@ -60,7 +59,7 @@ class Perturbation(Part):
     def memory(self, place: "Place") -> dict[str, "Tensor"]:
         """What is remembered of a parameter at the start, by name; tensors of any shape.
 
-        Those shaped like the parameter are cleared at the weights of a unit that is replaced.
+        In those shaped like the parameter, the entries of a replaced unit are cleared.
         """
         return {}
 
@@ -91,7 +90,7 @@ class Perturbation(Part):
 
 
 class NoPerturbation(Perturbation, name="none"):
-    """Nothing."""
+    """No perturbation."""
 
     def due(self, task: int) -> bool:
         return False
@@ -165,7 +164,7 @@ class WeightReinitialisation(Perturbation, name="weight_reinitialisation"):
     weight after it; those with U ≤ `threshold` times the mean of U over their layer's weights are drawn as at
     initialisation, and then, in every layer where any were drawn, all U start over at 0. Biases, gains and offsets
     stay, and so does what the optimiser remembers. It is a perturbation, since it mixes fresh weights into the
-    network after every n-th step, whatever the units: no unit is made anew.
+    network after every n-th step, whatever the units: no unit is replaced.
 
     Hernandez-Garcia et al. 2025 ("Reinitializing weights vs units for maintaining plasticity in neural networks",
     PMLR 330; github.com/JFernando4/collas_2025_swr_paper) take |g w| of the last batch on permuted MNIST; with

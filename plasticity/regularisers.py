@@ -25,15 +25,15 @@ class Regulariser(Part):
 
         Args:
             parameter: a layer's weights [units, inputs] or biases [units], before the step; never gains or offsets.
-            initial: the values that it started from. A unit made anew keeps those of the unit whose place it takes,
-                for its outgoing weights, too.
+            initial: the values that it started from. A replaced unit and its outgoing weights keep those of the
+                unit whose place it takes.
         """
         raise NotImplementedError
 
     def memory(self, place: "Place") -> dict[str, "Tensor"]:
         """What is remembered of a parameter at the start, by name; tensors of any shape.
 
-        Those shaped like the parameter are cleared at the weights of a unit that is replaced.
+        In those shaped like the parameter, the entries of a replaced unit are cleared.
         """
         return {}
 
@@ -42,7 +42,7 @@ class Regulariser(Part):
     ) -> Union["Tensor", float]:
         """The same as `term`, which it calls for weights and biases, for any parameter of the network.
 
-        It is compiled, so it does with tensors what can be done with tensors.
+        It is compiled, so it must work on tensors.
 
         Args:
             place: the parameter's shape, and where in the network it is.
@@ -55,10 +55,10 @@ class Regulariser(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class NoRegulariser(Regulariser, name="none"):
-    """Nothing: plain backpropagation.
+    """No regulariser.
 
     Attributes:
-        strength: 0, the only value that nothing can have.
+        strength: 0, the only valid value.
     """
 
     strength: float = number(0.0, at_least=0)
@@ -94,7 +94,7 @@ class L2Init(Regulariser, name="l2_init"):
     """strength / 2 · ‖θ − θ₀‖²: decay of weights and biases towards their initial values θ₀.
 
     Regenerative regularisation (Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
-    regularization"; github.com/skumar9876/L2_Init). A unit made anew is pulled towards the θ₀ of the unit whose
+    regularization"; github.com/skumar9876/L2_Init). A replaced unit is pulled towards the θ₀ of the unit whose
     place it takes.
 
     Attributes:
@@ -119,7 +119,7 @@ class Spectral(Regulariser, name="spectral"):
     is the largest singular value of a layer's weights W, [units, inputs]; of a convolution, of its filters, one row
     for each channel. In each step u ← W v / ‖W v‖, v ← Wᵀ u / ‖Wᵀ u‖, σ = uᵀ W v, with u and v constant in the
     gradient, which is 2 (σᵏ − 1) k σᵏ⁻¹ u vᵀ. v starts with equal entries; u follows from it, so that v alone is
-    remembered, and stays as it is when units are made anew.
+    remembered, and stays as it is when units are replaced.
 
     Attributes:
         strength: λ, the weight of the term in the loss.
@@ -168,12 +168,12 @@ class Parseval(Regulariser, name="parseval"):
 
     Parseval regularisation (Cisse et al. 2017; for continual learning, Chung et al. 2024, "Parseval regularization
     for continual reinforcement learning"). W is [units, inputs]; of a convolution, its filters, one row for each
-    channel. The gradient is 4 · strength · (W Wᵀ − scale · I) W. github.com/isaac7778/FIRE also has the output
-    layer and gains, and W Wᵀ for any shape.
+    channel. The gradient is 4 · strength · (W Wᵀ − scale · I) W. github.com/isaac7778/FIRE also regularises the
+    output layer and gains, and uses W Wᵀ for any shape.
 
     Attributes:
         strength: λ, the weight of the term in the loss.
-        scale: s, what the squares of all singular values are pulled towards.
+        scale: s, the value that the squares of all singular values are pulled towards.
     """
 
     strength: float = number(1e-4, at_least=0)

@@ -75,8 +75,8 @@ class Run:
         dataset: the stream of tasks.
         optimiser: how the gradient becomes a step.
         intervention: what is done to the network at the start of a task.
-        perturbation: what is then added to its parameters, or after steps.
-        constraint: what parameters are kept in.
+        perturbation: how its parameters are perturbed, then or after steps.
+        constraint: the set within which parameters are kept.
         seed: the seed of every random draw, from 0 to 2⁶³ − 1.
 
     Raises:

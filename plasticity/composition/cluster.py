@@ -47,7 +47,7 @@ class Cluster:
         cpus_per_job: cores of a job, each computing one run at a time.
         mem_per_cpu: memory per core, such as "2G". Some sites refuse `--mem`, that of the whole job.
         minutes: time limit of a job. A job that reaches it is requeued and resumes.
-        gpus_per_job: 0 for none.
+        gpus_per_job: GPUs of a job; 0 for none.
         signal_seconds: time for a job to write its checkpoints before it is killed.
         setup: shell lines to run before a job, such as "module load …".
         additional_parameters: further sbatch options by their long name; true for one without a value, false or

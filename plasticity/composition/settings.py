@@ -21,7 +21,7 @@ class EngineSettings:
     """Which engine computes a run. Engines round differently: their runs agree only statistically.
 
     Attributes:
-        name: the engine; "auto" for the fastest that can compute a run and is worth its start.
+        name: the engine; "auto" for the fastest that can compute a run and is worth starting.
     """
 
     name: str = choice(options=("auto", *ENGINES))
@@ -32,7 +32,7 @@ class SnapshotSettings:
     """When a run's network is kept.
 
     Attributes:
-        every: before every Nth task; 0 for none. The network after the last task is kept in any case.
+        every: keep the network before every Nth task; 0 for none. The one after the last task is always kept.
     """
 
     every: int = integer(at_least=0)
@@ -43,13 +43,13 @@ class LaunchSettings:
     """How a launch computes its runs.
 
     Attributes:
-        dry_run: say what would be computed, and stop.
-        workers: runs computed at a time; None for one per core.
+        dry_run: show what would be computed, and stop.
+        workers: runs computed at the same time; None for one per core.
         impossible: what to do with a combination that replaces a layer that its network does not have:
             "refuse" it, and with it the whole launch, or treat it as "absent".
         runs_per_job: on a cluster, runs packed into a job; None to derive it from `minutes_per_job`.
-        minutes_per_job: on a cluster, about how long a job is to take.
-        max_parallel_jobs: on a cluster, the most jobs that run at a time; None for no limit.
+        minutes_per_job: on a cluster, about how long a job should take.
+        max_parallel_jobs: on a cluster, the most jobs that run at the same time; None for no limit.
         missing_measures: what to do for finished runs that lack some of the diagnostics or snapshots asked for:
             "leave" them, or "compute" them: from their snapshots or, if those don't suffice or are ruined, by
             computing the run again.

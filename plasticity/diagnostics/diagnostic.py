@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostic(Part):
-    """A measurement, taken for every `every`th task, starting with the first: before, while or after it is learnt.
+    """A measurement, taken for every `every`th task, starting with the first: before, during or after it.
 
     It does not change the run's numbers, and draws nothing from the run's random streams.
 
@@ -30,9 +30,9 @@ class Diagnostic(Part):
         return {}
 
     def during(self, result: "TaskResult") -> dict[str, float]:
-        """What is measured in its steps: further columns of its row.
+        """What is measured during its steps: further columns of its row.
 
-        For a diagnostic that defines this, engines keep `result.losses`. Snapshots cannot serve it.
+        For a diagnostic that defines this, engines keep `result.losses`. It cannot be measured from snapshots.
         """
         return {}
 

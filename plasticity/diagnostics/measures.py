@@ -44,7 +44,7 @@ class OfHiddenLayers(Diagnostic):
     units are those whose |h| is 0, or small, over all positions.
 
     Attributes:
-        examples: how many of them.
+        examples: number of the task's first examples to measure on.
     """
 
     examples: int = integer(1_000, at_least=1)
@@ -69,7 +69,7 @@ class DormantUnits(OfHiddenLayers, name="dormant_units"):
     """Share of units that are hardly active: `dormant_units`.
 
     Attributes:
-        threshold: τ, the share of the layer's mean activity up to which a unit counts.
+        threshold: τ, the share of the layer's mean activity up to which a unit counts as dormant.
     """
 
     threshold: float = number(0.025, at_least=0)
@@ -83,7 +83,7 @@ class LinearisedUnits(OfHiddenLayers, name="linearised_units"):
     """Share of units that work on the linear side of ReLU: `linearised_units`.
 
     Attributes:
-        share: the share of examples with z > 0 from which a unit counts.
+        share: the share of examples with z > 0 from which a unit counts as linearised.
     """
 
     share: float = number(0.9, at_least=0, at_most=1)
@@ -101,7 +101,7 @@ class DuplicateUnits(OfHiddenLayers, name="duplicate_units"):
     """Share of units that duplicate another: `duplicate_units`.
 
     Attributes:
-        cosine: the similarity above which two units are the same.
+        cosine: the cosine similarity above which two units count as the same.
     """
 
     cosine: float = number(0.95, at_least=-1, at_most=1)
@@ -183,10 +183,10 @@ class Utilities(Diagnostic, name="utilities"):
 class OfGradients(Diagnostic):
     """A measure of the loss's gradients on the task's first examples, before it is learnt.
 
-    It is defined for fully connected layers. A network with others has neither their columns nor that of the whole.
+    It is defined for fully connected layers. A network with others has no columns for these, nor for the whole.
 
     Attributes:
-        examples: how many of them.
+        examples: number of the task's first examples to measure on.
     """
 
     examples: int = integer(1_000, at_least=1)
@@ -260,7 +260,7 @@ class Probing(Diagnostic, name="probing_accuracy"):
     regression, which has no classes, there are none.
 
     Attributes:
-        examples: how many of the task's first examples to use.
+        examples: number of the task's first examples to train on.
         step_size: Adam's step size.
         epochs: the most epochs to train for.
         patience: epochs without a new best before training ends.
@@ -299,7 +299,7 @@ class Probing(Diagnostic, name="probing_accuracy"):
 
 
 class StepPlasticity(Diagnostic, name="step_plasticity"):
-    """The share of the loss on its own examples that a step removes, mean over the task's steps: `step_plasticity`.
+    """Share of the loss on a step's own examples that the step removes, averaged over steps: `step_plasticity`.
 
     Each step's examples are predicted once more, which takes a third to a half of the time of learning from them.
     """

@@ -123,7 +123,7 @@ class ReferenceLearner:
         return [len(units) for units in chosen]
 
     def _fresh(self, layer: int, unit: int, number: int) -> dict[str, Tensor]:
-        """The parameters that lead into a unit made anew after a step: drawn, or as at the start."""
+        """The parameters that lead into a unit replaced after a step: drawn, or as at the start."""
         own, drawn, fresh = self.layers[layer], 0, dict[str, Tensor]()
         for kind, parameter in own.parameters.items():
             if parameter.unit_axis == 0:
@@ -146,7 +146,7 @@ class ReferenceLearner:
             self.layers[layer].outgoing(tensor)[:, :, unit] = 0
 
     def _move(self, layer: int, unit: int, fresh: Mapping[str, Tensor], share: float) -> None:
-        """Moves a unit's weights by a share towards those of one made anew."""
+        """Moves a unit's weights by a share towards those of a new one."""
         for kind, start in fresh.items():
             if self.layers[layer].parameters[kind].is_weight:
                 self.parameters[f"{kind}.{layer}"][unit].mul_(1 - share).add_(start, alpha=share)

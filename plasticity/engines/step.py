@@ -1,17 +1,17 @@
 """The order within a step, which the reference and the compiled engine follow alike.
 
 1. The forward and the backward pass.
-2. To the gradients come the regulariser's terms, at the parameters before the step.
+2. The regulariser's terms are added to the gradients, at the parameters before the step.
 3. The optimiser moves the parameters.
 4. The perturbation, after every n-th step.
 5. The bookkeeping of the replacement method, with this step's h and z, and the parameters as they are now.
 6. All layers choose units, if any are due.
-7. The chosen units are made anew, first layer first.
+7. The chosen units are replaced, first layer first.
 8. The constraint.
 
 `ReferenceLearner.step` goes through them: `descend` is 2 to 4, `Replacement.update` 5, `Replacement.chosen` 6,
-`constrain` 8. The compiled engine takes 1 to 5 in one piece of compiled code, and 8 in another. At the start of a
-task come the intervention and then the perturbation (`plasticity.training.record`), before its first step.
+`constrain` 8. The compiled engine takes 1 to 5 in one piece of compiled code, and 8 in another. The intervention
+and then the perturbation act at the start of a task, before its first step (`plasticity.training.record`).
 """
 
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ class Cnn(Model, name="cnn"):
     Attributes:
         channels: channels of each convolution, which are its units.
         kernel: height and width of each convolution's filters. In this list and the next three, a single number
-            is that of all convolutions.
+            applies to all convolutions.
         stride: stride of each convolution.
         padding: zeros on each side of each convolution's inputs.
         pool: height and width of the windows of the maximum pooling after each convolution; 1 for none.

@@ -27,8 +27,8 @@ class Parameter:
     Attributes:
         shape: of the array.
         bound: b of the U(−b, b) that its initial values are drawn from; None if they all are `start`.
-        start: the initial value of every entry, if none are drawn; also the value at a unit that is replaced,
-            unless that is drawn.
+        start: the initial value of every entry, if none are drawn; also that of a replaced unit's entries, unless
+            these are drawn.
         renewed: b of the U(−b, b) that the entries of a replaced unit are drawn from; None if they are not drawn.
         unit_axis: the axis along which units are counted: 0 if the parameter leads into them, as weights and
             biases do, 1 if it leads out of them within the layer; None if it belongs to no unit.
@@ -54,7 +54,7 @@ class Parameter:
 
 
 class Passed(NamedTuple):
-    """What a layer makes of its inputs. Each is a vector, or [batch size, …] for a batch.
+    """What a layer computes from its inputs. Each is a vector, or [batch size, …] for a batch.
 
     Attributes:
         z: pre-activations, what the activation is applied to: [units · positions].
@@ -90,7 +90,7 @@ class Layer:
     positions: int = 1
 
     def forward(self, parameters: Mapping[str, "Tensor"], inputs: "Tensor", linear: Linear) -> Passed:
-        """What the layer makes of its inputs.
+        """What the layer computes from its inputs.
 
         Args:
             parameters: its parameters by name.
@@ -243,7 +243,7 @@ def of_layer(layers: Sequence[Layer], number: int, arrays: Mapping[str, Array]) 
 def propagate(
     layers: Sequence[Layer], parameters: Mapping[str, "Tensor"], inputs: "Tensor", linear: Linear
 ) -> list[Passed]:
-    """What each layer of a network makes of the network's inputs; the outputs are the last one's.
+    """What each layer of a network computes from the network's inputs; the outputs are the last one's.
 
     Args:
         layers: the network's layers.

@@ -21,7 +21,7 @@ FLOOR = 1e-8
 
 @dataclass(frozen=True, kw_only=True)
 class ContinualPartialResets(Periodic, name="cpr"):
-    """Every `interval` steps moves the weights of each unit by a share towards those of a unit made anew.
+    """Every `interval` steps, moves the weights of each unit by a share towards those of a new unit.
 
     After each step s = g / (the layer's mean g + 1e-8), g as in ReGraMa, and u ← 0.99 u + 0.01 s. After steps
     `interval`, 2 · `interval`, …, for every unit of the set: ρ = `strength` · min(1, 2σ(−16 (u − 1))),

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Dormancy(Periodic):
-    """Every `interval` steps replaces the units whose share of a magnitude is small; then the sums start over.
+    """Every `interval` steps, replaces the units whose share of a magnitude is small; then the sums start over.
 
     s = mean of the unit's magnitude over the steps since the last check / (its layer's mean of that + `floor`).
-    Every unit with s ≤ `threshold` is replaced: all of a layer whose magnitudes are all 0.
+    Every unit with s ≤ `threshold` is replaced; if all magnitudes of a layer are 0, so are all of its units.
 
     Attributes:
         floor: keeps the quotient finite.

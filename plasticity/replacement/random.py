@@ -30,10 +30,10 @@ def _rates(key: str, value: Any) -> float | tuple[float, ...]:
 class RandomReplacement(Replacement, name="random"):
     """Replaces units drawn uniformly from all of a layer, at a rate of its own for each layer.
 
-    It tells *which* units are replaced from *how many*: `python -m plasticity.analysis rates` writes the rates of
-    any runs. After each step a layer's debt grows by its rate times its units; the whole units of it are replaced.
-    With the same rate in all layers it is continual backpropagation with the utility `random` and a maturity
-    threshold of 0.
+    It separates *which* units are replaced from *how many*: `python -m plasticity.analysis rates` prints the rates
+    of any runs. After each step a layer's debt grows by its rate times its units; the whole units of it are
+    replaced. With the same rate in all layers it is continual backpropagation with the utility `random` and a
+    maturity threshold of 0.
 
     Attributes:
         rates: units replaced per unit and step: one number for all layers, or one for each hidden layer. In a

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ReDo(Dormancy, name="redo"):
-    """Every `interval` steps replaces the units that are hardly active: those with s ≤ `threshold`.
+    """Every `interval` steps, replaces the units that are hardly active: those with s ≤ `threshold`.
 
     s = mean |h| over the steps since the last check / (the layer's mean of that + 1e-9); for a batch, |h| is the
     mean over its examples. Where authors differ: `labs/redo` in github.com/google/dopamine takes s from one batch;

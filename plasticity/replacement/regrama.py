@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ReGraMa(Dormancy, name="regrama"):
-    """Every `interval` steps replaces the units that hardly learn: those with s ≤ `threshold`.
+    """Every `interval` steps, replaces the units that hardly learn: those with s ≤ `threshold`.
 
     s = mean g over the steps since the last check / (the layer's mean of that + 1e-8), where g is the mean absolute
     gradient of the loss, without a regulariser's term, with respect to the unit's incoming weights: |δ| · mean |x|
     for a single example, and the mean of the absolute values of the batch's gradient for a batch. At a threshold of
-    0 with ReLU it chooses as ReDo does, unless a unit was active only where no active unit followed it.
+    0 with ReLU it chooses as ReDo does, unless a unit was active only in steps in which no active unit followed it.
 
     Where authors differ: `optim/regrama.py` in github.com/LucMc/continual-learning takes s from one batch, and can
     limit the share of a layer that is replaced at once.

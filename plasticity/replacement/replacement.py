@@ -99,9 +99,8 @@ class Replacement(Part):
                         for layer, (age, n) in enumerate(zip(memory["age"], due), start=1)]
 
     Attributes:
-        looks_at: what the method looks at that engines only compute for one that does: "gradients", for
-            `Step.gradient`.
-        kept: names of what is remembered that a replaced unit keeps.
+        looks_at: what the method looks at that engines compute only on request: "gradients", for `Step.gradient`.
+        kept: names of the memory that a replaced unit keeps.
         layers: "all", "none", "last", "except_first", "layer_N", or the numbers of hidden layers, from 1. In a
             `Run` it is resolved: a tuple of numbers in increasing order, empty for none.
     """
@@ -133,8 +132,8 @@ class Replacement(Part):
     def update(self, memory: Memory, step: Step) -> list["Tensor"]:
         """Updates the memory after every step, even if no layer is in the set.
 
-        It is compiled, so it does with tensors what can be done with tensors, changes the memory in place, and
-        neither draws nor looks at `step.number`.
+        It is compiled, so it must work on tensors, change the memory in place, and neither draw nor look at
+        `step.number`.
 
         Returns:
             for each hidden layer, whether units are due, as a number that `choose` is given: float64, []. Units are
@@ -166,11 +165,11 @@ class Replacement(Part):
         """Called just before a chosen unit is replaced; does nothing by default."""
 
     def shares(self, memory: Memory, step: Step, layer: int, units: Sequence[int]) -> Sequence[float | None]:
-        """How far the weights of each of a layer's chosen units are moved; by default None: they are made anew.
+        """How far the weights of each of a layer's chosen units are moved; by default None: they are replaced.
 
         Returns:
-            ρ: w_in ← (1 − ρ) w_in + ρ · fresh, with the weights of a unit made anew, and w_out ←
-            (1 − ρ) w_out; its biases, gains and offsets, and what the optimiser remembers, stay. Or None.
+            ρ: w_in ← (1 − ρ) w_in + ρ · fresh, with the weights of a new unit, and w_out ← (1 − ρ) w_out; its
+            biases, gains and offsets, and what the optimiser remembers, stay. Or None.
         """
         return [None] * len(units)
 

@@ -1,4 +1,4 @@
-"""Self-normalised resets (Farias and Jozefiak 2025): units that are silent for longer than ever before."""
+"""Self-normalised resets (Farias and Jozefiak 2025): of units that have been silent for unusually long."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ PER_OCTAVE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class SelfNormalisedResets(Replacement, name="snr"):
-    """Replaces a unit once it has been silent for as many steps as its threshold says, which follows its past.
+    """Replaces a unit once it has been silent for as many steps as its threshold, which follows its past silences.
 
     A unit's silence is the number of consecutive steps up to now with h ≤ 0, for a batch in all of its examples. It
     is completed by a step with h > 0; or by reaching the unit's threshold, and then the unit is replaced in the

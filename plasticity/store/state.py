@@ -25,17 +25,17 @@ class RunState:
         score: mean score over the last 15 % of the rows, once finished.
         reason: why it failed, or what is wrong with it.
         attempt: how many times the run was started or resumed.
-        started: when it was last started, by the clock of the machine that did: for people to read.
+        started: when it was last started, by that machine's clock; for people to read.
         seconds: time spent in training, over all attempts.
-        provenance: what computes it, or did last: engine, versions, git commit, host, process, and the code of its
-            parts.
+        provenance: what computes it, or computed it last: engine, versions, git commit, host, process, and the code
+            of its parts.
         attempts: the provenance of every attempt, each with its number and the task at which it began.
         restarts: the launches that have started it over, by their identities.
         score_name, higher_is_better: what the score is called, and whether a higher one is better.
-        percent: whether people read the score in percent.
+        percent: whether the score is shown in percent.
         tasks: number of tasks of the run; 0 in a state that was stored before this field existed.
         tasks_per_record: number of tasks that a row covers.
-        measured: the diagnostics that its rows hold, by name, each with its config values.
+        measured: the diagnostics whose measures its rows hold, by name, each with its config values.
         notes: what a reader should know about this run, such as that it was started over, and why.
     """
 

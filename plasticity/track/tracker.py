@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tracker(Part):
-    """Is told how runs begin, learn and end. It changes none of their numbers, and cannot cost a run its result.
+    """Is told when runs begin, learn and end. It changes none of their numbers, and cannot cost a run its result.
 
     A tracker of your own defines some of the methods `began`, `learnt` and `ended`. They are called in a thread of
     the launch that no run waits for. What they are told comes from the runs' folders: a new row arrives within a
