@@ -67,8 +67,8 @@ def parts(group: str) -> str:
 
 
 def keys() -> str:
-    """Every key, by section: of a run's parts, of its launch, and of a cluster."""
-    said = ["## Of every launch", _rows(_settings())]
+    """Every key, by section: for the launch, a run's parts, and a cluster."""
+    said = ["## Every launch", _rows(_settings())]
     for group, kind in KINDS.items():
         own = [text for known in named(kind) if (text := _keys_of(group, known))]
         said += [f"## `{group}`", *own] if own else []

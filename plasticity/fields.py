@@ -40,9 +40,9 @@ def number(
     at_most: float | None = None, below: float | None = None,
 ) -> Any:  # fmt: skip
     """A field that holds a finite number between bounds."""
-    bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
+    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     limits = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
-    valid = f"a number {limits}".rstrip()
+    valid = f"a number {'of ' * limits.startswith('at')}{limits}".rstrip()
 
     def check(key: str, value: Any) -> float:
         real = isinstance(value, (int, float)) and not isinstance(value, bool)

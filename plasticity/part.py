@@ -159,7 +159,7 @@ def find(kind: type[Some], name: Any, key: str) -> type[Some]:
 
 
 def _is_current(kind: type) -> bool:
-    """Whether its module has a class: not one that was defined again, as when a notebook's cell is run again."""
+    """Whether a class is the one in its module, not an earlier one, as when a notebook's cell is run again."""
     return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 

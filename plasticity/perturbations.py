@@ -103,11 +103,11 @@ class ShrinkAndPerturb(Perturbation, name="shrink_and_perturb"):
     What the optimiser remembers stays.
 
     Attributes:
-        every: when: at the start of every task but the first (task); or the number of steps from one to the next,
-            after the n-th, the 2 n-th, ….
+        every: when it acts: at the start of every task but the first (task), or after every n-th step (a number n).
         shrink: the share of each parameter that is lost.
         noise: how much of the fresh parameters is added; the same as `shrink` if those are the initial ones.
-        fresh: drawn anew each time, as at initialisation (drawn), or the initial parameters (initial).
+        fresh: which parameters are added: new ones, drawn each time as at initialisation (drawn), or the initial
+            ones (initial).
     """
 
     every: int | str = checked(_every, "task")
@@ -173,8 +173,8 @@ class WeightReinitialisation(Perturbation, name="weight_reinitialisation"):
 
     Attributes:
         every: number of steps from one reinitialisation to the next.
-        threshold: f, the share of the layer's mean.
-        decay_rate: of the running means; 0 for the last step alone.
+        threshold: the share of the layer's mean U up to which weights are drawn anew.
+        decay_rate: decay rate of the running means; 0 for the last step alone.
     """
 
     every: int = integer(2_048, at_least=1)

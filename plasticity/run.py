@@ -148,12 +148,12 @@ class Run:
 
     @property
     def weights(self) -> int:
-        """Number of weights, which most of a run's memory is for."""
+        """Number of weights, which take most of a run's memory."""
         return sum(layer.weights for layer in self.layers)
 
     @property
     def work(self) -> int:
-        """Number of multiplications of a forward pass, which most of a step's time is for."""
+        """Number of multiplications of a forward pass, which take most of a step's time."""
         return sum(layer.work for layer in self.layers)
 
     @property

@@ -179,7 +179,7 @@ def test_every_key_of_every_part_and_setting_is_explained(monkeypatch):
         "hydra.launcher.minutes", "dataset.flip_after", "optimiser.step_size", "intervention.part",
     } <= keys  # fmt: skip
     (rate,) = re.findall(r"^\| `replacement.rate` \|.*", said, re.MULTILINE)
-    assert "`0.0001`" in rate and "at least 0 and of at most 1" in rate
+    assert "`0.0001`" in rate and "at least 0 and at most 1" in rate
     with pytest.raises(reference.Unexplained, match=r"my_parts\.Sign\.step_size"):
         module = type(sys)("my_parts")
         exec(user.PARTS, vars(module))

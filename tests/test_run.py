@@ -420,15 +420,15 @@ REFUSED: list[tuple[str, list[Any], str]] = [
             "layer_0",
             "layer_",
         ],
-        "one of all, none, last, except_first, layer_1, layer_2, …, or a list of layers such as [1,3]",
+        "one of all, none, last, except_first, layer_1, layer_2, …, or a list of layers, such as [1,3]",
     ),
     ("replacement.layers", [[6], [1, 6], "layer_6"], "a set of layers from 1 to 5 (model.depth=5)"),
     (
         "model.widths",
         [[], 3, [0], [1.5], ["a"], [100_001]],
-        "null, or a list of the units of each hidden layer such as [300,150]",
+        "null, or a list of each hidden layer's units, such as [300,150]",
     ),
-    ("replacement.rate", [*WRONG_NUMBERS, -1e-9, 1.5], "a number of at least 0 and of at most 1"),
+    ("replacement.rate", [*WRONG_NUMBERS, -1e-9, 1.5], "a number of at least 0 and at most 1"),
     ("replacement.maturity_threshold", WRONG_WHOLE_NUMBERS, "a whole number of at least 0"),
     ("replacement.maturity_threshold", [2**63, 2**64], "a whole number of at least 0 and below 2^63"),
     ("replacement.decay_rate", [*WRONG_NUMBERS, -0.5, 1, 1.0, 1.5], "a number of at least 0 and below 1"),
@@ -600,7 +600,7 @@ def test_unknown_key_that_is_like_no_other_lists_them_all():
     ("tune=width_20", "tune=width_20 is refused: it must be tuned (did you mean that?)"),
     ("nothing.like.it=1", "nothing is refused: it must be a known key, one of model, "),
     ("replacement=layer_0", "all, except_first, last, none, layer_1, layer_2, … up to the network's last hidden "
-     "layer (layer_5 of 5 by default), or a list of layers such as [1,3]."),
+     "layer (layer_5 of 5 by default), or a list of layers, such as [1,3]."),
 ])  # fmt: skip
 def test_a_misspelt_group_is_named_with_its_value_and_the_right_one(override, said):
     with pytest.raises(UserError, match=re.escape(said)):

@@ -43,14 +43,14 @@ class Cluster:
     """One kind of job on one cluster; None leaves a value to the site.
 
     Attributes:
-        partition, account, qos, constraint: as sbatch takes them.
+        partition, account, qos, constraint: the sbatch option of the same name.
         cpus_per_job: cores of a job, each computing one run at a time.
         mem_per_cpu: memory per core, such as "2G". Some sites refuse `--mem`, that of the whole job.
         minutes: time limit of a job. A job that reaches it is requeued and resumes.
         gpus_per_job: GPUs of a job; 0 for none.
         signal_seconds: time for a job to write its checkpoints before it is killed.
         setup: shell lines to run before a job, such as "module load …".
-        additional_parameters: further sbatch options by their long name; true for one without a value, false or
+        additional_parameters: further sbatch options by their long names; true for one without a value, false or
             null to leave it out.
     """
 

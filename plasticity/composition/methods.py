@@ -169,7 +169,7 @@ def _kinds() -> set[str]:
 
 
 def nearest(shape: Shape) -> Recipe | None:
-    """The recipe of which a run has the most; None if it has all of none."""
+    """Of the recipes that a run suits, or better fits, the one that states most; None if it suits none."""
     suitable = [recipe for recipe in recipes().values() if recipe.suits(shape)]
     fitting = [recipe for recipe in suitable if recipe.fits(shape)] or suitable
     return max(fitting, key=lambda recipe: len(recipe.parts) + len(recipe.values), default=None)

@@ -91,7 +91,7 @@ def replacement_sets(files: Sequence[str]) -> str:
     depth = LEFT_OUT["model"]["depth"]
     return (
         f"one of {named}, layer_1, layer_2, … up to the network's last hidden layer (layer_{depth} of {depth} "
-        "by default), or a list of layers such as [1,3]"
+        "by default), or a list of layers, such as [1,3]"
     )
 
 

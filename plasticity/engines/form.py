@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Form:
-    """How the kernel computes a part: what it is told of it, what it keeps for it, and what is read back.
+    """How the kernel computes a part: what it is told about it, what it keeps for it, and what is read back.
 
     Attributes:
         part: the part.

@@ -71,7 +71,7 @@ class Plan:
 
 @dataclass
 class Survey:
-    """What there is of the runs asked for. It reads their folders, and changes nothing.
+    """What is stored of the runs asked for. It only reads their folders.
 
     Args:
         runs_dir, force, diagnostics, measure_finished, snapshot_every: as in `plan`.
@@ -228,7 +228,7 @@ def _absent(number: int) -> list[str]:
 
 
 def _other_code(finished: Sequence[tuple[Run, RunState]]) -> list[str]:
-    """Says how many finished runs were computed by code that differs from the present one."""
+    """Says how many finished runs were computed with code that differs from the present code."""
     changed: Counter[str] = Counter()
     for run, state in finished:
         changed.update(other_code(state.provenance, run))

@@ -29,7 +29,7 @@ class Ended:
     Attributes:
         exit_code: of the command: 0 if every run asked for is finished, 1 if one is not, 130 after Ctrl-C.
         states: the state in which this launch left each run asked for, by identity. It may be "failed" though the
-            folder says "finished": starting a run over, or measuring it, can fail and leave the result of before.
+            folder says "finished": starting a run over, or measuring it, can fail and leave the earlier result.
     """
 
     exit_code: int

@@ -26,7 +26,8 @@ class Model(Part):
 
     Attributes:
         initial: how parameters start: weights Kaiming-uniform with the activation's gain (1 for the outputs) and
-            biases 0; or all from U(−b, b) with b = 1 / √inputs of the layer (uniform), as in PyTorch's Linear.
+            biases 0 (kaiming); or all from U(−b, b) with b = 1 / √inputs of the layer, as in PyTorch's Linear
+            (uniform).
     """
 
     initial: str = choice("kaiming", options=("kaiming", "uniform"))

@@ -13,7 +13,7 @@ NAMES = ("all", "none", "last", "except_first")
 NAME = re.compile(rf"({'|'.join(NAMES)}|layer_[1-9][0-9]*)")
 """Matches the name of a set."""
 
-VALID = f"one of {', '.join(NAMES)}, layer_1, layer_2, …, or a list of layers such as [1,3]"
+VALID = f"one of {', '.join(NAMES)}, layer_1, layer_2, …, or a list of layers, such as [1,3]"
 
 
 def layers(default: Any = "all") -> Any:

@@ -15,7 +15,7 @@ from plasticity.replacement.replacement import Memory, Replacement, Step
 if TYPE_CHECKING:
     from torch import Tensor
 
-VALID = "a number from 0 to 1, or a list of one for each hidden layer such as [1e-3,1e-4]"
+VALID = "a number from 0 to 1, or a list of one for each hidden layer, such as [1e-3,1e-4]"
 
 
 def _rates(key: str, value: Any) -> float | tuple[float, ...]:

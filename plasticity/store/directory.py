@@ -63,7 +63,7 @@ def prepare(runs_dir: Path, dry: bool = False) -> list[str]:
         dry: make and write nothing.
 
     Returns:
-        sentences for the user about what runs have to do without in it
+        sentences for the user about what its file system cannot do
 
     Raises:
         UserError: when the directory cannot be made or written to, or its file system has no locks.

@@ -23,7 +23,7 @@ def _tags(key: str, value: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Wandb(Tracker, name="wandb"):
-    """Publishes runs at Weights & Biases.
+    """Publishes runs to Weights & Biases.
 
     Attributes:
         project: the project at W&B.

@@ -1,4 +1,4 @@
-"""Observers: what is told how far a run is while it is computed."""
+"""Observers: what follows the progress of a run while it is computed."""
 
 from typing import Protocol
 
