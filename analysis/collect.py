@@ -111,7 +111,11 @@ def main() -> None:
     )
     source_arguments(parser, "runs")
     parser.add_argument(
-        "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results"
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="the collected results (default: results)",
     )
     arguments = parsed(parser)
     print(collect(sources(arguments) or ["runs"], arguments.output))

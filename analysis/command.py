@@ -84,16 +84,18 @@ def format_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say how a table is written; `show` takes them."""
     parser.add_argument("--format", choices=[*FORMATS, "csv"], default="text")
     parser.add_argument(
-        "--standalone", action="store_true", help="with --format latex: a document, not a table to \\input"
+        "--standalone",
+        action="store_true",
+        help="with --format latex: a whole document, not a table to \\input",
     )
-    parser.add_argument("--output", metavar="FILE", help="default: standard output")
+    parser.add_argument("--output", metavar="FILE", help="file to write (default: standard output)")
 
 
 def look_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say how a figure looks; `look_of` and `labels_of` read them."""
     for option, default, help_text in (
-        ("--width", USUAL.width, "of the figure (default: %(default)g)"),
-        ("--height", USUAL.height, "of the figure (default: its own)"),
+        ("--width", USUAL.width, "width of the figure (default: %(default)g)"),
+        ("--height", USUAL.height, "height of the figure (default: the figure's own)"),
     ):
         parser.add_argument(option, type=inches, default=default, metavar="INCHES", help=help_text)
     parser.add_argument(

@@ -87,14 +87,13 @@ def _arguments() -> argparse.Namespace:
     source_arguments(parser, "runs")
     config_argument(parser)
     parser.add_argument(
-        "--y", required=True, metavar="COLUMN", help="such as accuracy or weight_magnitude.layer_1"
+        "--y",
+        required=True,
+        metavar="COLUMN",
+        help="the column, such as accuracy or weight_magnitude.layer_1",
     )
-    parser.add_argument(
-        "--by", required=True, nargs="+", metavar="KEY", help="one curve for each of its values"
-    )
-    parser.add_argument(
-        "--panel", nargs="+", default=[], metavar="KEY", help="one panel for each of its values"
-    )
+    parser.add_argument("--by", required=True, nargs="+", metavar="KEY", help="one curve for each value")
+    parser.add_argument("--panel", nargs="+", default=[], metavar="KEY", help="one panel for each value")
     parser.add_argument(
         "--where",
         nargs="+",
@@ -108,7 +107,7 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         default=Path("curves"),
         metavar="FILE",
-        help="without extension; default: curves",
+        help="files to write, without extension (default: curves)",
     )
     look_arguments(parser)
     return parsed(parser)

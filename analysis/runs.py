@@ -175,7 +175,7 @@ def _arguments() -> argparse.Namespace:
         "--experiment",
         nargs="+",
         metavar=("NAME", "KEY=VALUE"),
-        help="only the runs of an experiment, and which of them are missing: as given to launch.py",
+        help="only the runs of an experiment, as given to launch.py, and which of them are missing",
     )
     parser.add_argument(
         "--format", choices=["table", "csv"], default="table", help="csv has every column, scores from 0 to 1"

@@ -253,7 +253,7 @@ def main() -> None:
         "overrides", nargs="*", metavar="KEY=VALUE", help="as given to launch.py, such as model.width=50"
     )
     source_arguments(parser, "runs")
-    parser.add_argument("--experiment", default="search", metavar="NAME", help="default: search")
+    parser.add_argument("--experiment", default="search", metavar="NAME", help="the search (default: search)")
     parser.add_argument("--write", metavar="NAME", help="write the choice as conf/tuned/NAME.yaml")
     config_argument(parser, "; with --write: where the file goes, in place of conf/")
     arguments = parsed(parser)

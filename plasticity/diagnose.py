@@ -174,7 +174,9 @@ def main() -> None:
         help="directories of runs, or the folders of single runs (default: runs); and what to measure, as given to "
         "launch.py",
     )
-    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="an additional config directory")
+    parser.add_argument(
+        "--config-dir", type=Path, metavar="DIR", help="a further config directory, as given to launch.py"
+    )
     arguments = parser.parse_intermixed_args()
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where users keep the modules of their own parts

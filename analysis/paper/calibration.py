@@ -91,7 +91,7 @@ def main() -> None:
         type=Path,
         default=Path("calibration"),
         metavar="FILE",
-        help="without extension; default: calibration",
+        help="files to write, without extension (default: calibration)",
     )
     arguments = parsed(parser)
     runs = table_runs(sources(arguments))

@@ -193,7 +193,11 @@ def main() -> None:
     source_arguments(parser, "the committed results")
     config_argument(parser)
     parser.add_argument(
-        "--output", type=Path, default=Path("figures"), metavar="DIR", help="default: figures"
+        "--output",
+        type=Path,
+        default=Path("figures"),
+        metavar="DIR",
+        help="directory to write to (default: figures)",
     )
     look_arguments(parser)
     arguments = parsed(parser)

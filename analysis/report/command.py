@@ -179,9 +179,15 @@ def _arguments() -> argparse.Namespace:
         metavar="COLUMN",
         help="what curves show (default: what runs are scored by)",
     )
-    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="of Table 1 (default: 3)")
     parser.add_argument(
-        "--output", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html"
+        "--seeds", type=positive, default=3, metavar="N", help="number of seeds of Table 1 (default: 3)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="file to write (default: report.html)",
     )
     return parsed(parser)
 

@@ -225,7 +225,7 @@ def _arguments() -> argparse.Namespace:
     for option, metavar, kind, help_text in (
         ("--table", "NAME|FILE", str, "a table declared in conf/table/, or in a file; options override it"),
         ("--score", "COLUMN", str, "in place of the score: seconds, or a column such as dead_units.layer_1"),
-        ("--digits", "N", int, "after the decimal point (default: 1 in percent, else 2)"),
+        ("--digits", "N", int, "digits after the decimal point (default: 1 in percent, else 2)"),
         ("--margin", "M", float, "the smallest difference that counts: adds a test of equivalence"),
     ):
         parser.add_argument(option, metavar=metavar, type=kind, help=help_text)
@@ -235,11 +235,13 @@ def _arguments() -> argparse.Namespace:
         help="Student's 95 %% interval (default), population standard deviation, standard error, or the "
         "interquartile mean with its bootstrap interval",
     )
-    parser.add_argument("--best", choices=["row", "column"], help="underline the best of each")
+    parser.add_argument("--best", choices=["row", "column"], help="underline the best cell of each")
     parser.add_argument(
         "--lines", action="store_true", help="with --baseline: a line per comparison, with p values"
     )
-    parser.add_argument("--compare", choices=["published"], help="with the numbers that the table declares")
+    parser.add_argument(
+        "--compare", choices=["published"], help="compare with the numbers that the table declares"
+    )
     format_arguments(parser)
     return parsed(parser)
 
@@ -248,15 +250,15 @@ def cell_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say which cells a table has."""
     values, condition = "KEY[=VALUE,VALUE]", "KEY=VALUE"
     for option, metavar, help_text in (
-        ("--rows", values, "such as method; VALUEs choose some, in this order"),
-        ("--columns", values, "such as replacement=all,layer_1,none"),
-        ("--sections", values, "rows under a title for each value"),
+        ("--rows", values, "keys of the rows, such as method; VALUEs choose some, in this order"),
+        ("--columns", values, "keys of the columns, such as replacement=all,layer_1,none"),
+        ("--sections", values, "keys of the sections: rows under a title for each value"),
         (
             "--experiment",
             ("NAME", condition),
             "the runs of an experiment, as given to launch.py (default: all runs)",
         ),
-        ("--baseline", condition, "differences, paired by seed, to the cell with these values"),
+        ("--baseline", condition, "differences, paired by seed, from the cell with these values"),
     ):
         parser.add_argument(option, nargs="+", metavar=metavar, help=help_text)
     parser.add_argument(

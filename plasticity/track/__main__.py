@@ -126,10 +126,10 @@ def _arguments() -> argparse.Namespace:
         epilog="python -m plasticity.track is the same command.",
     )
     parser.add_argument("--runs", default="runs", metavar="DIR", help="directory of runs (default: runs)")
-    parser.add_argument("--project", default="plasticity", help="default: plasticity")
-    parser.add_argument("--entity", help="user or team (default: that of your account)")
+    parser.add_argument("--project", default="plasticity", help="project at W&B (default: plasticity)")
+    parser.add_argument("--entity", help="user or team (default: your account's)")
     parser.add_argument(
-        "--tags", nargs="+", default=[], metavar="TAG", help="in addition to that of the network"
+        "--tags", nargs="+", default=[], metavar="TAG", help="tags, in addition to that of the network"
     )
     parser.add_argument("--notes", default="", help="a note shown with each run")
     parser.add_argument(

@@ -94,8 +94,8 @@ def main() -> None:
         description="Creates or updates a workspace on Weights & Biases: curves over tasks for each replacement "
         "set, scores, and a table of runs.",
     )
-    parser.add_argument("--entity", help="user or team (default: that of your account)")
-    parser.add_argument("--project", default="plasticity", help="default: plasticity")
+    parser.add_argument("--entity", help="user or team (default: your account's)")
+    parser.add_argument("--project", default="plasticity", help="project at W&B (default: plasticity)")
     arguments = parser.parse_intermixed_args()
     os.environ.setdefault("WANDB_SILENT", "true")
     try:

@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument(
         "--name", default="figures", help="name of the run that shows them (default: figures)"
     )
-    parser.add_argument("--project", default="plasticity", help="default: plasticity")
-    parser.add_argument("--entity", help="user or team (default: that of your account)")
+    parser.add_argument("--project", default="plasticity", help="project at W&B (default: plasticity)")
+    parser.add_argument("--entity", help="user or team (default: your account's)")
     arguments = parser.parse_intermixed_args()
     try:
         files = [file for path in arguments.paths for file in _files(path)]
