@@ -155,7 +155,7 @@ def _take(found: dict[int, Row] | Exception, subject: Subject, task: int, data_r
         subject.problem = str(error).rstrip(".")
     except (OSError, Damaged, MemoryError) as error:
         subject.problem = reason(error)
-    except Exception as error:  # of whatever kind: only this run fails
+    except Exception as error:  # of any kind: only this run fails
         subject.problem = f"{type(error).__name__}: {error}"
 
 

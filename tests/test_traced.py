@@ -375,13 +375,13 @@ REFUSED = {
     norm: "torch.linalg.norm at test_traced.py",
     array: "a NumPy array of values at test_traced.py",
     softmax: "Tensor.softmax at test_traced.py",
-    constant: "a tensor that is not one of those given at test_traced.py",
+    constant: "a tensor that it was not given at test_traced.py",
     caught: "Tensor.cumsum at test_traced.py",
     mean: "a sum over units",
     noisy: "torch.rand_like at test_traced.py",
     without_gradients: "Tensor.sigmoid without gradients at test_traced.py",
     own_gradient: "Tensor.round without gradients at test_traced.py",
-    in_place: "a change in place of what is detached at test_traced.py",
+    in_place: "an in-place change of a detached tensor at test_traced.py",
     broken: "NameError (name 'undefined' is not defined) at test_traced.py",
 }
 

@@ -234,7 +234,7 @@ class Broken(CrossEntropy):
     [
         (Summed(), 2, "the loss of a batch is not the mean of its examples'"),
         (Sorted(), 1, "Tensor.sort at test_traced_objectives.py:"),
-        (Weighted(), 1, "torch.nn.functional.cross_entropy with such arguments at test_traced_objectives.py:"),
+        (Weighted(), 1, "torch.nn.functional.cross_entropy with these arguments at test_traced_objectives.py:"),
         (Broken(), 1, "NameError (name 'undefined' is not defined) at test_traced_objectives.py:"),
     ],
     ids=["summed", "sorted", "weighted", "broken"],

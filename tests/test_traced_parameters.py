@@ -252,7 +252,7 @@ class Halves(Optimiser):
         (
             "regulariser",
             run_of(Adam(), Clipped()),
-            "Tensor.sum with such arguments at test_traced_parameters.py:",
+            "Tensor.sum with these arguments at test_traced_parameters.py:",
         ),
         (
             "optimiser",
@@ -262,7 +262,7 @@ class Halves(Optimiser):
         (
             "constraint",
             run_of(SGD(), NoRegulariser(), constraint=OfUnits()),
-            "Tensor.mean with such arguments at test_traced_parameters.py:",
+            "Tensor.mean with these arguments at test_traced_parameters.py:",
         ),
     ],
     ids=["regulariser", "optimiser", "constraint"],

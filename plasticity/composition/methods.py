@@ -186,7 +186,7 @@ def method_name(run: Run, label: bool = False) -> str:
 
 
 def name_of(shape: Shape, label: bool = False) -> str:
-    """The method of what has a shape, as `method_name` gives it."""
+    """The method of a run of this shape, as `method_name` gives it."""
     found = nearest(shape)
     if found is not None and found.fits(shape):
         return found.label if label else found.name

@@ -1,4 +1,4 @@
-"""The environment of jobs: nothing of the job that they were submitted from, and all of what they set up."""
+"""The environment of jobs: nothing from the job that they were submitted from, and everything that they set up."""
 
 import os
 from collections.abc import Iterable, Iterator

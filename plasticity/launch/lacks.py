@@ -1,4 +1,4 @@
-"""What finished runs lack of what a launch asks for, and which command gets it."""
+"""The measures and snapshots that a launch asks for and finished runs lack, and which command adds them."""
 
 import shlex
 from collections.abc import Sequence

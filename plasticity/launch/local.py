@@ -63,7 +63,7 @@ class Local:
 
     Args:
         settings: folders, engine and so on.
-        workers: number of runs computed at a time.
+        workers: number of runs computed at the same time.
         display: receives all progress.
         tracking: is told when a run begins or ends.
         restart: as in `Session`.

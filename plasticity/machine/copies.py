@@ -1,4 +1,4 @@
-"""Copies of this process, for functions of objects that no other process can be given."""
+"""Copies of this process, for functions of objects that cannot be passed to another process."""
 
 import os
 import signal

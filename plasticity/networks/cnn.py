@@ -79,7 +79,7 @@ class Cnn(Model, name="cnn"):
         )
 
     def _convolved(self, number: int, image: tuple[int, int, int]) -> tuple[int, int]:
-        """Height and width of what a convolution gives, before pooling."""
+        """Height and width of a convolution's output, before pooling."""
         kernel, padding = self._of("kernel", number), self._of("padding", number)
         most = min(image[1:]) + 2 * padding
         if kernel > most:
@@ -93,7 +93,7 @@ class Cnn(Model, name="cnn"):
         return height, width
 
     def _pooled(self, number: int, image: tuple[int, int, int]) -> tuple[int, int]:
-        """Height and width of what pooling leaves of it."""
+        """Height and width of a convolution's output, after pooling."""
         height, width = self._convolved(number, image)
         pool = self._of("pool", number)
         if pool > min(height, width):

@@ -18,11 +18,11 @@ class Convolution(Layer):
     each example, and the mean over them counts wherever the mean over a batch does.
 
     Attributes:
-        image: channels, height and width of what it receives.
-        size: height and width of what the convolution gives, before pooling.
+        image: channels, height and width of its inputs.
+        size: height and width of the convolution's output, before pooling.
         stride: of the convolution, in both directions.
         padding: number of zeros on each side, in both directions.
-        pool: height and width of the windows of the pooling, and their distance; 1 for none.
+        pool: height, width and stride of the pooling windows; 1 for none.
     """
 
     image: tuple[int, int, int]

@@ -1,7 +1,7 @@
 """A layer of a network: its parameters by name, its forward pass, and what its units are.
 
 Layers pass on plain vectors: [features], or [batch size, features]. A layer that works on something else, such as
-images, unflattens what it receives and flattens what it puts out, columns and units before positions.
+images, unflattens its inputs and flattens its outputs, columns and units before positions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,13 +71,13 @@ class Passed(NamedTuple):
 class Layer:
     """The base class of layers. A layer of your own subclasses this and defines `forward`.
 
-    Replacement, regularisers, diagnostics and snapshots ask a layer for what they need to know of it.
+    Replacement, regularisers, diagnostics and snapshots ask a layer for what they need to know about it.
 
     Attributes:
         units: number of units.
         activation: of its units; None for the output layer.
         parameters: its parameters by name: "weights" and "biases", and others as it needs.
-        positions: number of positions of a unit in what the layer puts out: 1, or height · width for a channel.
+        positions: number of positions of a unit in the layer's output: 1, or height · width for a channel.
         factored: whether z, before any normalisation, is one call of `linear` with its only weights, so that an
             example's gradient is an outer product; what measures gradients of single examples needs that.
     """
@@ -94,7 +94,7 @@ class Layer:
 
         Args:
             parameters: its parameters by name.
-            inputs: what the layer below put out: [features], or [batch size, features].
+            inputs: the outputs of the layer below: [features], or [batch size, features].
             linear: computes W x + b; in place of `torch.nn.functional.linear`, whose arguments it takes.
         """
         raise NotImplementedError
@@ -106,7 +106,7 @@ class Layer:
 
     @property
     def features(self) -> int:
-        """Number of values that the layer puts out."""
+        """Number of values that the layer outputs."""
         return self.columns * self.units * self.positions
 
     @property
@@ -174,7 +174,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Place:
-    """A parameter, and where in the network it is: what regularisers and constraints may need to know of it.
+    """A parameter, and where in the network it is: what regularisers and constraints may need to know about it.
 
     Attributes:
         parameter: its shape, how it starts, and how it belongs to units.

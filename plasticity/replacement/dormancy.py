@@ -1,4 +1,4 @@
-"""Dormant units: what is common to methods that sum a magnitude over steps and check each unit's share of it."""
+"""Dormant units: the base class of methods that sum a magnitude over steps and check each unit's share of it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar

@@ -1,4 +1,4 @@
-"""What is common to methods that act on their layers at intervals."""
+"""The base class of methods that act on their layers at intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

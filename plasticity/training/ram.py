@@ -1,4 +1,4 @@
-"""How much memory a run's network takes, and how much there is."""
+"""How much memory a run's network takes, and how much is available."""
 
 import resource
 from pathlib import Path

@@ -107,7 +107,7 @@ def _try(part: Objective, outputs: "Tensor", targets: "Tensor") -> None:
     if loss.shape != () or not torch.allclose(loss, losses.mean(), rtol=1e-3):
         raise Refused("the loss of a batch is not the mean of its examples'")
     if score.shape != scores.shape or not torch.allclose(score.double(), scores.double(), rtol=1e-3):
-        raise Refused("the score of a batch is not that of each of its examples")
+        raise Refused("the scores of a batch are not those of its examples")
 
 
 def _examples(outputs: int, batch: int, kind: str) -> tuple["Tensor", "Tensor"]:

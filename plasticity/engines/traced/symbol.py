@@ -144,11 +144,11 @@ class Symbol:
     def assign(self, value: "Symbol") -> "Symbol":
         """Changes it in place: its type and its shape stay."""
         if len(value.dims) > len(self.dims) or set(value.dims) - {None} - set(self.dims):
-            raise self.tracing.refuse("a change in place of another shape")
+            raise self.tracing.refuse("an in-place change of shape")
         if kind_of(value.node.dtype) > kind_of(self.node.dtype):
-            raise self.tracing.refuse(f"{value.node.dtype} numbers put into {self.node.dtype} ones")
+            raise self.tracing.refuse(f"{value.node.dtype} numbers assigned to {self.node.dtype} ones")
         if self.node.operation == "detached":
-            raise self.tracing.refuse("a change in place of what is detached")
+            raise self.tracing.refuse("an in-place change of a detached tensor")
         self.now[0] = self.tracing.graph.cast(value.node, self.node.dtype)
         return self
 
@@ -177,7 +177,7 @@ class Symbol:
 
         if isinstance(index, Symbol) and index.node.dtype == TRUTH and index.dims == self.dims:
             if isinstance(value, Symbol) and value.dims:
-                raise self.tracing.refuse("values for what a mask selects")
+                raise self.tracing.refuse("an assignment through a mask")
             self.assign(where(index, value, self))
         elif index in (slice(None), Ellipsis):
             self.assign(as_symbol(self.tracing, value))
@@ -249,7 +249,7 @@ def carry_out(tracing: Tracing, shown: str, name: str, args: Any, kwargs: dict[s
     except TooLong:
         raise tracing.refuse(f"more operations than a traced form may have, with {shown}") from None
     except (TypeError, AttributeError, ValueError, NotImplementedError):
-        raise tracing.refuse(f"{shown} with such arguments") from None
+        raise tracing.refuse(f"{shown} with these arguments") from None
 
 
 def is_grad_enabled() -> bool:
@@ -269,7 +269,7 @@ def as_symbol(tracing: Tracing, value: Any, dtype: str | None = None) -> Symbol:
         kind = str(value.dtype)
     if kind in (TRUTH, WHOLE, FLOAT, DOUBLE) and value.ndim == 0:
         return tracing.number(value.item(), kind)
-    raise tracing.refuse("a tensor that is not one of those given")
+    raise tracing.refuse("a tensor that it was not given")
 
 
 def common(*values: Any, dtype: str | None = None) -> tuple[Tracing, list[Node], Dims]:
