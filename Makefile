@@ -10,7 +10,7 @@ SHORT = experiment=first_layer seed=0 dataset.tasks=$(TASKS) runs_dir=runs/short
 
 run: $(VENV)/installed
 	@echo "A short version of the first-layer experiment: the base network, 7 replacement sets, $(TASKS) of 1,100 tasks,"
-	@echo "one of 3 seeds. Loss of plasticity has only just begun by then. In full, a quarter of an hour on two cores:"
+	@echo "one of 3 seeds. By then, loss of plasticity has only just begun. The full one takes 15 minutes on two cores:"
 	@echo "    $(BIN)/python launch.py experiment=first_layer"
 	$(BIN)/python launch.py $(SHORT)
 	$(BIN)/python -m plasticity.analysis runs --runs runs/short
@@ -23,7 +23,7 @@ test: $(VENV)/installed
 coverage: $(VENV)/installed
 	@bash tests/install.sh
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@echo "Counting lines while all tests run, in build/coverage/tests.log: it takes twice as long as they do."
+	@echo "Counting lines while all tests run, which takes twice as long; log: build/coverage/tests.log"
 	@# Counting slows commands beyond some tests' time limits, and processes that are killed leave broken counts.
 	@-$(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS) > build/coverage/tests.log 2>&1
 	@-$(BIN)/python -m coverage combine -q 2> build/coverage/combine.log
