@@ -58,12 +58,14 @@ def parts(group: str) -> str:
     """The parts of a kind: what each is, whether the native engine computes it, and its keys."""
     kind = KINDS[group]
     rows = [
-        (f"`{INNER.get(group, group)}={known.name}`", _said(known), _native(group, known))
+        (f"`{INNER.get(group, group)}={known.name}`", _native(group, known), _said(known))
         for known in named(kind)
     ]
-    columns = ["", "what it is", "native"] if any(row[-1] for row in rows) else ["", "what it is"]
+    columns = ["choice", "native", "what it is"]
+    if not any(native for _, native, _ in rows):
+        columns, rows = ["choice", "what it is"], [(choice, what) for choice, _, what in rows]
     said = [_keys_of(group, known) for known in named(kind)]
-    return "\n\n".join([_table(columns, [row[: len(columns)] for row in rows]), *filter(None, said)])
+    return "\n\n".join([_table(columns, rows), *filter(None, said)])
 
 
 def keys() -> str:
@@ -84,14 +86,15 @@ def methods() -> str:
             f"`{key}`: {', '.join(f'{value:g}' if isinstance(value, float) else str(value) for value in values)}"
             for key, values in recipe.grid.items()
         )
-        rows.append((f"`method={recipe.name}`", _comment(f"method/{recipe.name}.yaml"), recipe.label, grid))
-    return _table(["", "what it is", "in tables and figures", "tuned keys and their grid"], rows)
+        rows.append((f"`method={recipe.name}`", recipe.label, _comment(f"method/{recipe.name}.yaml"), grid))
+    return _table(["choice", "in figures", "what it is", "tuned keys and their grid"], rows)
 
 
 def choices(group: str) -> str:
     """The files of a group, with the comment that each begins with."""
     names = sorted(path.stem for path in (conf_directory() / group).glob("*.yaml"))
-    return _table(["", ""], [(f"`{group}={name}`", _comment(f"{group}/{name}.yaml")) for name in names])
+    rows = [(f"`{group}={name}`", _comment(f"{group}/{name}.yaml")) for name in names]
+    return _table(["choice", "what it is"], rows)
 
 
 def named(kind: type[Part]) -> list[type[Part]]:
@@ -121,7 +124,7 @@ def _keys_of(group: str, known: type[Part]) -> str:
 def _settings() -> list[Key]:
     defaults = OmegaConf.to_container(OmegaConf.load(conf_directory() / "config.yaml"))
     assert isinstance(defaults, dict)
-    found = [Key("seed", "`0`", "a whole number from 0 to 2⁶³ − 1", "the seed of every random draw")]
+    found = [Key("seed", "`0`", "a whole number from 0 to 2⁶³ − 1", "the seed of every random draw.")]
     for entry in fields(Settings):
         name = entry.name
         if name in SECTIONS:
@@ -217,8 +220,13 @@ def _native(group: str, known: type[Part]) -> str:
 def _comment(path: str) -> str:
     """The comment at the head of a file in conf/."""
     lines = (conf_directory() / path).read_text(encoding="utf-8").splitlines()
-    head = [line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line]
-    return _line(" ".join(head))
+    head = [line[1:] for line in lines if line.startswith("#") and "@package" not in line]
+    return _line(" ".join(map(_command, head))).replace("<br> <br>", "<br>").removesuffix("<br>")
+
+
+def _command(line: str) -> str:
+    """A line of a comment; one that is set in is a command, on a line of its own."""
+    return f"<br>`{_line(line)}`<br>" if line.startswith("  ") else line
 
 
 def _line(text: str) -> str:

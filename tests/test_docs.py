@@ -186,6 +186,26 @@ def test_every_key_of_every_part_and_setting_is_explained(monkeypatch):
         reference.meaning(module.Sign, "step_size")
 
 
+@pytest.mark.parametrize("group", ["tuned", "experiment"])
+def test_every_choice_in_the_docs_says_what_it_is(group, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import reference
+
+    head, _, *rows = reference.choices(group).splitlines()
+    assert head == "| choice | what it is |" and len(rows) == len(
+        list((ROOT / "conf" / group).glob("*.yaml"))
+    )
+    assert [row for row in rows if not re.fullmatch(rf"\| `{group}=\w+` \| .*\w.* \|", row)] == []
+
+
+def test_commands_within_a_choice_stand_on_lines_of_their_own(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import reference
+
+    said = reference.choices("experiment")
+    assert "<br>`python launch.py experiment=search_space hydra/sweeper=optuna dataset.tasks=100`<br>" in said
+
+
 def test_the_notebook_goes_from_a_run_to_a_figure(tmp_path, monkeypatch):
     code = (ROOT / "examples" / "first_hour.py").read_text()
     sizes = "TASKS, EXAMPLES, SEEDS = 20, 10_000, (0, 1)"
