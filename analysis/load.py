@@ -30,26 +30,26 @@ def summarise(*paths: str | Path) -> pd.DataFrame:
     """A row per run, ordered by identity.
 
     Columns:
-        run: the run's identity.
-        status: "finished", "failed", "running", "stopped" or "new", as the run itself says; "interrupted" if it
+        - `run`: the run's identity.
+        - `status`: "finished", "failed", "running", "stopped" or "new", as the run itself says; "interrupted" if it
             was killed (it can be resumed); "incomplete" if it was finished, but its rows are not all there;
             "unreadable" if its folder cannot be read.
-        tasks_done: number of tasks whose rows are whole. A run that is resumed starts from its last
+        - `tasks_done`: number of tasks whose rows are whole. A run that is resumed starts from its last
             checkpoint, which may be earlier.
-        total_tasks: number of tasks of the whole run.
-        score: mean over the last 15 % of the rows, computed from them: the online accuracy, from 0 to 1, or
+        - `total_tasks`: number of tasks of the whole run.
+        - `score`: mean over the last 15 % of the rows, computed from them: the online accuracy, from 0 to 1, or
             the error; NaN unless finished.
-        score_name: "accuracy" or "error": the column of `load_runs` that the score is the mean of.
-        higher_is_better: whether the higher of two scores is the better one.
-        percent: whether it is shown in percent.
-        reason: why it failed or cannot be used.
-        attempt: how many times it was started or resumed.
-        started, updated, finished: seconds since 1970.
-        seconds: time spent in training.
-        command: the command that computes exactly this run.
-        model.width, replacement.layers, seed, …: the config, by dotted key as on the command line.
+        - `score_name`: "accuracy" or "error": the column of `load_runs` that the score is the mean of.
+        - `higher_is_better`: whether the higher of two scores is the better one.
+        - `percent`: whether it is shown in percent.
+        - `reason`: why it failed or cannot be used.
+        - `attempt`: how many times it was started or resumed.
+        - `started`, `updated`, `finished`: seconds since 1970.
+        - `seconds`: time spent in training.
+        - `command`: the command that computes exactly this run.
+        - `model.width`, `replacement.layers`, `seed`, …: the config, by dotted key as on the command line.
             Lists are text: "1,3" for [1,3], "none" for [].
-        provenance.version, provenance.commit, …: what computed it.
+        - `provenance.version`, `provenance.commit`, …: what computed it.
 
     Args:
         paths: directories of run folders, or directories that hold collected results. A run found in several
@@ -65,17 +65,17 @@ def load_runs(*paths: str | Path, runs: Container[str] | None = None) -> pd.Data
     """A row per run and task, ordered by run and task.
 
     Columns:
-        run: the run's identity.
-        task: number of the task, from 0.
-        accuracy: mean online accuracy over the task's examples, from 0 to 1.
-        loss: mean loss over the task's examples, in nats for classification.
-        weight_magnitude: Σ|w| over the network, averaged over the task.
-        weight_magnitude.layer_1, …, weight_magnitude.output: the same by layer. NaN for layers that the
+        - `run`: the run's identity.
+        - `task`: number of the task, from 0.
+        - `accuracy`: mean online accuracy over the task's examples, from 0 to 1.
+        - `loss`: mean loss over the task's examples, in nats for classification.
+        - `weight_magnitude`: Σ|w| over the network, averaged over the task.
+        - `weight_magnitude.layer_1`, …, `weight_magnitude.output`: the same by layer. NaN for layers that the
             network lacks.
-        replaced.layer_1, …: number of units replaced in the task, likewise.
-        dead_units.layer_1, curvature_rank.output, curvature_rank, …: what diagnostics measured, by layer and for
-            the whole network. NaN in tasks in which they were not taken.
-        status, and the config keys: as in `summarise`.
+        - `replaced.layer_1`, …: number of units replaced in the task, likewise.
+        - `dead_units.layer_1`, `curvature_rank.output`, `curvature_rank`, …: what diagnostics measured, by layer
+            and for the whole network. NaN in tasks in which they were not taken.
+        - status, and the config keys: as in `summarise`.
 
     Collected results hold accuracy, error, loss and the total weight magnitude exactly, and all other measures to
     four digits; for runs collected by earlier versions, they lack the other measures.

@@ -18,6 +18,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECE = re.compile(r"^<!-- (\w+)(?:: ([\w./ ]+))? -->$", re.MULTILINE)
+IMAGE = re.compile(r'<p><img alt="([^"]*)" src="([^"]*)" ?/?></p>')
+BAR = re.compile(r"<mo(?: [^>]*)?>(&#x0007C;|&#x02016;)</mo>")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 LOADED = re.compile(r'<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)="?https?://[^>]*>')
 TAKEN = {
@@ -44,8 +46,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Formulas become MathML, which browsers draw without a script."""
-    return FORMULA.sub(_drawn, content)
+    """Formulas become MathML, which browsers draw without a script; figures get their captions."""
+    return FORMULA.sub(_drawn, IMAGE.sub(_captioned, content))
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
@@ -61,7 +63,16 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 
 def _drawn(found: re.Match[str]) -> str:
     display = "block" if found[1] == "div" else "inline"
-    return latex2mathml.converter.convert(html.unescape(found[2]), display=display)
+    formula = latex2mathml.converter.convert(html.unescape(found[2]), display=display)
+    # Bars enclose and relate nothing, so there is no space around them.
+    return BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', formula)
+
+
+def _captioned(found: re.Match[str]) -> str:
+    """A figure with what it shows below it, as a link to itself: on a phone, it has to be enlarged."""
+    alt, source = found.groups()
+    image = f'<a href="{source}"><img alt="{alt}" src="{source}"></a>'
+    return f"<figure>{image}<figcaption>{alt}.</figcaption></figure>"
 
 
 def _file(path: str) -> str:

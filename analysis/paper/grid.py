@@ -27,16 +27,16 @@ def grid(
     """Table 1: a row per cell.
 
     Columns:
-        section: "width", "activation", "depth" or "depth_equal_parameters".
-        network: the row's name in that section, such as "Width 20".
-        replacement: "all", "layer_1", "layer_2", "layer_3" or "last".
-        mean: score over seeds, in percent; NaN without any.
-        std: population standard deviation (ddof = 0) over seeds, in percentage points.
-        sem, low, high: standard error and ends of Student's 95 % interval of the mean, likewise
+        - `section`: "width", "activation", "depth" or "depth_equal_parameters".
+        - `network`: the row's name in that section, such as "Width 20".
+        - `replacement`: "all", "layer_1", "layer_2", "layer_3" or "last".
+        - `mean`: score over seeds, in percent; NaN without any.
+        - `std`: population standard deviation (ddof = 0) over seeds, in percentage points.
+        - `sem`, `low`, `high`: standard error and ends of Student's 95 % interval of the mean, likewise
             (`analysis.statistics.describe`).
-        seeds: number of seeds that have a score.
-        missing: number of seeds asked for that have no score; 0 where the network lacks the layer.
-        best: whether it is the best individual layer of its row, to the digit shown; all that tie are. No layer
+        - `seeds`: number of seeds that have a score.
+        - `missing`: number of seeds asked for that have no score; 0 where the network lacks the layer.
+        - `best`: whether it is the best individual layer of its row, to the digit shown; all that tie are. No layer
             is best while one of the row's cells has no seed at all.
 
     Args:

@@ -31,7 +31,8 @@ class RunState:
             of its parts.
         attempts: the provenance of every attempt, each with its number and the task at which it began.
         restarts: the launches that have started it over, by their identities.
-        score_name, higher_is_better: what the score is called, and whether a higher one is better.
+        score_name: what the score is called.
+        higher_is_better: whether a higher score is better.
         percent: whether the score is shown in percent.
         tasks: number of tasks of the run; 0 in a state that was stored before this field existed.
         tasks_per_record: number of tasks that a row covers.
