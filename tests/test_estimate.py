@@ -1,10 +1,14 @@
 """How long a launch takes, how that is worded, and what its runs are called."""
 
+import time
+
 import pytest
 
 from plasticity.composition.labels import labels
-from plasticity.launch.estimate import duration, spoken
+from plasticity.launch import estimate
+from plasticity.launch.estimate import duration, seconds_per_step, spoken
 from plasticity.launch.plan import Plan, plan
+from plasticity.machine.processes import Process
 from plasticity.run import Run
 
 
@@ -16,9 +20,38 @@ def test_the_duration_is_that_of_the_worker_that_is_done_last():
     assert duration(todo, [0.5] * 4, workers=9) == pytest.approx(0.5 * 100)
 
 
+def test_waiting_for_a_core_is_no_part_of_a_step(monkeypatch, tmp_path):
+    class Waiting:
+        """Computes for 4 ms and waits for 40 in 200 steps."""
+
+        def learner(self, *_):
+            return self
+
+        def learn(self, *_):
+            began = time.process_time()
+            while time.process_time() - began < 0.004:
+                pass
+            time.sleep(0.04)
+
+    monkeypatch.setattr(estimate, "get", lambda engine: Waiting())
+    flips = {"name": "bit_flipping", "examples": 1_000, "record_every": 500, "flip_after": 500}
+    todo = plan([Run.of({"dataset": flips})], tmp_path, force=False, engine="auto")
+    with Process() as apart:
+        (per_step,) = seconds_per_step(todo, None, apart)
+    assert 0.004 / 200 <= per_step < 0.03 / 200
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "1 s"), (40.4, "40 s"), (89, "89 s"), (90, "2 min"), (1140, "19 min"), (7800, "2 h 10 min")],
+    [
+        (0, "1 s"),
+        (40.4, "40 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (1140, "19 min"),
+        (7200, "2 h"),
+        (7800, "2 h 10 min"),
+    ],
 )
 def test_durations_are_worded_as_people_would(seconds, said):
     assert spoken(seconds) == said

@@ -25,9 +25,10 @@ MOST_SECONDS = 60.0
 
 
 def seconds_per_step(todo: Plan, data_root: str | None, apart: Process) -> list[float]:
-    """Seconds per step of each run to compute, on this machine, undisturbed.
+    """Seconds per step of each run to compute, on a core of this machine that does nothing else.
 
-    The best of a few trials, as many as fit into a moment.
+    The best of a few trials, as many as fit into a moment. Waiting for a core does not count: on a busy machine, a
+    trial may wait far longer than it computes.
 
     Args:
         todo: the plan.
@@ -60,14 +61,14 @@ def _calibrated(run: Run, engine: str, data_root: str | None) -> float:
     steps = min(task.examples // size, CALIBRATION_STEPS if engine == "native" else 20)
     task = replace(task, order=task.order[: steps * size])
     learner = get(engine).learner(_calm(run), initial_network(run))
-    best, began = float("inf"), time.perf_counter()
-    while time.perf_counter() - began < CALIBRATION_SECONDS or best == float("inf"):
-        start = time.perf_counter()
+    best, began = float("inf"), time.process_time()
+    while time.process_time() - began < CALIBRATION_SECONDS or best == float("inf"):
+        start = time.process_time()
         try:
             learner.learn(task, lambda steps: None)
         except Diverged:
             pass
-        best = min(best, (time.perf_counter() - start) / steps)
+        best = min(best, (time.process_time() - start) / steps)
     return best
 
 
@@ -105,7 +106,10 @@ def spoken(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
 def _calm(run: Run) -> Run:
