@@ -66,6 +66,9 @@ class LoadedLayer(torch.nn.Module):
             name = {"weights": "weight", "biases": "bias"}.get(kind, kind)
             self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(array).clone()))
 
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name} {list(parameter.shape)}" for name, parameter in self.named_parameters())
+
     def forward(self, inputs: Tensor) -> Passed:
         named = zip(self.layer.parameters, self.parameters(), strict=True)
         return self.layer.forward(dict(named), inputs, linear)

@@ -63,6 +63,13 @@ class Result:
         """Mean score over the last 15 % of the tasks; None for an unfinished run."""
         return self.state.score
 
+    def __repr__(self) -> str:
+        tasks, objective = self.run.dataset.tasks, self.run.dataset.objective
+        parts = [self.run.identity, self.state.status, f"{self.state.tasks_done}/{tasks} tasks"]
+        if self.score is not None:
+            parts.append(f"{objective.score_name} {objective.shown(self.score, 2)}")
+        return f"Result({', '.join(parts)})"
+
 
 def learn(
     run: Run, engine: str = "auto", diagnostics: Sequence[Diagnostic] = (), data_root: str | None = None

@@ -86,6 +86,9 @@ def test_a_run_that_is_kept_nowhere_has_rows_a_score_and_its_network(run, learnt
     assert result.score == score([step.row["accuracy"] for step in learnt])
     for name, array in learnt[-1].network.arrays().items():
         np.testing.assert_array_equal(result.network.arrays()[name], array)
+    shown = run.dataset.objective.shown(result.score, 2)
+    assert repr(result) == f"Result({run.identity}, finished, 8/8 tasks, accuracy {shown})"
+    assert "weights.0 [8, 784]" in repr(result.network) and len(repr(learnt[-1].network)) < 200
     stored = plasticity.train(run, tmp_path / "runs", progress=False).state
     differing = {"started", "updated", "finished", "seconds", "provenance"}
     for key, value in asdict(result.state).items():

@@ -59,6 +59,7 @@ def test_a_loaded_network_has_the_runs_own_accuracy_and_loss(tmp_path, engine, a
         "dataset.examples_per_task=100", snapshot_every=2, engine=engine,
     )  # fmt: skip
     network = plasticity.load_network(folder.path, 2)
+    assert "LoadedLayer(weight [12, 784], bias [12])" in repr(network)
     still = replace(run, optimiser=SGD(step_size=1e-12), replacement=replace(run.replacement, layers="none"))
     learner = get(engine).learner(still, folder.snapshot(2).network)
     task = run.dataset.open(run.seed, None).task(2)

@@ -38,6 +38,11 @@ class Network:
     parameters: dict[str, np.ndarray]
     memory: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        shapes = [f"{name} {list(array.shape)}" for name, array in self.parameters.items()]
+        memory = [f"{len(self.memory)} arrays of memory"] if self.memory else []
+        return f"Network({', '.join(shapes + memory)})"
+
     @classmethod
     def of(
         cls,
