@@ -129,8 +129,11 @@ class Experiment:
             seeds.setdefault((names[row["run"]], why), []).append(str(row["seed"]))
         clauses = [f"{name} (seed {', '.join(each)}{why})" for (name, why), each in seeds.items()]
         more = [f"and {len(clauses) - MOST} more"] if len(clauses) > MOST else []
+        which = f": {'; '.join([*clauses[:MOST], *more])}"
+        if (self.found["status"] == "absent").all():
+            which = ""  # there is none yet: the command says it all
         return [
-            f"Missing: {len(lacking)} of {len(self.runs)} runs: {'; '.join([*clauses[:MOST], *more])}.",
+            f"Missing: {len(lacking)} of {len(self.runs)} runs{which}.",
             f"To compute what is missing: {self.command}",
         ]
 

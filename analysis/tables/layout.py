@@ -152,8 +152,8 @@ def explanation(compared: pd.DataFrame, baseline: str, margin: float, unit: str)
     )
     no_margin = "" if margin else " --margin adds a test of equivalence."
     return [
-        f"{said}, with Student's unadjusted {CONFIDENCE:.0%} interval. Verdicts, at {SIGNIFICANCE:.0%}: "
-        f"{equivalent}differs, where a paired t test shows it not to be 0; else undecided. "
-        "Their p values are adjusted by Holm's method over the "
+        f"{said}, with Student's unadjusted {100 * CONFIDENCE:.0f} % interval. Verdicts, at "
+        f"{100 * SIGNIFICANCE:.0f} %: {equivalent}differs, where a paired t test shows it not to be 0; else "
+        "undecided. Their p values are adjusted by Holm's method over the "
         f"{tests} differences of the table.{no_margin}"
     ]

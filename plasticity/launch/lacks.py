@@ -95,10 +95,10 @@ def _snapshots(lacks: Sequence[Lack], every: int) -> list[str]:
     number = sum(any(task < one.run.dataset.tasks for task in one.snapshots) for one in lacks)
     if not number:
         return []
-    them = "it" if number == 1 else "them"
+    them, results = ("it", "its result") if number == 1 else ("them", "their results")
     return [
         f"{_runs(number)} the snapshots of snapshots.every={every}: force=true starts {them} over; {COMPUTE} "
-        "computes them again alongside the results."
+        f"computes {them} again alongside {results}."
     ]
 
 
