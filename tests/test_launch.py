@@ -268,6 +268,7 @@ def test_the_help_explains_the_groups_and_shows_examples(command):
         assert f"\n{group} " in shown.stdout
     assert "\n  /method " in shown.stdout and "\n  /utility " in shown.stdout
     assert shown.stdout.count("\n  python launch.py") >= 6
+    assert max(map(len, shown.stdout.splitlines())) < 120, "a terminal would break a line within a word"
 
 
 def test_the_help_is_printed_before_anything_large_is_imported():
