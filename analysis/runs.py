@@ -21,7 +21,7 @@ from .experiments import Experiment
 from .folders import config_values
 from .load import config_columns, summarise
 from .render import Cell, Section, Table, text
-from .selection import column, mixture, shown, where, with_derived
+from .selection import column, mixture, shown, varies, where, with_derived
 from .statistics import describe, possible
 
 ALWAYS = "optimiser.step_size"
@@ -57,7 +57,7 @@ def _telling(runs: pd.DataFrame) -> list[str]:
     """The config keys that vary or, for a single run, that are not as by default; its tasks are shown anyway."""
     keys = [key for key in config_columns(runs) if key != ALWAYS]
     if len(runs) != 1:
-        return [key for key in keys if runs[key].map(shown).nunique() > 1]
+        return [key for key in keys if varies(runs, key)]
     usual = config_values(Run().values()) | {"dataset.tasks": runs["total_tasks"].iloc[0]}
     return [key for key in keys if shown(runs[key].iloc[0]) != shown(usual.get(key))]
 

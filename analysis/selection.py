@@ -137,7 +137,22 @@ def mixed(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     """
     others = [key for key in config_columns(runs) if key not in (*keys, "seed")]
     groups = [group for _, group in runs.groupby(list(keys), dropna=False)] if keys else [runs]
-    return [key for key in others if any(group[key].map(shown).nunique() > 1 for group in groups)]
+    return [key for key in others if any(varies(group, key) for group in groups)]
+
+
+def varies(runs: pd.DataFrame, key: str) -> bool:
+    """Whether runs differ in a key, rather than only in whether their parts have it, which the parts' names tell.
+
+    Args:
+        runs: as returned by `analysis.summarise`.
+        key: a column.
+    """
+    values, name = runs[key].map(shown), f"{key.partition('.')[0]}.name"
+    if values.nunique() < 2:
+        return False
+    if key == name or name not in runs or values[values != ""].nunique() > 1:
+        return True
+    return bool(values.groupby(runs[name].map(shown)).nunique().gt(1).any())
 
 
 def mixture(runs: pd.DataFrame, keys: Sequence[str], means: str) -> list[str]:

@@ -166,6 +166,17 @@ def test_the_list_of_one_run_says_what_is_not_as_by_default(call, tmp_path):
     assert said[1].split()[-3:] == ["0.005", "tanh", "1"]
 
 
+def test_the_list_of_runs_leaves_out_what_the_names_of_their_parts_tell(call, tmp_path):
+    for layers in ("all", [1]):
+        for method in ("cbp", "redo"):
+            fabricate(tmp_path / "runs", {"replacement": {"name": method, "layers": layers}}, [0.5])
+    said = call("runs").splitlines()
+    assert said[0].split()[5:] == ["replacement.name", "replacement.layers"]
+    fabricate(tmp_path / "runs", {"replacement": {"name": "redo", "interval": 7}}, [0.5])
+    said = call("runs").splitlines()
+    assert said[0].split()[5:] == ["replacement.name", "replacement.layers", "replacement.interval"]
+
+
 def test_runs_filters(call, runs):
     said = call("runs", "--where", "activation=relu", "replacement.layers=[1]", "--where", "seed=0")
     assert said.splitlines()[-1] == "1 run: 1 finished."
