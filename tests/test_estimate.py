@@ -9,6 +9,7 @@ from plasticity.launch import estimate
 from plasticity.launch.estimate import duration, seconds_per_step, spoken
 from plasticity.launch.plan import Plan, plan
 from plasticity.machine.processes import Process
+from plasticity.machine.progress import doing
 from plasticity.run import Run
 
 
@@ -39,6 +40,14 @@ def test_waiting_for_a_core_is_no_part_of_a_step(monkeypatch, tmp_path):
     with Process() as apart:
         (per_step,) = seconds_per_step(todo, None, apart)
     assert 0.004 / 200 <= per_step < 0.03 / 200
+
+
+def test_what_takes_seconds_is_named_on_a_terminal_alone(monkeypatch, capsys):
+    for forced, shown in (("1", True), ("", False)):
+        monkeypatch.setenv("FORCE_COLOR", forced)
+        with doing("Timing a few steps"):
+            pass
+        assert ("Timing a few steps" in capsys.readouterr().err) is shown
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from plasticity.errors import Diverged, UserError
 from plasticity.launch.plan import Plan
 from plasticity.launch.trial import own
 from plasticity.machine.processes import Died, Process
+from plasticity.machine.progress import doing
 from plasticity.networks.network import initial_network
 from plasticity.run import Run
 from plasticity.training import ram
@@ -45,8 +46,9 @@ def seconds_per_step(todo: Plan, data_root: str | None, apart: Process) -> list[
                 if choice.engine == "native" and not own(run):
                     known[kind] = _calibrated(run, choice.engine, data_root)
                 else:
-                    apart.ask(_calibrated, run, choice.engine, data_root)
-                    known[kind] = apart.answer(MOST_SECONDS)
+                    with doing("Timing a few steps"):
+                        apart.ask(_calibrated, run, choice.engine, data_root)
+                        known[kind] = apart.answer(MOST_SECONDS)
             except (UserError, MemoryError, Died, TimeoutError):  # reported when the run is computed
                 known[kind] = 0.0
         times.append(known[kind])

@@ -13,6 +13,7 @@ from plasticity.errors import Diverged, UserError
 from plasticity.launch.expected import TRIALS, first_task
 from plasticity.launch.tried import Tried, is_own
 from plasticity.machine.processes import Died, Process
+from plasticity.machine.progress import doing
 from plasticity.networks.network import initial_network
 from plasticity.part import Part, nested
 from plasticity.run import Run
@@ -53,23 +54,28 @@ def try_own_parts(runs: Iterable[Run], root: str | None, apart: Process) -> None
     Raises:
         UserError: for a part that cannot take a step, naming its class and the method.
     """
-    tried: set[tuple[str, bool]] = set()
+    kinds: dict[tuple[str, bool], Run] = {}
     for run in runs:
-        parts = own(run)
-        known = (repr(sorted(parts.items())), run.dataset.batch_size > 1)
-        if not parts or known in tried:
-            continue
-        if not tried:
-            apart.ask(get, "reference")  # PyTorch takes seconds, on some disks minutes
-            apart.answer()
-        tried.add(known)
-        seconds = OPENING_SECONDS if "dataset" in parts else SECONDS
-        for key, part in parts.items():
-            apart.ask(check_part, run, key, root)
-            _answered(apart, f"{key}={part.name}", "can be tried on made-up examples", seconds)
-        apart.ask(step, run, root)
-        named = ", ".join(f"{key}={part.name}" for key, part in parts.items())
-        _answered(apart, named, "can take a step on made-up examples", seconds)
+        if parts := own(run):
+            kinds.setdefault((repr(sorted(parts.items())), run.dataset.batch_size > 1), run)
+    if not kinds:
+        return
+    with doing("Trying your own parts on made-up examples"):
+        apart.ask(get, "reference")  # PyTorch takes seconds, on some disks minutes
+        apart.answer()
+        for run in kinds.values():
+            _try(run, root, apart)
+
+
+def _try(run: Run, root: str | None, apart: Process) -> None:
+    parts = own(run)
+    seconds = OPENING_SECONDS if "dataset" in parts else SECONDS
+    for key, part in parts.items():
+        apart.ask(check_part, run, key, root)
+        _answered(apart, f"{key}={part.name}", "can be tried on made-up examples", seconds)
+    apart.ask(step, run, root)
+    named = ", ".join(f"{key}={part.name}" for key, part in parts.items())
+    _answered(apart, named, "can take a step on made-up examples", seconds)
 
 
 def _answered(apart: Process, named: str, can: str, seconds: float | None) -> None:

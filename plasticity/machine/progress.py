@@ -1,6 +1,7 @@
 """Progress of anything that takes more than a moment, and how durations are shown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,6 +20,19 @@ def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterable
 
     console = Console(stderr=True)
     return track(items, what, total, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Shows on a terminal what is being done, until it is."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what, spinner="line"):
+        yield
 
 
 def clock(seconds: float) -> str:
