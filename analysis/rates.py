@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plasticity.errors import UserError
+from plasticity.errors import Damaged, UserError
 from plasticity.replacement import Replacement
 from plasticity.run import Run
 from plasticity.store import RunFolder
@@ -57,7 +57,10 @@ def _run(paths: Sequence[str], identity: str) -> Run:
     """A run, as its folder describes it."""
     for path in paths:
         if (Path(path) / identity).is_dir():
-            return RunFolder(Path(path) / identity).run()
+            try:
+                return RunFolder(Path(path) / identity).run()
+            except Damaged as error:
+                raise UserError(f"{path}/{identity}: {error}. --where chooses other runs.") from error
     raise UserError(f"{identity} is refused: its folder is needed, but is not in {', '.join(paths)}.")
 
 

@@ -74,3 +74,10 @@ def test_runs_without_common_rates_are_refused(call, tmp_path, given, said):
     put(tmp_path, {"replacement": {"name": "cpr"}}, (30, 15))
     put(tmp_path, {"seed": 5}, (1, 1), status="running")
     assert said in call(*given, "--runs", tmp_path)[0]
+
+
+def test_a_run_whose_own_method_cannot_be_imported_is_named(call, tmp_path):
+    config = put(tmp_path, REDO, (1, 1)).path / "config.yaml"
+    config.write_text(config.read_text().replace("redo", "gone.Redo"))
+    said = call("--runs", tmp_path)[0]
+    assert str(config.parent) in said and "No module named 'gone'" in said
