@@ -1,6 +1,7 @@
 """Hydra as its users know it: its own launchers and sweepers, its flags, its messages, logging and directories."""
 
 import pickle
+import re
 import shlex
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from plasticity.composition.cluster import Cluster
 from plasticity.composition.combinations import combinations
 from plasticity.composition.compose import compose_settings, experiment
 from plasticity.composition.reading import logging_of
-from plasticity.errors import ConfigError
+from plasticity.errors import ConfigError, UserError
 
 TINY = ["dataset.tasks=3", "dataset.examples_per_task=100", "model.width=8", "model.depth=2"]
 
@@ -137,6 +138,12 @@ def test_several_values_without_multirun_get_the_whole_of_hydras_hint(command):
         "3. To sweep over it, add --multirun to your command line",
     ):
         assert hint in done.stderr
+
+
+@pytest.mark.parametrize("torn", ["replacement=all,", "replacement.layers=[1,", "seed=choice(1,"])
+def test_a_list_that_a_space_has_torn_is_refused_with_the_reason(torn):
+    with pytest.raises(UserError, match=rf"^{re.escape(torn)} is refused: .* A space ends an argument"):
+        plasticity.compose(torn)
 
 
 def test_hydra_full_error_shows_the_traceback_and_its_opposite_does_not(command):

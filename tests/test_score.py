@@ -14,6 +14,7 @@ def test_window_is_fifteen_percent_of_the_tasks_rounded_up(tasks, last):
 def test_the_window_in_words():
     assert window_text(1_100) == "the last 165 of 1,100 tasks"
     assert window_text(2, "records") == "the last of 2 records"
+    assert window_text(1) == "1 task" and window_text(1, "records of 16 tasks") == "1 record of 16 tasks"
 
 
 def test_score_of_few_tasks_by_hand():

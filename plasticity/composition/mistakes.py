@@ -55,6 +55,8 @@ def explain(error: BaseException, overrides: Sequence[str] | None = None) -> Use
             )
     if isinstance(error, OverrideParseException):
         said = f"{error.override} is refused: it must be an override such as key=value."
+        if _is_torn(error.override or ""):
+            return UserError(f"{said} A space ends an argument: write lists without any, as in seed=0,1.")
         return UserError(f"{said}{_quoting(error.override)}\n{error}")
     for cause in causes:
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
@@ -70,6 +72,12 @@ def _quoting(override: str | None) -> str:
     """How to write an override whose value is a text that Hydra cannot read."""
     key, _, value = (override or "").partition("=")
     return f" A text with special characters goes in quotes: {quoted(key, value)}" if value else ""
+
+
+def _is_torn(override: str) -> bool:
+    """Whether an override ends within a list, as it does where the shell found a space."""
+    opened = sum(override.count(one) for one in "[({")
+    return override.endswith(",") or opened > sum(override.count(one) for one in "])}")
 
 
 def raised_by_hydra(error: BaseException) -> bool:

@@ -14,7 +14,10 @@ def window(rows: int) -> int:
 
 
 def window_text(rows: int, name: str = "tasks") -> str:
-    """The rows that a score is averaged over: "the last 165 of 1,100 tasks", "the last of 2 tasks"."""
+    """The rows that a score is averaged over: "the last 165 of 1,100 tasks", "the last of 2 tasks", "1 task"."""
+    if rows == 1:
+        noun, space, rest = name.partition(" ")
+        return f"1 {noun.removesuffix('s')}{space}{rest}"
     last = window(rows)
     return f"the last {f'{last:,} ' if last > 1 else ''}of {rows:,} {name}"
 
