@@ -14,7 +14,7 @@ from plasticity.run import Run
 
 
 def test_the_duration_is_that_of_the_worker_that_is_done_last():
-    todo = Plan(asked=[], to_compute=[], steps_left=[100, 60, 50, 40], engines=[], resumed=0, absent=0)
+    todo = Plan(asked=[], to_compute=[], steps_left=[100, 60, 50, 40], engines=[], resumed=[], absent=0)
     # Two workers: 100 and 60; then 50 after the 60, then 40 after the 100.
     assert duration(todo, [0.5] * 4, workers=2) == pytest.approx(0.5 * 140)
     assert duration(todo, [0.5] * 4, workers=1) == pytest.approx(0.5 * 250)

@@ -132,7 +132,8 @@ class Display:
 
     def stopping(self) -> None:
         """Acknowledges Ctrl-C."""
-        self.say("Stopping: writing checkpoints. Ctrl-C again stops at once, without them.")
+        again = " Ctrl-C again stops at once, without them." if self.terminal else ""
+        self.say(f"Stopping: writing checkpoints.{again}")
 
     def say(self, sentence: str) -> None:
         """Prints a sentence beside the bars."""

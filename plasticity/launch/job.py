@@ -18,8 +18,8 @@ from plasticity.launch.summary import states, summary
 from plasticity.machine.cores import cores
 from plasticity.run import Run
 
-TERMINATED = 143
-"""Exit code of a job that was told to stop."""
+FAILED, TERMINATED = 1, 143
+"""Exit codes of a job some of whose runs failed, and of one that was told to stop."""
 
 
 class Job:
@@ -37,11 +37,7 @@ class Job:
         self.local: Local | None = None
 
     def __call__(self) -> None:
-        """Computes the runs.
-
-        Raises:
-            RuntimeError: naming the runs that failed, when all others are finished.
-        """
+        """Computes the runs. Exits with `FAILED` if one of them failed, once all others are finished."""
         with suppress(OSError):  # on a file system that this node does not share
             os.chdir(self.folder)  # where the launch was, so that users' relative paths mean the same
         display = Display(self.runs, labels(self.runs))
@@ -55,8 +51,8 @@ class Job:
             self._name_unfinished()
             sys.exit(TERMINATED)  # no result, so that the job can be requeued
         known = states(self.runs, outcome, self.settings)
-        if failed := [identity for identity, state in known.items() if not state.is_finished]:
-            raise RuntimeError(f"not finished: {', '.join(failed)}")
+        if not all(state.is_finished for state in known.values()):
+            sys.exit(FAILED)  # an exception would end the log with a traceback, after the reasons
 
     def _engines(self) -> list[Choice]:
         """The engine of each run on this node, which may differ from that on the node of the launch."""
@@ -77,4 +73,5 @@ class Job:
         """Logs which runs are resumed only if the job is requeued."""
         known = states(self.runs, self.local.outcome, self.settings) if self.local else {}
         left = [identity for identity, state in known.items() if not state.is_over]
-        print(f"Stopping with checkpoints of {len(left)} unfinished runs: {', '.join(left)}", flush=True)
+        runs = "1 unfinished run" if len(left) == 1 else f"{len(left)} unfinished runs"
+        print(f"Stopping with checkpoints of {runs}: {', '.join(left)}", flush=True)

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Plan:
         to_compute: those to be computed, the longest first.
         steps_left: number of steps that each of those still has to take.
         engines: the engine that would compute each of those on this machine, and why.
-        resumed: number of runs that are resumed from a checkpoint.
+        resumed: those of them that are resumed from a checkpoint.
         absent: number of combinations that are not runs.
         to_measure: those to be computed that are finished, and only lack measures or snapshots.
         restart: identity of this launch, if it starts its runs over; see `Session`.
@@ -39,20 +39,28 @@ class Plan:
     to_compute: list[Run]
     steps_left: list[int]
     engines: list[Choice]
-    resumed: int
+    resumed: list[Run]
     absent: int
     to_measure: list[Run] = field(default_factory=list)
     restart: str | None = None
     notes: list[str] = field(default_factory=list)
 
-    def sentence(self) -> str:
-        """A summary for the user, before anything starts."""
-        number, left, measured = len(self.asked), len(self.to_compute), len(self.to_measure)
+    def sentence(self, in_jobs: Collection[str] = ()) -> str:
+        """A summary for the user, before anything starts.
+
+        Args:
+            in_jobs: identities of runs that a job on a cluster is to compute already.
+        """
+        number, measured = len(self.asked), len(self.to_measure)
         absent = f" ({self.absent} absent)" if self.absent else ""
+        unfinished = {run.identity for run in self.to_compute} - {run.identity for run in self.to_measure}
+        covered = unfinished.intersection(in_jobs)
+        resumed = {run.identity for run in self.resumed} - covered
         return (
-            f"{number} run{'' if number == 1 else 's'}{absent}: {number - left + measured} finished"
-            f"{f' ({measured} to be measured)' if measured else ''}, "
-            f"{self.resumed} resumed, {left - self.resumed - measured} new"
+            f"{number} run{'' if number == 1 else 's'}{absent}: {number - len(unfinished)} finished"
+            f"{f' ({measured} to be measured)' if measured else ''}"
+            f"{f', {len(covered)} in jobs already' if covered else ''}, "
+            f"{len(resumed)} resumed, {len(unfinished - covered - resumed)} new"
         )
 
     def finished(self) -> list[Run]:
@@ -176,7 +184,7 @@ def plan(
         to_compute=to_compute,
         steps_left=[steps for _, steps in left],
         engines=engines,
-        resumed=len(found.resumed),
+        resumed=[run for run, _ in found.resumed],
         to_measure=[missing.run for missing in found.lacking] if measure_finished else [],
         absent=sum(run is None for run in runs),
         restart=uuid.uuid4().hex[:12] if force else None,

@@ -4,9 +4,10 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import submitit
@@ -26,7 +27,7 @@ from plasticity.launch.local import Outcome, finish
 from plasticity.launch.pack import jobs_by_minutes, jobs_by_runs, pack, split
 from plasticity.launch.plan import Plan
 from plasticity.launch.preview import preview
-from plasticity.launch.summary import states
+from plasticity.launch.summary import failures, states
 from plasticity.launch.sweep import Ended, close, planned
 from plasticity.launch.watch import watch
 from plasticity.machine.folders import expanded
@@ -56,6 +57,7 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
     """
     settings = _absolute(settings)
     _check_path(settings.runs_dir)
+    in_jobs = covered(settings.runs)  # before states are read: what a job ends in between is then finished
     with Process() as apart:
         todo = planned(asked, settings, apart, cluster=True)
         per_step = seconds_per_step(todo, settings.data_root, apart)
@@ -63,11 +65,11 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
     with nullcontext(True) if settings.launch.dry_run else submitting as alone:
         if not alone:
             raise UserError(f"Another launch is submitting runs of {settings.runs} right now: wait for it.")
-        in_jobs = covered(settings.runs)
+        in_jobs |= covered(settings.runs)
         runs = [run for run in todo.to_compute if run.identity not in in_jobs]
-        _print(ended(runs, settings.runs, in_jobs.values()))
+        _print([*ended(runs, settings.runs, in_jobs.values()), *_failed(runs, settings)])
         packed, seconds = _pack(todo, runs, per_step, settings, cluster)
-        print(_sentence(todo, runs, packed, seconds, cluster), flush=True)
+        print(_sentence(todo, in_jobs, packed, seconds, cluster), flush=True)
         if settings.launch.dry_run:
             _print(preview(todo, per_step, runs))
             return Ended(0)
@@ -79,15 +81,15 @@ def submit(asked: Sequence[Run | None], settings: Settings, cluster: Cluster) ->
     jobs = {in_jobs[identity] for identity in _identities(todo) if identity in in_jobs}
     if jobs:
         print(_commands(jobs, settings), flush=True)
-    _publish_finished(todo, settings)
-    if not settings.launch.wait:
+    if jobs and not settings.launch.wait:
+        _print(_published(todo, todo.finished(), Outcome(), settings).tracked)
         return Ended(0, states(todo.asked, Outcome(), settings))
-    if not watch(todo, jobs, settings):
+    if jobs and not watch(todo, jobs, settings):
         print("Stopped watching. The jobs continue; the same command watches them again.", flush=True)
         return Ended(INTERRUPTED, states(todo.asked, Outcome(), settings))
     _print(ended(todo.to_compute, settings.runs, living=()))
     left = undone(runs if todo.restart else todo.to_measure, todo.restart, settings)
-    return close(todo, Outcome(left), settings)
+    return close(todo, _published(todo, todo.asked, Outcome(left), settings), settings)
 
 
 def _print(paragraphs: Sequence[str]) -> None:
@@ -102,13 +104,23 @@ def _check_path(runs_dir: str) -> None:
         )
 
 
-def _publish_finished(todo: Plan, settings: Settings) -> None:
-    """Publishes the runs that jobs finished but did not publish before they died, and says so."""
-    outcome = Outcome()
+def _failed(runs: list[Run], settings: Settings) -> list[str]:
+    """Says which of the runs to be submitted failed before, and why: no launch that waited for them has said so."""
+    failed = failures(runs, states(runs, Outcome(), settings))
+    if not failed:
+        return []
+    counted = (
+        "1 run failed before, and is" if len(failed) == 1 else f"{len(failed)} runs failed before, and are"
+    )
+    return [f"{counted} tried again:", *failed]
+
+
+def _published(todo: Plan, runs: Sequence[Run], outcome: Outcome, settings: Settings) -> Outcome:
+    """Publishes what jobs finished but did not publish before they died; adds what the tracker says of it."""
     with settings.tracker.tracking(settings.runs_dir, todo.asked) as tracking:
-        tracking.catch_up(todo.finished())
+        tracking.catch_up(runs)
         finish(tracking, outcome)
-    _print(outcome.tracked)
+    return outcome
 
 
 def _pack(
@@ -167,7 +179,8 @@ def _submit_array(
     executor = submitit.AutoExecutor(submission.logs, cluster="slurm", slurm_max_num_timeout=REQUEUES)
     executor.update_parameters(**parameters)
     try:
-        with as_of_no_job(cluster.given()), executor.batch():
+        # submitit prints what sbatch says, which is in the error, too
+        with as_of_no_job(cluster.given()), redirect_stderr(StringIO()), executor.batch():
             submitted = [executor.submit(job) for job in jobs]
     except FailedJobError as error:
         raise UserError(f"SLURM refused the job: {str(error).strip()}") from error
@@ -214,13 +227,13 @@ def _identities(todo: Plan) -> list[str]:
     return [run.identity for run in todo.to_compute]
 
 
-def _sentence(todo: Plan, runs: list[Run], packed: list[list[Run]], seconds: float, cluster: Cluster) -> str:
-    waiting = len(todo.to_compute) - len(runs)
-    in_jobs = f", {waiting} of them in jobs already" if waiting else ""
+def _sentence(
+    todo: Plan, in_jobs: Collection[str], packed: list[list[Run]], seconds: float, cluster: Cluster
+) -> str:
     if not packed:
-        return todo.sentence() + in_jobs
+        return todo.sentence(in_jobs)
     each = spoken(seconds / len(packed) / min(cluster.cpus_per_job, len(packed[0])))
-    return f"{todo.sentence()}{in_jobs}; {_counted(len(packed))} of about {each}"
+    return f"{todo.sentence(in_jobs)}; {_counted(len(packed))} of about {each}"
 
 
 def _counted(jobs: int) -> str:

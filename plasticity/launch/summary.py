@@ -33,19 +33,29 @@ def summary(asked: Sequence[Run], computed: Sequence[Run], outcome: Outcome, set
     known = states(asked, outcome, settings)
     last = [*_lacking(computed, known, settings), *outcome.tracked]
     if len(asked) == 1:
-        return "\n".join([_one(asked[0], known[asked[0].identity], outcome, settings), *last])
-    names = dict(zip(known, labels(asked), strict=True))
-    failed = {identity: state for identity, state in known.items() if state.has_failed}
-    lines = [
-        f"  failed: {names[identity]} ({identity}): {state.reason}" for identity, state in failed.items()
-    ]
+        return "\n".join([_one(asked[0], known[asked[0].identity], not computed, outcome, settings), *last])
+    lines = failures(asked, known)
     finished = sum(state.is_finished for state in known.values())
-    left = len(known) - finished - len(failed)
+    left = len(known) - finished - len(lines)
     counts = f"{finished} of {len(known)} runs finished"
-    counts += f", {len(failed)} failed" * bool(failed) + f", {left} left" * bool(left)
-    again = f" The same command {'resumes' if left else 'retries'} them." if failed or left else ""
+    counts += f", {len(lines)} failed" * bool(lines) + f", {left} left" * bool(left)
+    again = f" The same command {'resumes' if left else 'retries'} them." if lines or left else ""
     head = "Interrupted. " if outcome.interrupted else ""
     return "\n".join([*lines, f"{head}{counts}, in {settings.runs_dir}.{again}", _next(settings), *last])
+
+
+def failures(runs: Sequence[Run], known: Mapping[str, RunState]) -> list[str]:
+    """A line for each run that failed: which, and why.
+
+    Args:
+        runs: the runs, each once.
+        known: the state of each, by its identity.
+    """
+    return [
+        f"  failed: {label} ({run.identity}): {known[run.identity].reason}"
+        for run, label in zip(runs, labels(runs), strict=True)
+        if known[run.identity].has_failed
+    ]
 
 
 def _lacking(computed: Sequence[Run], known: Mapping[str, RunState], settings: Settings) -> list[str]:
@@ -63,7 +73,7 @@ def _lacking(computed: Sequence[Run], known: Mapping[str, RunState], settings: S
     return [who, *lacks.notes(found, settings.runs, every)]
 
 
-def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str:
+def _one(run: Run, state: RunState, was_finished: bool, outcome: Outcome, settings: Settings) -> str:
     tasks, path = run.dataset.tasks, f"{settings.runs_dir}/{run.identity}"
     if state.is_finished and state.score is not None:
         before = " It was finished before; force=true starts it over."
@@ -72,7 +82,7 @@ def _one(run: Run, state: RunState, outcome: Outcome, settings: Settings) -> str
         return (
             f"Score {objective.shown(state.score, 2)}: mean online {objective.score_name} over "
             f"{window_text(records, rows)}, in {clock(state.seconds)}. Results: {path}."
-            f"{before * (run.identity not in outcome.states)}\n"
+            f"{before * was_finished}\n"
             f"{_next(settings)}"
         )
     if state.has_failed:
