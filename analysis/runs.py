@@ -150,7 +150,10 @@ def _what_now(paths: Sequence[str]) -> str:
     logs = [path for directory in paths for path in sorted(Path(directory).glob(".jobs/*/logs"))]
     if not logs:
         return "python launch.py computes one"
-    return f"if no job is queued any more, launching again says why, as do the logs in {logs[-1]}"
+    return (
+        "their jobs may still be queued (squeue --me); if none is, repeat the launch, which says why. Logs: "
+        f"{logs[-1]}"
+    )
 
 
 def _arguments() -> argparse.Namespace:

@@ -226,7 +226,7 @@ def unknown_key(key: str, value: object, known: list[str]) -> ConfigError:
     if not known:
         return ConfigError(key, value, f"left out: this {group} has no keys")
     short = {name.removeprefix(f"{group}."): name for name in known}
-    close = [short[name] for name in get_close_matches(key.removeprefix(f"{group}."), short, n=1, cutoff=0.5)]
+    close = [short[name] for name in get_close_matches(key.removeprefix(f"{group}."), short, n=1)]
     meant = f"{close[0]} (did you mean that?), or another of " if close else "a known key, one of "
     others = [name for name in known if name not in close]
     return ConfigError(

@@ -65,6 +65,10 @@ def explain(error: BaseException, overrides: Sequence[str] | None = None) -> Use
             return _unknown(cause.full_key, overrides)
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             return UserError(f"{cause.full_key} is refused: {cause}")
+    if plugin := re.match("(?:Unknown plugin class :|Invalid plugin) '(.+)'", str(error)):
+        return ConfigError(
+            plugin[1], ..., "a class in a folder called hydra_plugins, in this directory or on PYTHONPATH"
+        )
     return UserError(str(error).strip() or type(error).__name__)
 
 

@@ -90,7 +90,8 @@ def read_all(
         try:
             run, settings = reader(overrides)
         except (UserError, *HYDRA_ERRORS) as error:
-            raise UserError(f"{' '.join(overrides)}: {explain(error, overrides)}") from error
+            which = f"{' '.join(overrides)}: " if len(combinations) > 1 else ""
+            raise UserError(f"{which}{explain(error, overrides)}") from error
         if shared is not None and settings != shared:
             different = [key for key in KEYS if getattr(settings, key) != getattr(shared, key)]
             raise UserError(

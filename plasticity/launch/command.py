@@ -75,7 +75,7 @@ def mistakes_as_sentences() -> Iterator[None]:
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
         if WANTS_TRACEBACK or not raised_by_hydra(error):
             raise
-        sys.exit(str(error))
+        sys.exit(str(explain(error)))
 
 
 def main(config_dir: Path | None = None) -> None:

@@ -15,6 +15,9 @@ from plasticity.store.claim import holder
 SUCCESS = "Job completed successfully"
 """What submitit writes into the log of a job that returned."""
 
+OF_EVERY_JOB = "submitit INFO"
+"""How the lines begin that submitit writes into the log of a job whatever becomes of it."""
+
 TAIL_LINES, TAIL_BYTES = 5, 4096
 MOST_KINDS, MOST_NAMED = 3, 3
 
@@ -143,5 +146,7 @@ def _sentence(jobs: list[Recorded], untouched: bool) -> str:
             f"{who} ended {before}, and left no log: cancelled while queued, or run on a node that cannot write "
             f"to {jobs[0].logs}"
         )
-    shown = "\n".join(f"    {line}" for line in tail.splitlines())
-    return f"{who} ended {before}:\n{shown}\nLog: {jobs[0].log}"
+    shown = [f"    {line}" for line in tail.splitlines() if not line.startswith(OF_EVERY_JOB)]
+    if not shown:
+        return f"{who} ended {before}, and its log does not say why; sacct --jobs={jobs[0].identity} may."
+    return "\n".join([f"{who} ended {before}:", *shown, f"Log: {jobs[0].log}"])

@@ -109,7 +109,7 @@ def slurm(*command: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise UserError(f"SLURM did not answer {command[0]} within a minute.") from error
     if done.returncode != 0:
-        raise UserError(f"SLURM refused {' '.join(command)}: {done.stderr.strip()}")
+        raise UserError(f"SLURM's {command[0]} failed: {done.stderr.strip()}")
     return done.stdout
 
 
