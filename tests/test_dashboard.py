@@ -80,4 +80,7 @@ def test_figures_are_shown_as_images_and_replaced_by_the_next(client: Client):
         assert shown["_type"] == "image-file"
         assert run.files[shown["path"]] == (folder / "figure_5.png").read_bytes()
         assert run.files["table_1.tex"] == b"a table"
-    assert client.call(*command) == "2 files published: unchanged\n"
+    assert client.call(*command) == "2 files published before, and unchanged since.\n"
+    (client.directory / "empty").mkdir()
+    refused = client.fork(*command[2:-1], client.directory / "empty").communicate(timeout=60)[1]
+    assert refused.endswith("empty is refused: there are no files in it.\n")

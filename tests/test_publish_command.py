@@ -116,6 +116,10 @@ def test_published_twice_at_once_each_run_is_there_once(client: Client, folders:
 def test_it_says_what_is_left_and_the_same_command_publishes_it(
     client: Client, folders: dict[str, RunFolder]
 ):
+    client.server.plant("UpsertBucket", 403)
+    said = "0 published, 0 published before.\n4 left (planted 403): the same command publishes them.\n"
+    assert publish(client, "--at-once", "1", code=1) == said
+    client.server.heal()
     fault = client.server.plant("UpsertBucket", 403, run=f"{folders['failed'].identity}-1")
     text = publish(client, "--at-once", "1", code=1)
     assert fault.met and f"  {folders['failed'].identity}: " in text and "1 left: " in text

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from conftest import ROOT, Command, wait_for, warm
 from fabricate import fabricate
 from wandb_fixture import Client, client, processes, wandb_server, wandb_service
 
+from plasticity.launch import local
 from plasticity.run import Run
+from plasticity.track.tracking import Tracking
 
 __all__ = ["client", "wandb_server", "wandb_service"]
 
@@ -157,6 +160,21 @@ def test_sigterm_ends_a_launch_that_waits_for_a_server_that_hangs(launch: Comman
     with subprocess.Popen(["sleep", "20"]) as clock:
         wait_for(lambda: not processes(client.server), clock)
         clock.kill()
+
+
+@pytest.mark.parametrize("seconds, said", [(0.0, "Waiting for the tracker.\n"), (60.0, "")])
+def test_a_launch_that_waits_for_its_tracker_says_so(capsys, monkeypatch, seconds: float, said: str):
+    class Slow(Tracking):
+        def wait(self, stop, seconds=None):
+            time.sleep(0.2)
+
+        def lines(self):
+            return ["done"]
+
+    monkeypatch.setattr(local, "LONG_SECONDS", seconds)
+    outcome = local.Outcome()
+    local.finish(Slow(), outcome)
+    assert (capsys.readouterr().err, outcome.tracked) == (said, ["done"])
 
 
 def test_a_run_is_shown_live_as_preempting_when_stopped_and_as_one_whole_run_when_resumed(

@@ -1,11 +1,15 @@
 """The local launcher: computes runs on this machine, one worker process per core."""
 
+import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from threading import Timer
 from typing import cast
 
 from plasticity.composition.settings import Settings
@@ -26,6 +30,8 @@ LEAVE_SECONDS = 30.0
 """Time for workers to write their checkpoints when they are to stop; those that take longer are cut short."""
 HELD_SECONDS = 2.0
 """Time between two attempts at a run that another launch is computing."""
+LONG_SECONDS = 3.0
+"""Time after which people wonder what a launch is waiting for."""
 
 
 @dataclass
@@ -230,7 +236,22 @@ class Local:
 
 def finish(tracking: Tracking, outcome: Outcome) -> None:
     """Waits for the tracker, and records its closing lines in the outcome. Ctrl-C ends this."""
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, _says_what_takes_long():
         tracking.wait(lambda: interrupts.count, TRACKING_SECONDS if outcome.interrupted else None)
     outcome.interrupted |= interrupts.count > 0
     outcome.tracked = tracking.lines()
+
+
+@contextmanager
+def _says_what_takes_long() -> Iterator[None]:
+    """Says that the tracker is being waited for, if that takes long."""
+    end = " Ctrl-C ends this." if sys.stderr.isatty() else ""
+    saying = Timer(
+        LONG_SECONDS, partial(print, f"Waiting for the tracker.{end}", file=sys.stderr, flush=True)
+    )
+    saying.daemon = True
+    saying.start()
+    try:
+        yield
+    finally:
+        saying.cancel()

@@ -85,11 +85,17 @@ def _publish(
         else:
             left.append(folder)
     described = {folder.identity: partial(_describe, folder, publisher, arguments) for folder in left}
+    _show(0, len(left))
     for number, outcome in enumerate(publisher.publish_all(described), 1):
         outcomes.append(outcome)
-        if sys.stderr.isatty():
-            print(f"\r{number} of {len(left)} runs", end="\n" * (number == len(left)), file=sys.stderr)
+        _show(number, len(left))
     return outcomes
+
+
+def _show(done: int, runs: int) -> None:
+    """Shows progress on a terminal."""
+    if runs and sys.stderr.isatty():
+        print(f"\r{done} of {runs} runs", end="\n" * (done == runs), file=sys.stderr, flush=True)
 
 
 def _describe(folder: RunFolder, publisher: Publisher, arguments: argparse.Namespace) -> Publication:
@@ -104,18 +110,28 @@ def _report(outcomes: Sequence[Delivery], target: Place) -> int:
     """Says what is published, and what is left and why."""
     counts = Counter(outcome.status for outcome in outcomes)
     left = [outcome for outcome in outcomes if outcome.status in ("failed", "postponed")]
+    shared = _shared_reason(left)
     for outcome in left:
-        if outcome.status == "failed":
+        if outcome.status == "failed" and outcome.reason != shared:
             print(f"  {outcome.identity}: {outcome.reason}")
     url = next((outcome.url for outcome in outcomes if outcome.url), None)
     place = url.partition("/runs/")[0] if url else target.path.strip("/")
     if target.mode == "offline":
         place = str(target.directory / "wandb")
-    print(f"{counts['published']} published, {counts['already']} published before, at {place}.")
+    there = f", at {place}" if counts["published"] or counts["already"] else ""
+    print(f"{counts['published']} published, {counts['already']} published before{there}.")
     if left:
-        reason = f" ({left[-1].reason})" if counts["postponed"] else ""
-        print(f"{len(left)} left{reason}: the same command publishes them.")
+        reason = f" ({shared.rstrip('.')})" if shared else ""
+        print(f"{len(left)} left{reason}: the same command publishes {'it' if len(left) == 1 else 'them'}.")
     return 1 if left else 0
+
+
+def _shared_reason(left: Sequence[Delivery]) -> str | None:
+    """Why several runs are not published, usually since the server failed the first."""
+    if postponed := [outcome.reason for outcome in left if outcome.status == "postponed"]:
+        return postponed[-1]
+    reasons = Counter(outcome.reason for outcome in left)
+    return next((reason for reason, times in reasons.most_common(1) if times > 1), None)
 
 
 def _arguments() -> argparse.Namespace:

@@ -22,11 +22,11 @@ def publication(files: Sequence[Path], name: str) -> Publication:
     """Files as a publication, which replaces an earlier one of the same name.
 
     Raises:
-        UserError: if there is no file, or there are two that could not be told apart.
+        UserError: if there are two that could not be told apart.
     """
     images = tuple(file.name for file in files if file.suffix.lower() in SHOWN)
-    if not files or len({file.name for file in files}) < len(files):
-        raise UserError("There must be figures to publish, and no two of the same name.")
+    if len({file.name for file in files}) < len(files):
+        raise UserError("The files are refused: two of them have the same name.")
     if len(set(map(image_key, images))) < len(images):
         raise UserError(f"Two images would be shown under one name: {', '.join(images)}.")
     identity = summary_key(name)
@@ -69,15 +69,22 @@ def main() -> None:
         outcome = publisher.publish(made)
     if outcome.status not in ("published", "already"):
         sys.exit(f"The figures were not published: {outcome.reason}")
-    print(f"{len(files)} files published: {outcome.url or 'unchanged'}")
+    counted = "1 file" if len(files) == 1 else f"{len(files)} files"
+    if outcome.status == "already":
+        print(f"{counted} published before, and unchanged since.")
+    else:
+        print(f"{counted} published: {outcome.url}")
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    if not path.is_file():
-        raise UserError(f"{path} is refused: there is no such file.")
-    return [path]
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"{path} is refused: there is no such file or directory.")
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    if not files:
+        raise UserError(f"{path} is refused: there are no files in it.")
+    return files
 
 
 if __name__ == "__main__":
