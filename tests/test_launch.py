@@ -14,9 +14,12 @@ from conftest import uninterrupted, wait_for
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from storm.season import fill
 
+import plasticity
 from plasticity.composition.combinations import combinations
 from plasticity.composition.compose import compose_settings
 from plasticity.errors import UserError
+from plasticity.launch import watch
+from plasticity.launch.plan import plan
 
 RUN = ["dataset.tasks=5", "dataset.examples_per_task=150", "checkpoint_seconds=0.01"]
 LONGER = ["model.width=20", "dataset.tasks=150", "dataset.examples_per_task=500", "diagnostics=none"]
@@ -287,3 +290,14 @@ def test_a_tuned_method_is_chosen_with_its_network(command):
     assert swept.returncode == 0 and swept.stdout.startswith("2 runs: 0 finished, 0 resumed, 2 new")
     alone = command("tuned.method=cbp")
     assert alone.returncode == 1 and "tuned.method=cbp is refused" in alone.stderr
+
+
+def test_who_watches_jobs_that_do_not_start_is_told_where_to_look(tmp_path, monkeypatch, capsys):
+    run, settings = plasticity.compose(*RUN), compose_settings([f"runs_dir={tmp_path}"])
+    todo = plan([run], tmp_path, force=False, engine="auto")
+    living = iter([{"1"}, {"1"}, set()])
+    monkeypatch.setattr(watch, "living_jobs", lambda runs_dir: next(living))
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "QUEUED_SECONDS", 0.0)
+    assert watch.watch(todo, {"1"}, settings)
+    assert capsys.readouterr().err == "No run has begun yet. What the jobs wait for: squeue --me\n"

@@ -171,7 +171,8 @@ class Display:
         counts = f"{self.ended}/{len(self.runs)} runs, " if len(self.runs) > 1 else ""
         done = self._steps_done()
         left = _left(self.steps - done, self._speed())
-        return f"{counts}{done / self.steps:.1%}, {self._speed():,.0f} steps/s, {left}: {running}"
+        pace = f"{self._speed():,.0f} steps/s, {left}: {running}" if running else "waiting"
+        return f"{counts}{done / self.steps:.1%}, {pace}"
 
 
 class Bar:

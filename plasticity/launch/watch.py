@@ -1,5 +1,6 @@
 """Watches jobs from outside: reads progress from the runs' folders."""
 
+import math
 import time
 
 from plasticity.composition.labels import labels
@@ -12,6 +13,9 @@ from plasticity.machine.interrupt import Interrupts
 from plasticity.store import RunFolder, RunState
 
 LOOK_SECONDS = 2.0
+
+QUEUED_SECONDS = 20.0
+"""Time after which people wonder why no job starts."""
 
 PATIENCE_SECONDS = 600.0
 """How long SLURM may not answer: its controller may be restarted, or be busy for minutes."""
@@ -28,7 +32,7 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
     seen: dict[str, int] = {}
     ended: set[str] = set()
     before = {identity: _stamp(folder.stored_state()) for identity, folder in folders.items()}
-    lost = 0.0
+    lost, asked = 0.0, time.monotonic()
     with Interrupts() as interrupts:
         with Display(todo.to_compute, labels(todo.to_compute)) as display:
             while not interrupts.count:
@@ -49,6 +53,9 @@ def watch(todo: Plan, jobs: set[str], settings: Settings) -> bool:
                         display.hear(message)
                         ended |= {identity} if message.kind == "ended" else set()
                 display.refresh()
+                if not seen and time.monotonic() - asked > QUEUED_SECONDS:
+                    display.say("No run has begun yet. What the jobs wait for: squeue --me")
+                    asked = math.inf
                 if not living:
                     return True
                 interrupts.wait(LOOK_SECONDS)

@@ -17,9 +17,8 @@ INTERRUPTED = 130
 def nothing_to_keep(*_: object) -> None:
     """Ends the process at once: a signal handler for as long as there is nothing to save."""
     try:
-        os.write(
-            sys.__stderr__.fileno() if sys.__stderr__ else 2, b"Interrupted. Nothing was being computed.\n"
-        )
+        stderr = sys.__stderr__.fileno() if sys.__stderr__ else 2
+        os.write(stderr, b"Interrupted. No run is affected.\n")
     except (OSError, ValueError):
         pass
     os._exit(INTERRUPTED)
