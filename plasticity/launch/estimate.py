@@ -63,8 +63,8 @@ def _calibrated(run: Run, engine: str, data_root: str | None) -> float:
     steps = min(task.examples // size, CALIBRATION_STEPS if engine == "native" else 20)
     task = replace(task, order=task.order[: steps * size])
     learner = get(engine).learner(_calm(run), initial_network(run))
-    best, began = float("inf"), time.process_time()
-    while time.process_time() - began < CALIBRATION_SECONDS or best == float("inf"):
+    best, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < CALIBRATION_SECONDS or best == float("inf"):
         start = time.process_time()
         try:
             learner.learn(task, lambda steps: None)
