@@ -48,8 +48,8 @@ ERRORS = {"interval": interval, "deviation": deviation}
 
 
 def ends(values: pd.Series, y: str, band: str) -> tuple[float, float]:
-    """The ends of a band, within what a column can be: an accuracy is from 0 to 1."""
-    return possible(*ERRORS.get(band, deviation)(values), "accuracy" in y)
+    """The ends of a band, within what a column can be: an accuracy is from 0 to 1, an error not below 0."""
+    return possible(*ERRORS.get(band, deviation)(values), "accuracy" in y, y == "error")
 
 
 def lines(

@@ -111,9 +111,9 @@ def describe(values: np.ndarray) -> dict[str, float]:
     return known | {"sem": estimate.error, "low": interval.low, "high": interval.high}
 
 
-def possible(low: float, high: float, share: bool) -> tuple[float, float]:
-    """The ends of an interval, within what can be: a share, such as an accuracy, is from 0 to 1."""
-    return (max(low, 0.0), min(high, 1.0)) if share else (low, high)
+def possible(low: float, high: float, share: bool, positive: bool = False) -> tuple[float, float]:
+    """The ends of an interval, within what can be: a share is from 0 to 1, what is positive at least 0."""
+    return max(low, 0.0) if share or positive else low, min(high, 1.0) if share else high
 
 
 def fieller(numerator: np.ndarray, denominator: np.ndarray, confidence: float = CONFIDENCE) -> Interval:

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, composed
 from fabricate import fabricate
 
-from analysis import curves, load_runs, summarise
+from analysis import curves, drawing, load_runs, summarise
 from analysis.entry import command as entered
 from analysis.experiments import Experiment, activation, method, replacement_set
 from analysis.look import MARKERS, Look, curve_look
@@ -87,6 +87,11 @@ def test_by_default_bands_are_intervals_within_what_an_accuracy_can_be(tidy):
     tidy["accuracy"] += 0.19 - 0.02 * tidy["seed"] * (tidy["task"] == 3)  # both at 0.99, then further apart
     tidy.loc[tidy["task"] == 3, "accuracy"] -= 0.1 * tidy["seed"]
     assert bands_of(figures.figure_5(tidy))[0][1] == 1.0
+
+
+def test_the_band_of_an_error_does_not_reach_below_0():
+    assert drawing.ends(pd.Series([1.0, 2.0]), "error", "interval")[0] == 0
+    assert drawing.ends(pd.Series([1.0, 2.0]), "loss_difference", "interval")[0] < 0
 
 
 def test_runs_that_end_in_two_groups_are_drawn_each(tidy):
