@@ -87,6 +87,9 @@ NAMES = {
     "error": "squared error",
     "loss": "loss",
     "weight_magnitude": "weight magnitude Σ|w|",
+    "utility_mean": "mean utility",
+    "probing_accuracy_before": "probing accuracy before the task (%)",
+    "probing_accuracy_after": "probing accuracy after the task (%)",
 }
 """What columns are called, with units; others go by their own names."""
 
