@@ -176,7 +176,11 @@ def varying(groups: Iterable[Sequence[Mapping[str, Any]]]) -> list[str]:
 
 def replacement_set(run: Run) -> str:
     """The layers whose units are replaced: "all layers", "layer 1", "layers 2 to 5", "no replacement"."""
-    layers, depth = run.replacement.layers, len(run.hidden_units)
+    return set_name(run.replacement.layers, len(run.hidden_units))
+
+
+def set_name(layers: Sequence[int], depth: int) -> str:
+    """What a set of hidden layers is called in a network of some depth."""
     if not layers or len(layers) == depth:
         return "all layers" if layers else "no replacement"
     if len(layers) > 2 and list(layers) == list(range(layers[0], layers[-1] + 1)):

@@ -75,12 +75,12 @@ def column(runs: pd.DataFrame, key: str, option: str = "--where") -> str:
 def _is_set(run: Mapping[str, object], name: str, runs: pd.DataFrame) -> bool:
     """Whether the layers that a run replaces are those of a replacement set."""
     try:
-        return shown(run[LAYERS]) == (",".join(map(str, resolve(name, _depth(run, runs)))) or "none")
+        return shown(run[LAYERS]) == (",".join(map(str, resolve(name, depth_of(run, runs)))) or "none")
     except ImpossibleLayer:
         return False
 
 
-def _depth(run: Mapping[str, object], runs: pd.DataFrame) -> int:
+def depth_of(run: Mapping[str, object], runs: pd.DataFrame) -> int:
     """Number of hidden layers of a run; for a model whose keys do not say, the most that any run of it replaces."""
     lists = [shown(run.get(f"model.{key}")) for key in ("widths", "channels", "hidden")]
     if listed := sum(len(one.split(",")) for one in lists if one):
@@ -114,13 +114,13 @@ def grouped(runs: pd.DataFrame, keys: Sequence[str], spelt: bool = False) -> pd.
     Args:
         runs: as returned by `analysis.summarise`.
         keys: columns; if there are none, all runs are called "".
-        spelt: with the names of the keys, as in "activation relu, step_size 0.005".
+        spelt: with the names of the keys, as in "activation relu, step size 0.005".
 
     Returns:
         a series by identity
     """
     ordered = runs.sort_values(list(keys), na_position="first") if keys else runs
-    before = [f"{short_key(key)} " if spelt else "" for key in keys]
+    before = [f"{short_key(key).replace('_', ' ')} " if spelt else "" for key in keys]
     names = [
         ", ".join(f"{word}{shown(value) or 'nothing'}" for word, value in zip(before, row, strict=True))
         for row in ordered[list(keys)].to_numpy(object)

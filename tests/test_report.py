@@ -160,13 +160,77 @@ def test_the_page_on_the_committed_results_is_small_and_says_what_they_say(tmp_p
 def test_curves_are_those_of_figures(runs):
     finished = summarise(runs)
     (figure,), left = usual.figures(finished, [str(runs)])
-    assert left == [] and figure.legend == "replacement.layers" and figure.lines == ["1", "1,2,3,4,5", "none"]
+    assert left == [] and figure.legend == "replaced"
+    assert figure.lines == ["all layers", "layer 1", "no replacement"]
     assert [panel.title for panel in figure.panels] == ["activation relu", "activation tanh"]
     points = [point for point in figure.panels[0].points if point[0] == 2]
     assert [point[2] for point in points] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert points[-1][3] == pytest.approx(100 * (0.6 + 0.61) / 2, abs=0.01)
     assert points[-1][4] < points[-1][3] < points[-1][5]
     assert [row[0].text for row in figure.values().sections[0].rows] == figure.lines
+
+
+def test_methods_stand_for_the_keys_that_follow_from_them(tmp_path):
+    """Three methods, each with a step size of its own, are three rows, compared, and three curves of one panel."""
+    methods = {
+        "BP": ({"replacement": {"layers": "none"}}, 0.005),
+        "CBP": ({}, 0.001),
+        "weight decay": ({"replacement": {"layers": "none"}, "regulariser": {"name": "l2"}}, 0.01),
+    }
+    for seed in (0, 1):
+        for number, (parts, step_size) in enumerate(methods.values()):
+            config = {"seed": seed, "optimiser": {"step_size": step_size}, **parts}
+            fabricate(tmp_path, config, [0.5, 0.6 + number / 10 + seed / 50])
+    known = summarise(tmp_path)
+    declared = usual.table(known)
+    assert (declared["rows"], declared["baseline"]) == (["method"], ["method=bp", "replacement=none"])
+    (figure,), _ = usual.figures(known, [str(tmp_path)])
+    assert (figure.legend, figure.lines, len(figure.panels)) == ("method", list(methods), 1)
+
+
+def test_an_unfinished_run_of_another_length_takes_no_number_from_a_table(tmp_path):
+    keys = {"optimiser.step_size": 0.01, "model.width": 50, "replacement.maturity_threshold": 10}
+    for number, (key, value) in enumerate([("seed", 0), *keys.items()]):
+        group, _, name = key.rpartition(".")
+        fabricate(tmp_path, {group: {name: value}} if group else {name: value}, [0.5, 0.5 + number / 10])
+    fabricate(tmp_path, {"replacement": {"layers": "none"}}, [0.5, 0.9])
+    fabricate(tmp_path, {"dataset": {"tasks": 9}}, [0.5], status="stopped")
+    known = summarise(tmp_path)
+    declared = usual.table(known)
+    assert "dataset.tasks" in declared["rows"]
+    contents = contents_of(declare(None, declared), known, [str(tmp_path)], None)
+    assert set(contents.summary["mean"].dropna().round()) == {50, 60, 70, 80, 90}
+
+
+def test_a_set_is_called_by_the_layers_of_its_own_network(tmp_path):
+    for depth, layers in ((2, "all"), (5, "all"), (5, [2, 3, 4, 5]), (5, [1]), (5, "none")):
+        fabricate(tmp_path, {"model": {"depth": depth}, "replacement": {"layers": layers}})
+    values, names = usual.replacement_sets(summarise(tmp_path))
+    assert sorted(values) == ["1", "2,3,4,5", "all", "all", "none"]
+    assert list(names.values()) == ["all layers", "layer 1", "layers 2 to 5", "no replacement"]
+    fabricate(tmp_path, {"model": {"depth": 5}, "replacement": {"layers": [1, 2]}})
+    assert usual.replacement_sets(summarise(tmp_path))[1] == {}  # "1,2" is all layers of the first
+
+
+def test_what_is_missing_is_shown_on_demand_and_its_commands_stand_apart(page):
+    text = page.read_text(encoding="utf-8")
+    before, _, after = text.partition("<summary>What is missing</summary>")
+    assert "Missing: 1 of 12 runs." in before
+    folded, _, _ = after.partition("</details>")
+    assert "<pre>python launch.py " in folded and "seed=1</pre>" in folded
+
+
+def test_a_task_alone_is_a_point(browser, tmp_path, monkeypatch):
+    fabricate(tmp_path / "runs", {"seed": 0}, [0.5])
+    output = tmp_path / "one.html"
+    monkeypatch.setattr("sys.argv", ["report", "--runs", str(tmp_path / "runs"), "--output", str(output)])
+    command(main)
+    with browser.new_context() as context:
+        tab = context.new_page()
+        tab.goto(output.as_uri())
+        tab.wait_for_selector("html[data-drawn]", state="attached", timeout=60_000)
+        assert len(tab.query_selector_all(".chart .mark-symbol path")) >= 1
+    assert "over 1 task of" in output.read_text(encoding="utf-8")
 
 
 def test_colours_can_be_told_from_the_page_in_either_scheme():
@@ -251,7 +315,7 @@ def test_axe_finds_no_violation(visit, scheme):
 
 
 def test_curves_are_switched_by_keyboard(tab):
-    button = tab.get_by_role("button", name="none", exact=True)
+    button = tab.get_by_role("button", name="no replacement", exact=True)
     lines = ".chart >> nth=0 >> .mark-line path"
     shown = len(tab.query_selector_all(lines))
     for _ in range(60):
@@ -276,14 +340,14 @@ def test_curves_are_switched_by_keyboard(tab):
 
 def test_the_pointer_is_told_the_names_and_values_of_curves(visit):
     tab = visit()
-    tab.get_by_role("button", name="1", exact=True).click()
+    tab.get_by_role("button", name="layer 1", exact=True).click()
     box = tab.query_selector(".chart svg").bounding_box()
     tab.mouse.move(box["x"] + box["width"] - 8, box["y"] + 60)
     tab.mouse.move(box["x"] + box["width"] - 10, box["y"] + 70)
     tab.wait_for_selector("#vg-tooltip-element.visible")
     said = tab.inner_text("#vg-tooltip-element")
-    assert "task 8" in said and "none" in said and "60.5 [" in said
-    assert re.search(r"^1\s", said, re.M) is None  # its curve is switched off
+    assert "task 8" in said and "no replacement" in said and "60.5 [" in said
+    assert "layer 1" not in said  # its curve is switched off
 
 
 def test_a_phone_need_not_scroll_sideways(visit):

@@ -18,7 +18,7 @@ from ..load import summarise
 from ..paper.figures import FIGURES
 from ..render import Cell, Section, Table
 from ..runs import counted, listing
-from ..selection import shown, where, with_derived
+from ..selection import LAYERS, shown, where, with_derived
 from ..tables.declaration import declare
 from ..tables.table import cell_arguments, contents_of
 from . import paper, usual
@@ -115,9 +115,17 @@ def _table(
         if arguments.baseline:
             raise
         _, table = contents.alone()
-    called = ", ".join([*declaration.rows.keys, *declaration.columns.keys])
-    title = f"{contents.measure.name} by {called}"
-    return Block(title[:1].upper() + title[1:], replace(table, notes=[*table.notes, *contents.notes()]))
+    *others, last = map(_called, [*declaration.rows.keys, *declaration.columns.keys])
+    title = f"{contents.measure.name} by {', '.join(others)} and {last}"
+    number, which = contents.lacking()
+    noted = replace(table, notes=[*table.notes, *contents.remarks(), *number])
+    return Block(title[:1].upper() + title[1:], noted, lacking=which)
+
+
+def _called(key: str) -> str:
+    """What a heading calls a key."""
+    known = {"tuned": "network", "replacement": "replacement set", LAYERS: "replacement set"}
+    return known.get(key, key.removesuffix(".name"))
 
 
 def _runs(runs: pd.DataFrame) -> list[Block]:

@@ -58,7 +58,7 @@
           encoding: { y: { field: "low", ...y }, y2: { field: "high" }, detail, color: colour(domain) },
         },
         {
-          mark: { type: "line", strokeWidth: 2, aria: false },
+          mark: { type: "line", strokeWidth: 2, aria: false, point: first === last && { filled: true, size: 45 } },
           encoding: {
             y: { field: "value", ...y }, detail, color: colour(domain),
             strokeDash: { field: "line", type: "nominal", legend: null, scale: { domain, range: domain.map(dash) } },

@@ -30,12 +30,14 @@ class Block:
         table: the table.
         folded: whether it is shown only on demand.
         wraps: whether its cells hold sentences or commands, which are broken into lines.
+        lacking: sentences on what it lacks, which are shown on demand.
     """
 
     title: str
     table: Table
     folded: bool = False
     wraps: bool = False
+    lacking: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def _part(part: Part) -> str:
 
 def _block(block: Block) -> str:
     table = _table(block.table, block.title, block.wraps) + _notes(block.table.notes)
+    if block.lacking:
+        table += f"<details><summary>What is missing</summary>{_notes(block.lacking)}</details>"
     if block.folded:
         return f"<details><summary>{escape(block.title)}</summary>{table}</details>"
     return f"<h3>{escape(block.title)}</h3>{table}"
@@ -161,7 +165,15 @@ def _switch(figure: Figure, line: int) -> str:
 
 
 def _notes(sentences: Sequence[str]) -> str:
-    return "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in sentences)
+    return "".join(map(_note, sentences))
+
+
+def _note(sentence: str) -> str:
+    """A sentence; a command at its end stands apart, to be copied."""
+    said, found, command = sentence.partition(": python ")
+    if not found:
+        return f'<p class="note">{escape(sentence)}</p>'
+    return f'<p class="note">{escape(said)}:</p><pre>python {escape(command)}</pre>'
 
 
 def _file(name: str) -> str:

@@ -5,14 +5,17 @@ from typing import Any
 
 import pandas as pd
 
+from plasticity.composition.methods import recipes
+
+from ..experiments import set_name
 from ..load import config_columns, load_runs
 from ..look import column_name
 from ..points import LINE, PANEL, explain
-from ..selection import LAYERS, grouped, mixture, shown, with_derived
+from ..selection import LAYERS, depth_of, grouped, mixture, shown, with_derived
 from .curves import Figure, panels
 
 MOST_KEYS = 3
-"""With more keys than this along its rows, a table is by network and method instead."""
+"""With more keys than this along its rows, a table is by network, method and what these do not tell apart."""
 
 MOST_CURVES, MOST_PANELS = 12, 12
 """The most curves that can be told apart, and the most panels of a page."""
@@ -22,20 +25,58 @@ def sides(runs: pd.DataFrame) -> tuple[str, list[str]]:
     """The key along the columns of a table, or of a figure's curves, and the keys along its rows, or panels.
 
     The columns are replacement sets, where runs differ in them; else the key with the fewest values. What follows
-    from the column is not shown again.
+    from the column is not shown again. Methods stand for the keys that follow from them.
 
     Args:
         runs: as returned by `analysis.summarise`.
     """
     keys = [key for key in config_columns(runs) if key != "seed" and runs[key].map(shown).nunique() > 1]
     column = LAYERS if LAYERS in keys else min(keys, key=lambda key: runs[key].nunique(), default=LAYERS)
-    rows = [key for key in keys if key != column and not _follows(runs, key, column)]
-    return column, ["tuned", "method"] if len(rows) > MOST_KEYS else rows
+    rows = [key for key in keys if key != column and not _follows(runs, key, [column])]
+    if len(rows) < 2:
+        return column, rows
+    known = with_derived(runs, ["tuned", "method"])
+    if all(_follows(known, key, ["method", column]) for key in rows):
+        return column, ["method"]
+    if len(rows) <= MOST_KEYS:
+        return column, rows
+    named = [key for key in ("tuned", "method") if known[key].map(shown).nunique() > 1]
+    for key in rows:
+        if not _follows(known, key, [*named, column]):
+            named.append(key)
+    return column, named
 
 
-def _follows(runs: pd.DataFrame, key: str, other: str) -> bool:
-    """Whether a key has one value for each value of another."""
-    return bool(runs[key].map(shown).groupby(runs[other].map(shown)).nunique().max() <= 1)
+def _follows(runs: pd.DataFrame, key: str, others: Sequence[str]) -> bool:
+    """Whether a key has one value for each combination of values of others."""
+    groups = runs[key].map(shown).groupby([runs[other].map(shown) for other in others])
+    return bool(groups.nunique().max() <= 1)
+
+
+def replacement_sets(runs: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
+    """Which of its network's layers each run replaces, and what these sets are called.
+
+    Returns:
+        a value for each run, such as "all", "none" or "2,3", and their names, "all layers" first and "no
+        replacement" last; the names are empty where a value is all layers of one network and some of another
+    """
+    texts = [shown(value) for value in runs[LAYERS]]
+    known = [{str(key): value for key, value in run.items()} for run in runs.to_dict("records")]
+    depths = [depth_of(run, runs) for run in known]
+    layers = [[int(layer) for layer in text.split(",") if layer.isdecimal()] for text in texts]
+    values = [
+        "all" if own and len(own) == depth else text
+        for own, depth, text in zip(layers, depths, texts, strict=True)
+    ]
+    places = {
+        value: (value != "all", own == [], len(own), own) for value, own in zip(values, layers, strict=True)
+    }
+    names = {
+        value: set_name(own, len(own) if value == "all" else 0)
+        for value, own in sorted(zip(values, layers, strict=True), key=lambda each: places[each[0]])
+    }
+    both = {text for text, value in zip(texts, values, strict=True) if value == "all"} & set(values)
+    return values, {} if both else names
 
 
 def table(runs: pd.DataFrame) -> dict[str, Any]:
@@ -46,10 +87,14 @@ def table(runs: pd.DataFrame) -> dict[str, Any]:
     rows = [key for key in rows if not many or key != "dataset.name"] or (
         ["dataset.name"] if not many else ["dataset.tasks"]
     )
+    names = replacement_sets(runs)[1] if column == LAYERS else {}
+    columns = {"replacement": names} if names else [column]
+    methods = set(with_derived(runs, rows).get("method", ()))
     against = ["method=bp"] if "method" in rows else []
     has_none = column == LAYERS and "none" in set(runs[LAYERS].map(shown)) and runs[LAYERS].nunique() > 1
+    has_none = has_none and (not methods or "bp" in methods)
     baseline = {"baseline": [*against, "replacement=none"]} if has_none else {}
-    return {"rows": rows, "columns": [column], **sections, **baseline}
+    return {"rows": rows, "columns": columns, **sections, **baseline}
 
 
 def figures(
@@ -66,10 +111,13 @@ def figures(
     if finished.empty:
         return [], ["No run is finished."]
     by, panel = sides(finished)
-    finished = with_derived(finished, panel)
-    names = {LINE: grouped(finished, [by]), PANEL: grouped(finished, panel, spelt=True)}
+    finished = _with_labels(with_derived(finished, panel))
+    if panel == ["method"] and _follows(finished, by, panel):
+        by, panel = "method", []
+    legend, line = _curves(finished, by)
+    names = {LINE: line, PANEL: grouped(finished, panel, spelt=True)}
     left = [
-        f"Curves are not shown: {what} has {number} values, more than {most}. "
+        f"Curves are not shown: there are {number} values of {what}, more than {most}. "
         "The command curves draws those that you choose."
         for what, name, most in ((by, LINE, MOST_CURVES), (", ".join(panel), PANEL, MOST_PANELS))
         if (number := len(names[name].cat.categories)) > most
@@ -86,7 +134,29 @@ def figures(
         title = f"{column_name(y)} by task".capitalize()
         drawn.append(
             Figure(
-                f"by-task-{y}", title, by, list(map(str, tasks[LINE].cat.categories)), panels(tasks, y), said
+                f"by-task-{y}",
+                title,
+                legend,
+                list(map(str, tasks[LINE].cat.categories)),
+                panels(tasks, y),
+                said,
             )
         )
     return drawn, []
+
+
+def _with_labels(runs: pd.DataFrame) -> pd.DataFrame:
+    """Some runs with the methods called as in figures: "weight decay" in place of "l2"."""
+    if "method" not in runs:
+        return runs
+    labels = {recipe.name: recipe.label for recipe in recipes().values()}
+    return runs.assign(method=[labels.get(name, name) for name in runs["method"]])
+
+
+def _curves(runs: pd.DataFrame, by: str) -> tuple[str, pd.Series]:
+    """The title of the legend, and the curve of each run by identity."""
+    values, names = replacement_sets(runs) if by == LAYERS else ([], {})
+    if not names:
+        return by, grouped(runs, [by])
+    called = pd.Categorical([names[value] for value in values], list(names.values()))
+    return "replaced", pd.Series(called, index=runs["run"])

@@ -136,7 +136,7 @@ def lines(axis: Axis, runs: pd.DataFrame, option: str, spelt: bool = False) -> l
         for name, values in zip(names, axis.keys.values(), strict=True)
     ]
     found = []
-    for combination in product(*choices):
+    for combination in product(*choices) if any(axis.keys.values()) else _there(runs, names, choices):
         values = dict(zip(names, combination, strict=True))
         if not all(axis.keys.values()) and not having(runs, values).any():
             continue
@@ -149,6 +149,13 @@ def lines(axis: Axis, runs: pd.DataFrame, option: str, spelt: bool = False) -> l
     if twice := next((label for label in called if called.count(label) > 1), None):
         raise UserError(f"{option} is refused: two of its values are called {twice}.")
     return found
+
+
+def _there(runs: pd.DataFrame, names: Sequence[str], choices: list[list[str]]) -> list[tuple[str, ...]]:
+    """The combinations that any run has, in the order of their product, which may be far larger."""
+    places = [{value: place for place, value in enumerate(values)} for values in choices]
+    combinations = set(zip(*(runs[name].map(shown) for name in names), strict=True))
+    return sorted(combinations, key=lambda one: [own[value] for own, value in zip(places, one, strict=True)])
 
 
 def _label(name: str, value: str, known: Values | None, spelt: bool) -> str:

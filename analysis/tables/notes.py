@@ -38,8 +38,8 @@ def lacking(found: pd.DataFrame, name: Callable[[str], str], title: Callable[[st
     ]
 
 
-def missing(found: pd.DataFrame, grid: Grid, asked: Asked) -> list[str]:
-    """What the cells of a table lack, and the commands that compute it.
+def missing(found: pd.DataFrame, grid: Grid, asked: Asked) -> tuple[list[str], list[str]]:
+    """How much the cells of a table lack; and what, with the commands that compute it.
 
     Args:
         found: as returned by `analysis.tables.cells.cells`, and further runs that it needs.
@@ -48,18 +48,14 @@ def missing(found: pd.DataFrame, grid: Grid, asked: Asked) -> list[str]:
     """
     none = found[found["score"].isna()].drop_duplicates("run")
     if none.empty:
-        return []
+        return [], []
     titles = {column.key: column.label for column in grid.columns}
     of = f" of experiment={asked.experiment.name}" if asked.experiment else ""
     unmeasured = int((none["status"] == "finished").sum())
     measure = [f"{unmeasured} of them are finished, but lack the number shown."] if unmeasured else []
-    return [
-        f"Missing: {len(none)} of {found['run'].nunique()} runs{of}.",
-        *lacking(found, grid.name, lambda key: titles.get(key, key)),
-        *diverged(none),
-        *measure,
-        *commands(none, asked, bool(unmeasured)),
-    ]
+    number = f"Missing: {len(none)} of {found['run'].nunique()} runs{of}."
+    which = lacking(found, grid.name, lambda key: titles.get(key, key))
+    return [number, *diverged(none), *measure], [*which, *commands(none, asked, bool(unmeasured))]
 
 
 def diverged(none: pd.DataFrame) -> list[str]:

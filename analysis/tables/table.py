@@ -160,6 +160,27 @@ class Contents:
 
     def notes(self) -> list[str]:
         """What the cells hide, and what they lack."""
+        before, after = self._remarks()
+        number, which = self.lacking()
+        return [*before, *number, *which, *after]
+
+    def remarks(self) -> list[str]:
+        """What the cells hide."""
+        before, after = self._remarks()
+        return [*before, *after]
+
+    def lacking(self) -> tuple[list[str], list[str]]:
+        """What the cells lack: how many runs; and which, with the commands that compute them."""
+        return notes.missing(self._needed(), self.grid, self.asked)
+
+    def _needed(self) -> pd.DataFrame:
+        """The runs of the cells and, where they are others, of their baselines."""
+        more = self.others[~self.others["run"].isin(set(self.found["run"]))].drop_duplicates("run")
+        elsewhere = more.assign(row="baseline", column=", ".join(self.declaration.baseline))
+        return pd.concat([self.found, elsewhere])
+
+    def _remarks(self) -> tuple[list[str], list[str]]:
+        """What the cells hide: what is said before what they lack, and after."""
         chosen = all(self.declaration.columns.keys.values())
         least = (
             int(self.summary.loc[self.summary["seeds"] > 0, "seeds"].min())
@@ -167,13 +188,10 @@ class Contents:
             else FEW
         )
         narrow = self.declaration.statistic == "iqm" and least < FEW
-        more = self.others[~self.others["run"].isin(set(self.found["run"]))].drop_duplicates("run")
-        elsewhere = more.assign(row="baseline", column=", ".join(self.declaration.baseline))
-        everything = pd.concat([self.found, elsewhere])
         keys = [
             key for key in config_columns(self.asked.runs) if key not in ("setting", *self.declaration.keys)
         ]
-        return [
+        before = [
             *([] if chosen else [f"Columns: {self.grid.column_head}."]),
             *(
                 [f"Bootstrap intervals over fewer than {FEW} seeds, here {least}, are too narrow."]
@@ -182,10 +200,8 @@ class Contents:
             ),
             *notes.mixture(self.found, keys),
             *(notes.uncompared(self.found, self.others, self.grid) if self.declaration.baseline else []),
-            *notes.missing(everything, self.grid, self.asked),
-            *notes.nowhere(everything, self.asked),
-            *notes.versions(self.found),
         ]
+        return before, [*notes.nowhere(self._needed(), self.asked), *notes.versions(self.found)]
 
 
 def contents_of(
