@@ -97,13 +97,20 @@ def latex(table: Table, standalone: bool = False) -> str:
     notes = "".join(f"\n\n\\smallskip\\noindent\\footnotesize {_latex(note)}" for note in table.notes)
     return (
         "\\documentclass{article}\n"
-        f"\\usepackage[margin=2cm{',landscape' if len(table.columns) > _LATEX_WIDTH else ''}]{{geometry}}\n"
+        f"\\usepackage[margin=2cm{',landscape' if _is_wide(table) else ''}]{{geometry}}\n"
         f"\\usepackage{{{packages}}}\n"
         "\\pagestyle{empty}\n"
         "\\begin{document}\n"
         f"\\noindent\\small\n{body}{notes}\n"
         "\\end{document}\n"
     )
+
+
+def _is_wide(table: Table) -> bool:
+    """Whether a table does not fit on an upright page."""
+    columns = zip(table.columns, *[[cell.text for cell in row] for row in table.rows], strict=True)
+    characters = sum(2 + min(max(map(len, column)), _LATEX_LINE) for column in columns)
+    return len(table.columns) > _LATEX_WIDTH or characters > _LATEX_CHARACTERS
 
 
 def _latex_rows(table: Table, environment: str) -> list[str]:
@@ -171,6 +178,9 @@ _LATEX_PAGE = 45
 _LATEX_WIDTH = 7
 """Columns that fit on an upright page."""
 
+_LATEX_CHARACTERS = 105
+"""Characters of a row that do."""
+
 _LATEX_LINE = 45
 """Characters of a cell beyond which it is broken into lines."""
 
@@ -196,6 +206,7 @@ _LATEX = {
 
 def _latex(value: str) -> str:
     """Text with LaTeX's special characters escaped; characters that it does not have become "?"."""
+    value = re.sub(r"(?<![\w)-])-(?=\d)", "−", value)  # a minus, and not a hyphen
     return "".join(_LATEX.get(character, character if character.isascii() else "?") for character in value)
 
 

@@ -89,6 +89,13 @@ def test_latex_breaks_long_texts_into_lines_and_turns_wide_documents():
     assert r"\begin{tabular}{l}" in render(Table(["a"], []), "latex")
     assert "% one two\n" in render(Table(["a"], [], ["one\ntwo"]), "latex")  # all of it is a comment
     assert "[margin=2cm]{geometry}" in render(Table(["a"], []), "latex", standalone=True)
+    few_but_long = Table(["a", *["+2.1 [+1.0, +3.2] undecided"] * 4], [])
+    assert "landscape" in render(few_but_long, "latex", standalone=True)
+
+
+def test_latex_has_minus_signs_and_hyphens():
+    source = render(Table(["-0.7 [-1.5, +0.1]", "1e-05", "--margin", "1→2 -3.0"], []), "latex")
+    assert r"$-$0.7 [$-$1.5, +0.1] & 1e{-}05 & {-}{-}margin & 1$\to$2 $-$3.0 \\" in source
 
 
 @pytest.mark.skipif(
