@@ -50,7 +50,7 @@
       data: { values: panel.points.map(([line, run, task, value, low, high]) => ({ line, run, task, value, low, high })) },
       transform: [{ filter: "indexof(hidden, datum.line) < 0" }],
       encoding: {
-        x: { field: "task", type: "quantitative", title: "task", axis: { tickCount: 4, grid: false }, scale: x },
+        x: { field: "task", type: "quantitative", title: "task", axis: { tickCount: 4, tickMinStep: 1, grid: false }, scale: x },
       },
       layer: [
         {
