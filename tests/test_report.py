@@ -353,3 +353,14 @@ def test_the_pointer_is_told_the_names_and_values_of_curves(visit):
 def test_a_phone_need_not_scroll_sideways(visit):
     tab = visit(viewport={"width": 360, "height": 740})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_names_of_runs_are_printed_on_one_line(visit):
+    tab = visit(viewport={"width": 700, "height": 1_000})
+    tab.emulate_media(media="print")
+    heights = tab.eval_on_selector_all(
+        "h3 + .scroll td:first-child",
+        "cells => cells.map(cell => { const range = document.createRange(); range.selectNodeContents(cell);"
+        " return range.getClientRects().length; })",
+    )
+    assert len(heights) > 12 and set(heights) == {1}
