@@ -93,7 +93,7 @@ def test_every_run_that_has_ended_is_published_once_as_what_it_is_and_again_when
     assert b"node" not in shown.files["state.json"]  # the machine's name
     assert runs["failed"].summary["reason"] == "the loss is no longer finite"
     asked = len(client.server.requests)
-    assert publish(client).startswith("0 published, 4 published before")
+    assert publish(client).startswith("0 published, 4 published before, in project tester/plasticity.")
     assert len(client.server.requests) == asked
     resumed = run(seed=2, replacement={"layers": [1]})
     fabricate(client.directory / "runs", resumed, ACCURACIES, updated=2.0)

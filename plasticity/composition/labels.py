@@ -21,6 +21,11 @@ def labels(runs: Sequence[Run]) -> list[str]:
     return [name or "run" for name in _joined(flat, kept)]
 
 
+def named(run: Run, label: str) -> str:
+    """What a run is called, and its identity."""
+    return run.identity if label == run.identity else f"{label} ({run.identity})"
+
+
 def _joined(flat: Sequence[dict[str, str]], keys: Sequence[str]) -> list[str]:
     return [" ".join(values[key] for key in keys if key in values) for values in flat]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from plasticity.composition.labels import named
 from plasticity.machine.progress import clock
 from plasticity.objectives import Objective
 from plasticity.run import Run
@@ -141,8 +142,7 @@ class Display:
 
     def name(self, run: Run) -> str:
         """What a run is called, and its identity."""
-        label = self.runs[run.identity].label
-        return run.identity if label == run.identity else f"{label} ({run.identity})"
+        return named(run, self.runs[run.identity].label)
 
     def _draw(self) -> None:
         for run in self.runs.values():

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from plasticity.composition.labels import labels
+from plasticity.composition.labels import labels, named
 from plasticity.composition.settings import Settings
 from plasticity.launch import lacks
 from plasticity.launch.local import Outcome
@@ -52,7 +52,7 @@ def failures(runs: Sequence[Run], known: Mapping[str, RunState]) -> list[str]:
         known: the state of each, by its identity.
     """
     return [
-        f"  failed: {label} ({run.identity}): {known[run.identity].reason}"
+        f"  failed: {named(run, label)}: {known[run.identity].reason}"
         for run, label in zip(runs, labels(runs), strict=True)
         if known[run.identity].has_failed
     ]

@@ -115,10 +115,8 @@ def _report(outcomes: Sequence[Delivery], target: Place) -> int:
         if outcome.status == "failed" and outcome.reason != shared:
             print(f"  {outcome.identity}: {outcome.reason}")
     url = next((outcome.url for outcome in outcomes if outcome.url), None)
-    place = url.partition("/runs/")[0] if url else target.path.strip("/")
-    if target.mode == "offline":
-        place = str(target.directory / "wandb")
-    there = f", at {place}" if counts["published"] or counts["already"] else ""
+    place = f"in {target.directory / 'wandb'}" if target.mode == "offline" else target.shown(url)
+    there = f", {place}" if counts["published"] or counts["already"] else ""
     print(f"{counts['published']} published, {counts['already']} published before{there}.")
     if left:
         reason = f" ({shared.rstrip('.')})" if shared else ""

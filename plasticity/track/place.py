@@ -49,6 +49,14 @@ class Place:
         """Entity and project."""
         return f"{self.entity or ''}/{self.project}"
 
+    def shown(self, url: str | None) -> str:
+        """Where its runs are, in words.
+
+        Args:
+            url: the address of one of them, if it is known.
+        """
+        return f"at {url.partition('/runs/')[0]}" if url else f"in project {self.path.strip('/')}"
+
     def alike(self, place: str) -> bool:
         """Whether a place, or a path, may be this project: under this entity, or under one that is not named."""
         project = f"/{self.project}"

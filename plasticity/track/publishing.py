@@ -149,8 +149,7 @@ class Publishing:
             )
         elif done:
             url = next((one.url for one in done if one.url), None)
-            place = url.partition("/runs/")[0] if url else self.publisher.target.path.strip("/")
-            lines.append(f"{_runs(len(done))} published, at {place}")
+            lines.append(f"{_runs(len(done))} published, {self.publisher.target.shown(url)}")
         if left:
             reason = next((one.reason for one in left if one.status == "failed"), left[0].reason)
             reason = reason.partition("\n")[0].rstrip(".")
