@@ -400,7 +400,8 @@ def test_jobs_that_end_before_our_code_starts_say_why(cluster):
     fails = [*SLURM, *SHORT, "seed=0,1", "launch.runs_per_job=1", "hydra.launcher.cpus_per_job=1"]
     fails.append("hydra.launcher.setup=[module load x || exit 1]")
     waited = cluster(*fails, "launch.wait=true")
-    assert waited.returncode == 1 and "0 of 2 runs finished, 2 left" in waited.stdout
+    assert waited.returncode == 1 and "0 of 2 runs finished, 2 left, in " in waited.stdout
+    assert "The same command computes them." in waited.stdout
     job = waited.stdout.partition("Jobs: ")[2].partition("\n")[0]
     (log,) = cluster.runs.glob(f".jobs/*/logs/{job}_0_0_log.out")
     listed = cluster("--runs", str(cluster.runs), module="analysis.runs").stderr

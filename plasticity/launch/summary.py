@@ -39,7 +39,9 @@ def summary(asked: Sequence[Run], computed: Sequence[Run], outcome: Outcome, set
     left = len(known) - finished - len(lines)
     counts = f"{finished} of {len(known)} runs finished"
     counts += f", {len(lines)} failed" * bool(lines) + f", {left} left" * bool(left)
-    again = f" The same command {'resumes' if left else 'retries'} them." if lines or left else ""
+    begun = any(state.status != "new" and not state.is_over for state in known.values())
+    does = "resumes" if begun else "computes" if left else "retries"
+    again = f" The same command {does} them." if lines or left else ""
     head = "Interrupted. " if outcome.interrupted else ""
     return "\n".join([*lines, f"{head}{counts}, in {settings.runs_dir}.{again}", _next(settings), *last])
 
@@ -88,6 +90,8 @@ def _one(run: Run, state: RunState, was_finished: bool, outcome: Outcome, settin
     if state.has_failed:
         return f"Failed: {state.reason}. What was computed is in {path}."
     head = "Interrupted. " if outcome.interrupted else ""
+    if state.status == "new":
+        return f"{head}Nothing was computed yet. The same command computes it."
     kept = f"{state.tasks_done} of {tasks} tasks are kept in {path}."
     return f"{head}{kept} The same command resumes it."
 
