@@ -101,7 +101,7 @@ class PartsSource(FolderSource):
             config = OmegaConf.create({"defaults": [choice], "replacement": {"layers": "all"}})
             header["package"] = "_global_"
         elif found := CLASS.fullmatch(config_path):
-            config = _completed(OmegaConf.create({"_target_": found[2]}), found[1].replace("/", "."))
+            config = _completed(OmegaConf.create({"_target_": found[2]}), found[1])
             if found[1] == "replacement/method":
                 header["package"] = "replacement"
             elif found[1] == "diagnostics":  # there may be several, each under its own name
@@ -134,13 +134,16 @@ def _loaded(path: Path, has_parts: bool) -> bytes:
     return pickle.dumps((_completed(config) if has_parts else config, head))
 
 
-def _completed(config: DictConfig, key: str = "_target_") -> DictConfig:
-    """A config completed with the defaults of the part that it names, if any; `key` is for error messages."""
+def _completed(config: DictConfig, group: str = "_target_") -> DictConfig:
+    """A config completed with the defaults of the part that it names, if any; `group` is that of its class."""
     if "_target_" in config:
+        from plasticity.composition.methods import KINDS
         from plasticity.part import Part, checked_fields, find, plain
 
-        part = find(Part, config["_target_"], key)
-        for name, entry in checked_fields(part).items():
+        key = group.replace("/", ".")
+        kind: type[Part] = KINDS.get(group, Part)
+        part = find(kind, config["_target_"], key)
+        for name, entry in checked_fields(part, key).items():
             if name not in config and entry.default is not MISSING:
                 config[name] = plain(entry.default)
     return config

@@ -188,7 +188,7 @@ def build(section: type[Section], values: Mapping[str, Any], prefix: str = "") -
     """
     if not isinstance(values, Mapping):
         raise ConfigError(prefix.rstrip("."), values, "a group of keys")
-    known = checked_fields(section)
+    known = checked_fields(section, prefix.rstrip(".") or "_target_")
     for key, value in values.items():
         if key not in known:
             raise unknown_key(f"{prefix}{key}", value, [f"{prefix}{name}" for name in known])
@@ -200,8 +200,12 @@ def build(section: type[Section], values: Mapping[str, Any], prefix: str = "") -
     )
 
 
-def checked_fields(section: type) -> dict[str, Field[Any]]:
+def checked_fields(section: type, key: str = "_target_") -> dict[str, Field[Any]]:
     """The fields of a class by name.
+
+    Args:
+        section: the class.
+        key: the config key that chose it, for messages.
 
     Raises:
         ConfigError: for a class whose fields were not made by this module's functions.
@@ -214,7 +218,7 @@ def checked_fields(section: type) -> dict[str, Field[Any]]:
     if loose:
         path = f"{section.__module__}.{section.__qualname__}"
         raise ConfigError(
-            "_target_", path, "a @dataclass(frozen=True, kw_only=True) whose fields come from number, integer, "
+            key, path, "a @dataclass(frozen=True, kw_only=True) whose fields come from number, integer, "
             f"choice, flag or text; {one_of(loose)} does not"
         )  # fmt: skip
     return known

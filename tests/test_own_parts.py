@@ -320,6 +320,7 @@ REFUSED = {
     "activation=absent": "activation._target_=absent.Slope is refused: it must be a class that can be imported",
     "activation=broken.Slope": "that can be imported (ZeroDivisionError: division by zero)",
     "activation=my_parts.Slop": "activation=my_parts.Slop is refused: it must be a class that can be imported",
+    "activation=pathlib.Path": "activation=pathlib.Path is refused: it must be a subclass of plasticity.Act",
     "activation=my_parts.L2Init": "it must be a subclass of plasticity.Activation",
     "replacement/utility=my_parts.Slope": "it must be a subclass of plasticity.Utility",
     "diagnostics=my_parts.Slope": "it must be a subclass of plasticity.Diagnostic",

@@ -156,7 +156,7 @@ REFUSED = {
     "activation=broken.Wide": ", not a float32 tensor of shape [8].",
     "activation=broken.Double": ", not a float64 tensor of shape [4].",
     "activation=broken.Undefined": "a class that defines __call__, which returns a float32 tensor",
-    "activation=broken.Raising": ", but it raised KeyboardInterrupt: enough.",
+    "activation=broken.Raising": ", but it raised KeyboardInterrupt: enough, in Raising.__call__ (line ",
     "replacement.utility=broken.Worthless": "a class whose __call__ returns a float32 tensor with a value for each "
     "unit, not None.",
     "regulariser=broken.Term": "a number, or a float32 tensor shaped like the parameter, "
@@ -164,7 +164,8 @@ REFUSED = {
     "regulariser=broken.Placed": "a class whose gradient returns a number, or a float32 tensor shaped like the "
     "parameter, not a float32 tensor of shape [4] without gradients.",
     "optimiser=broken.Still": "a class that defines step",
-    "optimiser=broken.Together": "a class whose descend returns nothing, but it raised KeyError: 'momentum'.",
+    "optimiser=broken.Together": "a class whose descend returns nothing, but it raised KeyError: 'momentum', in "
+    "Together.descend (line ",
     "constraint=broken.Free": "a class that defines __call__, which returns nothing.",
     "perturbation=broken.Idle": "a class that defines perturb, which returns nothing.",
     "replacement=broken.Untold": "a class whose update returns a list of numbers, one for each of the 2 hidden "

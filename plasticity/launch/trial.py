@@ -11,7 +11,7 @@ from plasticity.datasets import Dataset
 from plasticity.engines import get
 from plasticity.errors import Diverged, UserError
 from plasticity.launch.expected import TRIALS, first_task
-from plasticity.launch.tried import Tried, is_own
+from plasticity.launch.tried import Tried, is_own, where
 from plasticity.machine.processes import Died, Process
 from plasticity.machine.progress import doing
 from plasticity.networks.network import initial_network
@@ -127,19 +127,5 @@ def step(run: Run, root: str | None) -> None:
         named = ", ".join(f"{key}={part.name}" for key, part in own(run).items())
         raise UserError(
             f"{named} is refused: a step on made-up examples ended with {type(error).__name__}: {error}"
-            f"{_where(error, run)}."
+            f"{where(error, own(run).values())}."
         ) from error
-
-
-def _where(error: Exception, run: Run) -> str:
-    """The innermost method of a user's own part in which an error was raised, as the end of a sentence."""
-    place, trace = "", error.__traceback__
-    kinds = {type(part) for part in own(run).values()}
-    while trace is not None:
-        frame, trace_line = trace.tb_frame, trace.tb_lineno
-        kind = type(frame.f_locals.get("self"))
-        if kind in kinds:
-            code = frame.f_code
-            place = f", in {kind.__name__}.{code.co_name} (line {trace_line} of {code.co_filename})"
-        trace = trace.tb_next
-    return place

@@ -1,6 +1,6 @@
 """A part that is being tried: what its methods return is checked, and what they raise is reported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -50,11 +50,27 @@ class Tried:
 
     def _raised(self, method: str, returns: str, error: BaseException) -> ConfigError:
         told = f"{type(error).__name__}: {error}".rstrip(".: ")
-        return self.refused(f"a class whose {method} returns {returns}, but it raised {told}")
+        return self.refused(
+            f"a class whose {method} returns {returns}, but it raised {told}{where(error, [self.part])}"
+        )
 
     def refused(self, valid: str) -> ConfigError:
         """The error that says what the part must be."""
         return ConfigError(self.key, self.part.name, valid)
+
+
+def where(error: BaseException, parts: Iterable[Part]) -> str:
+    """The innermost method of some parts in which an error was raised, as the end of a sentence."""
+    place, trace = "", error.__traceback__
+    kinds = {type(part) for part in parts}
+    while trace is not None:
+        frame, trace_line = trace.tb_frame, trace.tb_lineno
+        kind = type(frame.f_locals.get("self"))
+        if kind in kinds:
+            code = frame.f_code
+            place = f", in {kind.__name__}.{code.co_name} (line {trace_line} of {code.co_filename})"
+        trace = trace.tb_next
+    return place
 
 
 def _shown(found: Any) -> str:
