@@ -94,13 +94,13 @@ def figure(
 
 @figure(step_size)
 def figure_1(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
-    """Plain backpropagation loses plasticity: online accuracy of the base network at three step sizes."""
+    """Plain backpropagation at three step sizes: online accuracy of the base network."""
     return drawing.curves(tasks, "accuracy", "step size", look=look)
 
 
 @figure(replacement_set)
 def figure_3(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
-    """The deeper the layer that is replaced alone, the less it helps: online accuracy of the base network."""
+    """Each layer replaced alone, all, and none: online accuracy of the base network."""
     return drawing.curves(tasks, "accuracy", "replaced", look=look)
 
 
@@ -118,7 +118,7 @@ def figure_5(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
 
 @figure(replacement_set, by_layer=["weight_magnitude"], first=400)
 def figure_6(tasks: pd.DataFrame, look: Look = USUAL) -> Figure:
-    """Unless the first layer is replaced, weights grow: of the whole network by task, and of each layer."""
+    """Weight magnitude of the base network, by task and by layer."""
     number = int(tasks["task"].max()) + 1
     last = tasks[tasks["task"] >= number - window(number)]
     figure, grid = canvas(look.width, look.height or 2.9, columns=2, width_ratios=[3, 2])
