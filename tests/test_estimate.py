@@ -79,6 +79,14 @@ def test_labels_name_what_varies():
     ]  # fmt: skip
 
 
+def test_labels_name_the_method_where_that_says_more_in_less():
+    plain, decay = {"replacement": {"layers": "none"}}, {"regulariser": {"name": "l2", "strength": 0.01}}
+    configs = [plain, {}, plain | decay]
+    seeded = [Run.of(config | {"seed": seed}) for config in configs for seed in (0, 1)]
+    assert labels(seeded)[::2] == ["method bp seed 0", "method cbp seed 0", "method l2 seed 0"]
+    assert labels([Run.of(config) for config in configs[:2]]) == ["layers none", "layers 1,2,3,4,5"]
+
+
 def test_a_plan_takes_each_run_once_and_the_longest_first(tmp_path):
     short, long = (Run.of({"dataset": {"tasks": tasks}}) for tasks in (1, 2))
     todo = plan([short, None, long, short], tmp_path, force=False, engine="auto")

@@ -3,14 +3,36 @@
 from collections.abc import Sequence
 from typing import Any
 
+from plasticity.composition.methods import method_name
 from plasticity.run import Run, flatten, number_text, short_key
+
+OF_NO_METHOD = ("model", "activation", "dataset", "seed")
+"""Groups whose keys methods hardly ever set: where no others differ, the methods' files are not read."""
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """A name for each run: the values of as few keys as tell them apart; for a single run, its identity."""
+    """A name for each run: the values of as few keys as tell them apart; for a single run, its identity.
+
+    Its method stands for the keys that it sets where that makes the name shorter.
+    """
     if len(runs) < 2:
         return [run.identity for run in runs]
     flat = [{key: _part(key, value) for key, value in flatten(run.values()).items()} for run in runs]
+    kept = _kept(flat)
+    if sum(key.partition(".")[0] not in OF_NO_METHOD for key in kept) > 1:
+        settings = {run.without_seed: run for run in runs}
+        methods = {setting: f"method {method_name(run)}" for setting, run in settings.items()}
+        with_method = [
+            {"method": methods[run.without_seed]} | one for run, one in zip(runs, flat, strict=True)
+        ]
+        others = _kept(with_method)
+        if len(others) < len(kept):
+            flat, kept = with_method, others
+    return [name or "run" for name in _joined(flat, kept)]
+
+
+def _kept(flat: Sequence[dict[str, str]]) -> list[str]:
+    """As few keys as tell runs apart, the first rather than the last."""
     keys = list(dict.fromkeys(key for values in flat for key in values))
     kept = [key for key in keys if len({values.get(key) for values in flat}) > 1]
     told_apart = len(set(_joined(flat, kept)))
@@ -18,7 +40,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
         without = [other for other in kept if other != key]
         if len(set(_joined(flat, without))) == told_apart:
             kept = without
-    return [name or "run" for name in _joined(flat, kept)]
+    return kept
 
 
 def named(run: Run, label: str) -> str:
