@@ -321,6 +321,14 @@ def test_table_1_is_one_such_table(call, arguments, file):
     assert "further seeds" in committed[len(own) :]  # which only that command knows of
 
 
+def test_the_table_of_methods_is_what_its_command_prints(call):
+    (command,) = re.findall(
+        "analysis table (--runs .*) --output", (ROOT / "results" / "README.md").read_text()
+    )
+    _, directory, *arguments = shlex.split(command)
+    assert call(*arguments, runs=ROOT / directory) == (ROOT / "results" / "methods" / "table.md").read_text()
+
+
 def test_numbers_of_ones_own_are_compared_as_those_of_the_paper_are(tmp_path, call):
     scored(tmp_path, [0.70, 0.72, 0.71], **NONE)
     file = tmp_path / "mine.yaml"
