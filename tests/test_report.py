@@ -107,7 +107,7 @@ def test_every_cell_is_that_of_the_tables(page, runs):
     found, known = Read(page.read_text(encoding="utf-8")).tables, summarise(runs)
     _, table = contents_of(declare(None, usual.table(known)), known, [str(runs)], None).beside_baseline(False)
     assert found[0] == cells(table)
-    assert ["Minus none"] in found[0] and "differs" in str(found[0])
+    assert ["Minus no replacement"] in found[0] and "differs" in str(found[0])
     assert cells(replace(listing(known), notes=[])) in found
     assert [[*row] for row in zip(known["run"], known["command"], strict=True)] in [
         each[1:] for each in found
@@ -183,7 +183,8 @@ def test_methods_stand_for_the_keys_that_follow_from_them(tmp_path):
             fabricate(tmp_path, config, [0.5, 0.6 + number / 10 + seed / 50])
     known = summarise(tmp_path)
     declared = usual.table(known)
-    assert (declared["rows"], declared["baseline"]) == (["method"], ["method=bp", "replacement=none"])
+    names = dict(zip(["bp", "cbp", "l2"], methods, strict=True))
+    assert (declared["rows"], declared["baseline"]) == ({"method": names}, ["method=bp", "replacement=none"])
     (figure,), _ = usual.figures(known, [str(tmp_path)])
     assert (figure.legend, figure.lines, len(figure.panels)) == ("method", list(methods), 1)
 

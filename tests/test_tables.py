@@ -161,7 +161,7 @@ def test_a_declared_table_in_every_format(sweep, call):
     assert wanted[3] == "–" and re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d", wanted[1])
 
     said = shown("markdown")
-    assert f"| {' | '.join(head)} |" in said and "| **Minus bp, none** |  |  |  |" in said
+    assert f"| {' | '.join(head)} |" in said and "| **Minus Backpropagation, None at all** |  |  |  |" in said
     assert f"| {' | '.join(wanted)} |" in re.sub("</?u>", "", said)
     assert said.count("<u>") == 3  # one for each column: none ties here
 
@@ -172,7 +172,11 @@ def test_a_declared_table_in_every_format(sweep, call):
 
     reader = Rows()
     reader.feed(shown("html"))
-    assert reader.rows[0] == head and wanted in reader.rows and ["Minus bp, none"] in reader.rows
+    assert (
+        reader.rows[0] == head
+        and wanted in reader.rows
+        and ["Minus Backpropagation, None at all"] in reader.rows
+    )
 
     frame = pd.read_csv(io.StringIO(shown("csv"))).set_index(["row", "column"])
     assert len(frame) == 12 and list(frame.columns[:5]) == ["section", "mean", "std", "seeds", "missing"]

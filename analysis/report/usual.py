@@ -1,6 +1,6 @@
 """The table and the curves of runs for which nothing is declared: by the values in which they differ."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -89,12 +89,13 @@ def table(runs: pd.DataFrame) -> dict[str, Any]:
     )
     names = replacement_sets(runs)[1] if column == LAYERS else {}
     columns = {"replacement": names} if names else [column]
-    methods = set(with_derived(runs, rows).get("method", ()))
+    methods = sorted(set(with_derived(runs, rows).get("method", ())))
     against = ["method=bp"] if "method" in rows else []
     has_none = column == LAYERS and "none" in set(runs[LAYERS].map(shown)) and runs[LAYERS].nunique() > 1
     has_none = has_none and (not methods or "bp" in methods)
     baseline = {"baseline": [*against, "replacement=none"]} if has_none else {}
-    return {"rows": rows, "columns": columns, **sections, **baseline}
+    named = {key: _labels(methods) if key == "method" else None for key in rows}
+    return {"rows": named if len(rows) < MOST_KEYS else rows, "columns": columns, **sections, **baseline}
 
 
 def figures(
@@ -147,10 +148,13 @@ def figures(
 
 def _with_labels(runs: pd.DataFrame) -> pd.DataFrame:
     """Some runs with the methods called as in figures: "weight decay" in place of "l2"."""
-    if "method" not in runs:
-        return runs
-    labels = {recipe.name: recipe.label for recipe in recipes().values()}
-    return runs.assign(method=[labels.get(name, name) for name in runs["method"]])
+    return runs.assign(method=runs["method"].map(_labels(runs["method"]))) if "method" in runs else runs
+
+
+def _labels(methods: Iterable[str]) -> dict[str, str]:
+    """What figures call methods, by their names."""
+    known = {recipe.name: recipe.label for recipe in recipes().values()}
+    return {name: known.get(name, name) for name in methods}
 
 
 def _curves(runs: pd.DataFrame, by: str) -> tuple[str, pd.Series]:

@@ -132,7 +132,7 @@ class Contents:
     def beside_baseline(self, lines: bool) -> tuple[pd.DataFrame, Table]:
         """The cells, compared with the baseline: below them or, with `lines`, as a list of comparisons."""
         given, margin = self.declaration.baseline, self.declaration.margin
-        called = ", ".join(one.partition("=")[2] for one in given)
+        called = ", ".join(map(self._called, given))
         against = compared(
             self.found, self.others, self.measure.factor, margin, self.measure.higher_is_better
         )
@@ -157,6 +157,12 @@ class Contents:
         asked = Comparison.of(self.declaration, self.grid, self.measure)
         frame = compare(self.found, asked)
         return frame, comparison(frame, asked)
+
+    def _called(self, given: str) -> str:
+        """What the table calls a value, such as that of "method=bp"."""
+        key, _, value = given.partition("=")
+        axes = (self.declaration.rows, self.declaration.columns)
+        return next((known[value] for axis in axes if value in (known := axis.keys.get(key) or {})), value)
 
     def notes(self) -> list[str]:
         """What the cells hide, and what they lack."""
