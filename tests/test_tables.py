@@ -279,6 +279,7 @@ def test_what_is_missing_or_diverged_is_counted_and_said_with_its_command(tmp_pa
         r"^To compute what is missing: python launch.py -m (.*) seed=1,2$", said, re.MULTILINE
     )
     assert compose(*shlex.split(launch), "seed=1").identity == diverged
+    assert launch == "model.width=6 model.depth=2 'replacement.layers=[1,2]' dataset.tasks=1"
     # A baseline outside the table lacks what it lacks, too.
     said = call("--rows", "dataset", "--columns", "replacement=none", "--baseline", "replacement=all")
     assert (

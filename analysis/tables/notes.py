@@ -8,6 +8,7 @@ import pandas as pd
 
 from plasticity.errors import Diverged
 
+from ..brief import brief
 from ..experiments import problem
 from .cells import Asked
 from .grid import Grid
@@ -77,18 +78,21 @@ def commands(none: pd.DataFrame, asked: Asked, unmeasured: bool) -> list[str]:
     end = " launch.missing_measures=compute" if unmeasured else ""
     if asked.experiment:
         return [f"To compute what is missing: {asked.experiment.command}{end}"]
-    listed = []
-    for _, own in none.groupby("setting", sort=False):
-        seeds = ",".join(map(str, sorted(set(own["seed"]))))
-        several = "launch.py -m" if "," in seeds else "launch.py"
-        command = re.sub(r"\bseed=\d+", f"seed={seeds}", str(own["command"].iloc[0]))
-        listed.append(command.replace("launch.py", several, 1) + end)
+    settings = [own for _, own in none.groupby("setting", sort=False)]
     more = (
-        f"… and {len(listed) - MOST} more settings: --experiment computes all with one command, and --where "
+        f"… and {len(settings) - MOST} more settings: --experiment computes all with one command, and --where "
         "chooses some."
     )
-    left = [more] if len(listed) > MOST else []
-    return [*(f"To compute what is missing: {command}" for command in listed[:MOST]), *left]
+    left = [more] if len(settings) > MOST else []
+    return [*(f"To compute what is missing: {_command(own)}{end}" for own in settings[:MOST]), *left]
+
+
+def _command(runs: pd.DataFrame) -> str:
+    """The command that computes runs that differ in their seeds alone."""
+    seeds = ",".join(map(str, sorted(set(runs["seed"]))))
+    one = brief(str(runs["command"].iloc[0]), str(runs["run"].iloc[0]))
+    command = re.sub(r"\bseed=\d+", f"seed={seeds}", one)
+    return command.replace("launch.py", "launch.py -m", 1) if "," in seeds else command
 
 
 def nowhere(found: pd.DataFrame, asked: Asked) -> list[str]:
