@@ -65,6 +65,6 @@ class WeightClipping(Constraint, name="weight_clipping"):
         if self.bound >= max(starts, default=0.0):
             return []
         return [
-            f"constraint.bound={self.bound:g} is less than {max(starts):.2f}, the bound of initial weights, so "
-            "that it clips these, too."
+            f"constraint.bound={self.bound:g} is less than {max(starts):.2f}, up to which initial weights reach: "
+            "it clips them, too."
         ]

@@ -82,7 +82,7 @@ def test_a_single_number_is_that_of_all_convolutions():
         ({"kernel": [3, 9]}, "model.kernel=9 is refused: it must be at most 2 in convolution 2, which "),
         ({"pool": [7]}, "model.pool=7 is refused: it must be at most 5 after convolution 1, which "),
         ({"kernel": [1, 2, 3]}, "a list of one number, or of 2, as many as model.channels"),
-        ({"channels": [0]}, "model.channels=[0] is refused: it must be a list of each convolution's channels"),
+        ({"channels": [0]}, "model.channels=[0] is refused: it must be a list of the channels of each convolution"),
     ],
 )  # fmt: skip
 def test_impossible_convolutions_are_refused(model, said):

@@ -342,7 +342,7 @@ def test_rules_without_strength_are_none():
 def test_a_bound_within_which_weights_do_not_start_is_remarked():
     low, high = (made(constraint={"name": "weight_clipping", "bound": bound}) for bound in (2, 2.5))
     (said,) = low.constraint.remarks(low)
-    assert said.startswith("constraint.bound=2 is less than 2.45, the bound of initial weights")
+    assert said.startswith("constraint.bound=2 is less than 2.45, up to which initial weights reach")
     assert high.constraint.remarks(high) == []
 
 

@@ -1,5 +1,6 @@
 import pickle
 import re
+import sys
 from dataclasses import FrozenInstanceError, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from plasticity.errors import ConfigError, UserError
 from plasticity.optimisers import SGD
 from plasticity.part import Part, number, part
 from plasticity.run import LEFT_OUT, Run
+from plasticity.training.provenance import code
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -257,6 +259,24 @@ def test_every_committed_run_keeps_its_identity():
         assert Run.stored(values).identity == identity
 
 
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the syntax trees are those of another Python")
+def test_the_code_of_usual_parts_is_that_of_runs_begun_before():
+    """An unfinished run starts over if it is not. Messages are code, docstrings and comments are not."""
+    assert code(Run()) == {
+        "model=mlp": "212f67de8e87",
+        "activation=relu": "acfa440bbdaf",
+        "replacement=cbp": "a1781cb6542d",
+        "replacement.utility=contribution": "96d35f300ada",
+        "regulariser=none": "0cfdc0298513",
+        "dataset=permuted_mnist": "a10155b05634",
+        "dataset.objective=cross_entropy": "f78d1e9eaaa3",
+        "optimiser=sgd": "198a2a364809",
+        "intervention=none": "973314fee8ce",
+        "perturbation=none": "d751568e517c",
+        "constraint=none": "bbe0f1b9ad92",
+    }
+
+
 SAME = [
     ({}, {"seed": 0, "model": {"width": 100}, "replacement": {"rate": 1e-4, "layers": "all"}}),
     ({}, Run.of({}).values()),
@@ -426,7 +446,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "model.widths",
         [[], 3, [0], [1.5], ["a"], [100_001]],
-        "null, or a list of each hidden layer's units, such as [300,150]",
+        "null, or a list of the units of each hidden layer such as [300,150]",
     ),
     ("replacement.rate", [*WRONG_NUMBERS, -1e-9, 1.5], "a number of at least 0 and at most 1"),
     ("replacement.maturity_threshold", WRONG_WHOLE_NUMBERS, "a whole number of at least 0"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def _each(what: str, *default: int, at_least: int = 1) -> Any:
     """A field that holds a number for each convolution."""
-    valid = f"a list of each convolution's {what}, such as {list(default)}"
+    valid = f"a list of {what} of each convolution such as {list(default)}"
     return checked(whole_numbers(valid, at_least=at_least), default)
 
 
@@ -39,13 +39,13 @@ class Cnn(Model, name="cnn"):
         hidden: units of each fully connected hidden layer; empty for none.
     """
 
-    channels: tuple[int, ...] = _each("channels", 32, 64, 128)
-    kernel: tuple[int, ...] = _each("filter size", 5, 3, 3)
-    stride: tuple[int, ...] = _each("stride", 1)
-    padding: tuple[int, ...] = _each("padding", 0, at_least=0)
-    pool: tuple[int, ...] = _each("pooling size", 2)
+    channels: tuple[int, ...] = _each("the channels", 32, 64, 128)
+    kernel: tuple[int, ...] = _each("the filters' size", 5, 3, 3)
+    stride: tuple[int, ...] = _each("the stride", 1)
+    padding: tuple[int, ...] = _each("the zeros on each side", 0, at_least=0)
+    pool: tuple[int, ...] = _each("the windows' size", 2)
     hidden: tuple[int, ...] = checked(
-        whole_numbers("a list of each hidden layer's units, such as [128,128]", shortest=0), (128, 128)
+        whole_numbers("a list of the units of each hidden layer such as [128,128]", shortest=0), (128, 128)
     )
 
     def layers(self, inputs: tuple[int, ...], outputs: int, activation: "Activation") -> Sequence[Layer]:
@@ -113,7 +113,7 @@ class Cnn(Model, name="cnn"):
             return []
         return [
             f"model={self.name} with dataset={run.dataset.name}: pixels that are neighbours to a convolution are "
-            "not neighbours in the image."
+            "not so in the image."
         ]
 
     def canonical(self, run: Any) -> "Cnn":

@@ -30,7 +30,7 @@ class Mlp(Model, name="mlp"):
     width: int = integer(100, at_least=1, at_most=MOST_UNITS)
     depth: int = integer(5, at_least=1, at_most=MOST_LAYERS)
     widths: tuple[int, ...] | None = checked(
-        whole_numbers("null, or a list of each hidden layer's units, such as [300,150]"), None
+        whole_numbers("null, or a list of the units of each hidden layer such as [300,150]"), None
     )
     normalisation: str = choice("none", options=("none", "layer_norm"))
 
