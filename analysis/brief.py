@@ -4,9 +4,9 @@ import shlex
 
 from plasticity.composition.compose import compose
 from plasticity.errors import UserError
-from plasticity.run import Run
 
-from .folders import command as whole
+from .experiments import launch_command
+from .folders import overrides
 
 
 def brief(command: str, identity: str) -> str:
@@ -20,23 +20,18 @@ def brief(command: str, identity: str) -> str:
         the command itself, if nothing shorter computes that run: it may be one of another version, or have parts
         that cannot be imported here
     """
-    start, overrides = "python launch.py", _overrides(command)
+    given = shlex.split(command)[2:]
     try:
-        default = _overrides(_whole(compose()))
-        choices = [each for each in overrides if "." not in each.partition("=")[0] and each not in default]
-        usual = _overrides(_whole(compose(*choices)))
-        kept = [
-            each for each in overrides if each in choices or each.startswith("seed=") or each not in usual
-        ]
+        default = _by_default()
+        choices = [each for each in given if "." not in each.partition("=")[0] and each not in default]
+        usual = _by_default(*choices)
+        kept = [each for each in given if each in choices or each.startswith("seed=") or each not in usual]
         same = compose(*kept).identity == identity
     except UserError:
         return command
-    return " ".join([start, *map(shlex.quote, kept)]) if same else command
+    return launch_command(None, *kept) if same else command
 
 
-def _whole(run: Run) -> str:
-    return whole(run.values())
-
-
-def _overrides(command: str) -> list[str]:
-    return shlex.split(command.removeprefix("python launch.py "))
+def _by_default(*choices: str) -> list[str]:
+    """What some choices make of every key."""
+    return overrides(compose(*choices).values())

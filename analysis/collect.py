@@ -7,7 +7,7 @@ import pandas as pd
 
 from plasticity.errors import UserError
 
-from .command import parsed, source_arguments, sources
+from .command import output_argument, parsed, source_arguments, sources
 from .entry import command
 from .load import config_columns, load_runs, summarise
 from .pieces import EXACT, KEYS
@@ -110,13 +110,7 @@ def main() -> None:
         "network and stream of tasks.",
     )
     source_arguments(parser, "runs")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="the collected results (default: results)",
-    )
+    output_argument(parser, "results", "DIR", "the collected results")
     arguments = parsed(parser)
     print(collect(sources(arguments) or ["runs"], arguments.output))
 

@@ -91,6 +91,20 @@ def format_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help="file to write (default: standard output)")
 
 
+def output_argument(parser: argparse.ArgumentParser, default: str, kind: str, what: str) -> None:
+    """Adds the argument that says where a command writes.
+
+    Args:
+        parser: of the command.
+        default: the path where it does by default.
+        kind: "FILE" or "DIR".
+        what: what it writes there, for --help.
+    """
+    parser.add_argument(
+        "--output", type=Path, default=Path(default), metavar=kind, help=f"{what} (default: {default})"
+    )
+
+
 def look_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say how a figure looks; `look_of` and `labels_of` read them."""
     for option, default, help_text in (

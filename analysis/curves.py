@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,6 +13,7 @@ from .command import (
     labels_of,
     look_arguments,
     look_of,
+    output_argument,
     parsed,
     source_arguments,
     sources,
@@ -102,13 +102,7 @@ def _arguments() -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="only runs with these values",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("curves"),
-        metavar="FILE",
-        help="files to write, without extension (default: curves)",
-    )
+    output_argument(parser, "curves", "FILE", "files to write, without extension")
     look_arguments(parser)
     return parsed(parser)
 

@@ -167,11 +167,20 @@ def command(config: Mapping[str, Any]) -> str:
     Args:
         config: nested plain values, as in `config.yaml`.
     """
-    overrides = []
+    return " ".join(["python launch.py", *map(shlex.quote, overrides(config))])
+
+
+def overrides(config: Mapping[str, Any]) -> list[str]:
+    """Every key of a run's config with its value, as on the command line.
+
+    Args:
+        config: nested plain values, as in `config.yaml`.
+    """
+    found = []
     for key, value in flatten(config).items():
         group, _, last = key.rpartition(".")
         if last == "name":
             key = {"replacement": "replacement/method"}.get(group, group)
         shown = json.dumps(value, separators=(",", ":")) if isinstance(value, (list, bool)) else value
-        overrides.append(shlex.quote(f"{key}={shown}"))
-    return " ".join(["python launch.py", *overrides])
+        found.append(f"{key}={shown}")
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy.special import betaincinv, ndtri
 
 from plasticity.errors import UserError
 
-from ..command import parsed, run_arguments, sources, table_runs
+from ..command import output_argument, parsed, run_arguments, sources, table_runs
 from ..drawing import save
 from ..entry import command
 from ..look import canvas, styled
@@ -86,13 +85,7 @@ def main() -> None:
         "distribution.",
     )
     run_arguments(parser)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("calibration"),
-        metavar="FILE",
-        help="files to write, without extension (default: calibration)",
-    )
+    output_argument(parser, "calibration", "FILE", "files to write, without extension")
     arguments = parsed(parser)
     runs = table_runs(sources(arguments))
     compared = compare(cells(runs, COLUMNS, arguments.seeds, arguments.tasks, arguments.examples_per_task))

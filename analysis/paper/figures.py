@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
@@ -20,6 +19,7 @@ from ..command import (
     labels_of,
     look_arguments,
     look_of,
+    output_argument,
     parsed,
     source_arguments,
     sources,
@@ -192,13 +192,7 @@ def main() -> None:
     )
     source_arguments(parser, "the committed results")
     config_argument(parser)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("figures"),
-        metavar="DIR",
-        help="directory to write to (default: figures)",
-    )
+    output_argument(parser, "figures", "DIR", "directory to write to")
     look_arguments(parser)
     arguments = parsed(parser)
     names = [_named(text) for text in arguments.given if "=" not in text] or list(FIGURES)

@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -11,7 +10,7 @@ from plasticity.arguments import positive
 from plasticity.errors import UserError, one_line
 from plasticity.machine.files import atomic_write
 
-from ..command import config_argument, parsed, source_arguments, sources
+from ..command import config_argument, output_argument, parsed, source_arguments, sources
 from ..entry import command
 from ..experiments import Experiment
 from ..load import summarise
@@ -190,13 +189,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=positive, default=3, metavar="N", help="number of seeds of Table 1 (default: 3)"
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("report.html"),
-        metavar="FILE",
-        help="file to write (default: report.html)",
-    )
+    output_argument(parser, "report.html", "FILE", "file to write")
     return parsed(parser)
 
 

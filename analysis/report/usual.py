@@ -68,12 +68,12 @@ def replacement_sets(runs: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
         "all" if own and len(own) == depth else text
         for own, depth, text in zip(layers, depths, texts, strict=True)
     ]
-    places = {
-        value: (value != "all", own == [], len(own), own) for value, own in zip(values, layers, strict=True)
-    }
+    distinct = dict(zip(values, layers, strict=True))
     names = {
         value: set_name(own, len(own) if value == "all" else 0)
-        for value, own in sorted(zip(values, layers, strict=True), key=lambda each: places[each[0]])
+        for value, own in sorted(
+            distinct.items(), key=lambda one: (one[0] != "all", not one[1], len(one[1]), one[1])
+        )
     }
     both = {text for text, value in zip(texts, values, strict=True) if value == "all"} & set(values)
     return values, {} if both else names

@@ -53,6 +53,8 @@ def failures(runs: Sequence[Run], known: Mapping[str, RunState]) -> list[str]:
         runs: the runs, each once.
         known: the state of each, by its identity.
     """
+    if not any(known[run.identity].has_failed for run in runs):
+        return []
     return [
         f"  failed: {named(run, label)}: {known[run.identity].reason}"
         for run, label in zip(runs, labels(runs), strict=True)
